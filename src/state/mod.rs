@@ -1,1 +1,182 @@
-//! state
+//! The rules: what happens to messages, as a pure state machine.
+//!
+//! Nothing here does I/O, takes a lock, reads a clock or knows redb. Time comes in as a parameter.
+//! What a rule needs from the log it names as a [`Need`]; whoever drives the state reads it, supplies
+//! it, and calls again. A call that answers with a need changed nothing that calling again would
+//! repeat.
+//!
+//! Every change joins the open group. [`State::seal`] takes the group out as one [`Sealed`] value,
+//! and [`State::complete`] is told when it is durable.
+
+mod admin;
+mod admit;
+mod claim;
+mod consumer;
+mod dead_letter;
+mod dedup;
+mod entries;
+mod envelope;
+mod inspect;
+mod purge;
+mod recover;
+mod redrive;
+mod removed;
+pub(crate) mod runset;
+mod seal;
+mod settle;
+mod stored;
+mod stream;
+mod subjects;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod trim;
+mod windows;
+
+pub(crate) use claim::{Capacity, Claimed, NewMessages, Plan};
+pub(crate) use consumer::Consumer;
+pub(crate) use envelope::Envelope;
+pub(crate) use inspect::PendingPlace;
+pub(crate) use purge::PurgeBound;
+pub(crate) use recover::Recovered;
+pub(crate) use redrive::RedriveTo;
+pub(crate) use seal::Sealed;
+pub(crate) use settle::{Token, Verdict};
+pub(crate) use stored::{Facts, Need, Stored};
+pub(crate) use stream::{Durable, Placed, PurgeMark, Stream};
+pub(crate) use sweep::{Moment, SweepLimits};
+pub(crate) use windows::{WINDOW, window_of};
+
+use crate::changes::Change;
+use crate::event::Event;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Everything that the rules know.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Key of the hash of message ids.
+    pub(crate) secret: [u8; 16],
+    /// How often the store was opened: part of every token.
+    pub(crate) epoch: u64,
+    pub(crate) streams: BTreeMap<u32, Stream>,
+    pub(crate) consumers: BTreeMap<u32, Consumer>,
+    stream_names: BTreeMap<String, u32>,
+    consumer_names: BTreeMap<(u32, String), u32>,
+    next_stream: u32,
+    next_consumer: u32,
+    subjects_max: u64,
+    /// Streams and consumers that are deleted, but whose space is not yet free.
+    drops: BTreeSet<Drop>,
+    /// The newest group that changed which streams and consumers there are, or their configuration.
+    catalog_group: u64,
+    /// The open group.
+    pub(crate) group: u64,
+    open: Open,
+    /// Messages that rules asked for, until the call that needed them is over.
+    supplied: HashMap<(u32, u64), Arc<Stored>>,
+    /// Work for the sweeper that no deadline announces.
+    pub(crate) sweep_wanted: bool,
+    /// Newest store time seen.
+    pub(crate) now: u64,
+}
+
+/// Something deleted whose space is being freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Drop {
+    /// The blocks of a stream before its first message.
+    Blocks(u32),
+    /// All of a deleted stream.
+    Stream(u32),
+}
+
+/// What the open group changed.
+#[derive(Debug, Default)]
+struct Open {
+    streams: BTreeSet<u32>,
+    consumers: BTreeSet<u32>,
+    changes: Vec<Change>,
+    events: Vec<Event>,
+    bytes: u64,
+    /// Whether anything is to be committed, be it only an answer that waits.
+    work: bool,
+}
+
+impl State {
+    /// Whether the open group has something to commit.
+    pub(crate) fn has_work(&self) -> bool {
+        self.open.work
+    }
+
+    /// Bytes of messages in the open group.
+    pub(crate) fn open_bytes(&self) -> u64 {
+        self.open.bytes
+    }
+
+    pub(crate) fn stream(&self, id: u32) -> Option<&Stream> {
+        self.streams.get(&id)
+    }
+
+    pub(crate) fn stream_id(&self, name: &str) -> Option<u32> {
+        self.stream_names.get(name).copied()
+    }
+
+    pub(crate) fn consumer(&self, id: u32) -> Option<&Consumer> {
+        self.consumers.get(&id)
+    }
+
+    pub(crate) fn consumer_id(&self, stream: u32, name: &str) -> Option<u32> {
+        self.consumer_names.get(&(stream, name.to_owned())).copied()
+    }
+
+    pub(crate) fn stream_name(&self, id: u32) -> String {
+        self.streams.get(&id).map_or_else(String::new, |stream| stream.config.name.clone())
+    }
+
+    /// Names of all streams, sorted.
+    pub(crate) fn stream_names(&self) -> impl Iterator<Item = (&String, u32)> {
+        self.stream_names.iter().map(|(name, id)| (name, *id))
+    }
+
+    /// The newest group that changed the catalog.
+    pub(crate) fn catalog_group(&self) -> u64 {
+        self.catalog_group
+    }
+
+    pub(crate) fn touch_stream(&mut self, id: u32) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.group = self.group;
+            self.open.streams.insert(id);
+            self.open.work = true;
+        }
+    }
+
+    pub(crate) fn touch_consumer(&mut self, id: u32) {
+        if let Some(consumer) = self.consumers.get_mut(&id) {
+            consumer.group = self.group;
+            self.open.consumers.insert(id);
+            self.open.work = true;
+        }
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.open.events.push(event);
+        self.open.work = true;
+    }
+
+    /// Hands in a message that a rule needed; `None` says that the log does not hold it.
+    pub(crate) fn supply_message(&mut self, stream: u32, stored: Arc<Stored>) {
+        self.supplied.insert((stream, stored.seq), stored);
+    }
+
+    /// Forgets what was supplied, when the call that needed it is over.
+    pub(crate) fn forget_supplies(&mut self) {
+        self.supplied.clear();
+    }
+
+    /// A message's bytes, from the open groups or as supplied.
+    fn message(&self, stream: u32, seq: u64) -> Option<Arc<Stored>> {
+        let recent = self.streams.get(&stream).and_then(|stream| stream.recent(seq));
+        recent.or_else(|| self.supplied.get(&(stream, seq))).cloned()
+    }
+}

@@ -1,0 +1,222 @@
+//! Errors of managing streams and consumers, of reading and of purging.
+
+use super::Unavailable;
+use crate::seq::Seq;
+use crate::subject::SubjectError;
+use std::fmt::Display;
+use thiserror::Error;
+
+/// A setting that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the setting `{setting}` is refused: {why}")]
+#[non_exhaustive]
+pub struct InvalidSetting {
+    /// The setting.
+    pub setting: &'static str,
+    /// The rule that it breaks and what to do.
+    pub why: String,
+}
+
+impl InvalidSetting {
+    pub(crate) fn new(setting: &'static str, why: impl Display) -> Self {
+        Self { setting, why: why.to_string() }
+    }
+}
+
+/// Why a stream could not be created, found, updated or deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// A setting breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] InvalidSetting),
+    /// A stream of this name exists with another configuration.
+    #[error("the stream `{name}` exists with another `{setting}`; update it, or use another name")]
+    Exists {
+        /// The stream's name.
+        name: String,
+        /// The first setting that differs.
+        setting: &'static str,
+    },
+    /// There is no such stream.
+    #[error("there is no stream `{name}`; create it first")]
+    NotFound {
+        /// The name asked for.
+        name: String,
+    },
+    /// Another stream captures some of the same subjects.
+    #[error("`{subject}` and `{taken}` of the stream `{other}` can match the same subject; a subject belongs to one stream")]
+    SubjectOverlap {
+        /// The subject asked for.
+        subject: String,
+        /// The other stream's subject.
+        taken: String,
+        /// The other stream.
+        other: String,
+    },
+    /// Consumers send their dead letters to this stream.
+    #[error("the stream `{name}` takes the dead letters of the consumer `{consumer}` on `{source_stream}`; delete or update that consumer first")]
+    InUse {
+        /// The dead-letter stream.
+        name: String,
+        /// The consumer that names it.
+        consumer: String,
+        /// The stream of that consumer.
+        source_stream: String,
+    },
+    /// The store itself.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a consumer could not be created, found, updated or deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConsumerError {
+    /// A setting breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] InvalidSetting),
+    /// A consumer of this name exists with another configuration.
+    #[error("the consumer `{name}` exists with another `{setting}`; update it, or use another name")]
+    Exists {
+        /// The consumer's name.
+        name: String,
+        /// The first setting that differs.
+        setting: &'static str,
+    },
+    /// There is no such consumer.
+    #[error("there is no consumer `{name}` on the stream `{stream}`; create it first")]
+    NotFound {
+        /// The name asked for.
+        name: String,
+        /// The stream.
+        stream: String,
+    },
+    /// The stream is gone.
+    #[error("the stream `{stream}` is deleted")]
+    StreamGone {
+        /// The stream.
+        stream: String,
+    },
+    /// An update may not change this setting.
+    #[error("`{setting}` of a consumer can't be changed; delete the consumer and create it again")]
+    Fixed {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// The dead-letter stream can't take this consumer's messages.
+    #[error("the stream `{stream}` can't take the dead letters: {why}")]
+    DeadLetter {
+        /// The dead-letter stream.
+        stream: String,
+        /// What is in the way.
+        why: String,
+    },
+    /// The store itself.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why reading without consuming failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The stream is gone.
+    #[error("the stream `{stream}` is deleted")]
+    StreamGone {
+        /// The stream.
+        stream: String,
+    },
+    /// The subject or filter is malformed.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// The store itself.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a purge or a delete failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PurgeError {
+    /// The stream is gone.
+    #[error("the stream `{stream}` is deleted")]
+    StreamGone {
+        /// The stream.
+        stream: String,
+    },
+    /// No message is stored under this sequence.
+    #[error("the stream `{stream}` stores no message {seq}")]
+    NoMessage {
+        /// The stream.
+        stream: String,
+        /// The sequence asked for.
+        seq: Seq,
+    },
+    /// The filter is malformed.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// Both bounds were given.
+    #[error("a purge takes `up_to` or `keep`, not both")]
+    TwoBounds,
+    /// Too many purges by subject are still at work on the stream.
+    #[error("{limit} purges by subject are still at work on the stream `{stream}`; try again when they are done")]
+    TooMany {
+        /// The stream.
+        stream: String,
+        /// How many may be.
+        limit: usize,
+    },
+    /// The store itself.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a dead letter was not redriven, or a parked message not released or discarded.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RedriveError {
+    /// No message is stored under this sequence of the dead-letter stream.
+    #[error("the stream `{stream}` stores no message {seq}")]
+    NoMessage {
+        /// The dead-letter stream.
+        stream: String,
+        /// The sequence asked for.
+        seq: Seq,
+    },
+    /// The message carries no envelope.
+    #[error("message {seq} of `{stream}` is not a dead letter: it has no `{header}` header")]
+    NotDeadLetter {
+        /// The stream.
+        stream: String,
+        /// The sequence asked for.
+        seq: Seq,
+        /// The envelope header that is missing or wrong.
+        header: &'static str,
+    },
+    /// The stream or consumer that it came from is gone, or the original is (R20).
+    #[error("{what} is gone; redrive the dead letter to the stream, or publish it yourself")]
+    Gone {
+        /// What is gone.
+        what: String,
+    },
+    /// The target refuses the message, so it stays where it is.
+    #[error("the stream `{stream}` refuses the message: {why}; it stays a dead letter")]
+    Refused {
+        /// The target.
+        stream: String,
+        /// Why.
+        why: String,
+    },
+    /// The message is not parked.
+    #[error("message {seq} is not parked in the consumer `{consumer}`")]
+    NotParked {
+        /// The consumer.
+        consumer: String,
+        /// The sequence asked for.
+        seq: Seq,
+    },
+    /// The store itself.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}

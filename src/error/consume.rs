@@ -1,0 +1,117 @@
+//! Errors of fetching, settling and running workers.
+
+use super::Unavailable;
+use crate::seq::Seq;
+use thiserror::Error;
+
+/// Why a fetch failed. An empty fetch is no error: the batch says why it is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The consumer, or its stream, is gone.
+    #[error("the consumer `{consumer}` is deleted")]
+    ConsumerGone {
+        /// The consumer.
+        consumer: String,
+    },
+    /// More was asked for than a fetch may hold.
+    #[error("a fetch of {messages} messages is refused: it takes 1 to {limit}")]
+    TooMany {
+        /// What was asked for.
+        messages: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// The next message alone is over the fetch's `max_bytes`. It stays due and its attempts are not
+    /// counted.
+    #[error("message {seq} has {bytes} bytes, over the fetch's max_bytes of {limit}; raise it")]
+    TooBig {
+        /// The message.
+        seq: Seq,
+        /// Its size: subject, id, headers and payload.
+        bytes: u64,
+        /// The fetch's bound.
+        limit: u64,
+    },
+    /// The store itself.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why one delivery could not be settled: the two answers of the fence (G6, R14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The message is not this delivery's any more: its lease lapsed, or it was delivered again.
+    #[error("this delivery of message {seq} is over; the message is due again or with someone else")]
+    Stale {
+        /// The message.
+        seq: Seq,
+    },
+    /// The consumer is done with the message: it was settled, dead-lettered, purged or removed.
+    #[error("message {seq} is settled or removed for this consumer")]
+    Gone {
+        /// The message.
+        seq: Seq,
+    },
+}
+
+/// Why an ack, nak, term or in-progress failed. It changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AckError {
+    /// The fence refused it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The consumer, or its stream, is gone.
+    #[error("the consumer `{consumer}` is deleted")]
+    ConsumerGone {
+        /// The consumer.
+        consumer: String,
+    },
+    /// The message was delivered by another consumer or another store.
+    #[error("message {seq} was not delivered by the consumer `{consumer}` of this store")]
+    Foreign {
+        /// The message.
+        seq: Seq,
+        /// The consumer asked.
+        consumer: String,
+    },
+    /// A delay longer than the store takes.
+    #[error("a delay of {asked_secs} s is over the limit of {limit_secs} s")]
+    DelayTooLong {
+        /// What was asked for.
+        asked_secs: u64,
+        /// The longest.
+        limit_secs: u64,
+    },
+    /// The store itself.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why workers stopped, or could not start.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Too few or too many workers.
+    #[error("{workers} workers are refused: a runner has 1 to {limit}")]
+    Workers {
+        /// What was asked for.
+        workers: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// The system would not start a thread.
+    #[error("a worker thread could not be started ({cause})")]
+    Thread {
+        /// What the system said.
+        cause: String,
+    },
+    /// Fetching failed.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// A message could not be settled.
+    #[error(transparent)]
+    Ack(#[from] AckError),
+}

@@ -1,0 +1,153 @@
+//! The error of publishing, which gives the message back.
+
+use super::Unavailable;
+use crate::headers::HeadersError;
+use crate::publish::Publish;
+use crate::seq::Seq;
+use crate::subject::SubjectError;
+use thiserror::Error;
+
+/// Why a publish was refused; the messages come back in it.
+///
+/// # Examples
+///
+/// ```
+/// use riverbed::{PublishErrorKind, Riverbed};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let store = Riverbed::open(folder.path().join("store"))?;
+/// let refused = store.publish("nobody.listens", "payload").unwrap_err();
+/// assert!(matches!(refused.kind, PublishErrorKind::NoStream { .. }));
+/// assert_eq!(refused.messages[0].payload(), b"payload");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Error)]
+#[error("{kind}")]
+#[non_exhaustive]
+pub struct PublishError {
+    /// What stood in the way.
+    #[source]
+    pub kind: PublishErrorKind,
+    /// What was to be published, in order. Empty only when a pipelined publish was accepted and its
+    /// commit failed later.
+    pub messages: Vec<Publish>,
+}
+
+impl PublishError {
+    pub(crate) fn new(kind: impl Into<PublishErrorKind>, messages: Vec<Publish>) -> Self {
+        Self { kind: kind.into(), messages }
+    }
+}
+
+/// What stood in the way of a publish. But for `Unavailable`, nothing was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PublishErrorKind {
+    /// No stream captures the subject.
+    #[error("no stream captures the subject `{subject}`; create one that does")]
+    NoStream {
+        /// The subject.
+        subject: String,
+    },
+    /// The stream does not capture the subject.
+    #[error("the stream `{stream}` does not capture the subject `{subject}`")]
+    NotCaptured {
+        /// The stream.
+        stream: String,
+        /// The subject.
+        subject: String,
+    },
+    /// The messages of an atomic batch belong to more than one stream.
+    #[error("the batch has subjects of the streams `{one}` and `{other}`; an atomic batch goes to one stream")]
+    TwoStreams {
+        /// One of them.
+        one: String,
+        /// Another.
+        other: String,
+    },
+    /// The stream is gone.
+    #[error("the stream `{stream}` is deleted")]
+    StreamGone {
+        /// The stream.
+        stream: String,
+    },
+    /// The subject is malformed.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// A header breaks a rule.
+    #[error(transparent)]
+    Headers(#[from] HeadersError),
+    /// The message id is empty or too long.
+    #[error("a message id of {bytes} bytes is refused: it has 1 to {limit}")]
+    IdLength {
+        /// Its length.
+        bytes: usize,
+        /// The longest allowed.
+        limit: usize,
+    },
+    /// The stream remembers no message ids.
+    #[error("the stream `{stream}` was created without a dedup window; publish without an id")]
+    NoDedup {
+        /// The stream.
+        stream: String,
+    },
+    /// The message is larger than the stream takes.
+    #[error("a message of {bytes} bytes is over the limit of {limit} of the stream `{stream}`")]
+    TooLarge {
+        /// Headers and payload.
+        bytes: u64,
+        /// The stream's limit.
+        limit: u64,
+        /// The stream.
+        stream: String,
+    },
+    /// The batch is empty or over its bounds.
+    #[error("a batch of {messages} messages and {bytes} bytes is refused: it has 1 to {max_messages} messages and at most {max_bytes} bytes")]
+    BatchSize {
+        /// Its messages.
+        messages: usize,
+        /// Its bytes.
+        bytes: u64,
+        /// The most messages.
+        max_messages: usize,
+        /// The most bytes.
+        max_bytes: u64,
+    },
+    /// The stream is at its limit and discards new messages.
+    #[error("the stream `{stream}` is full ({limit}); make room, or publish with wait_for_room")]
+    Full {
+        /// The stream.
+        stream: String,
+        /// Which limit.
+        limit: String,
+    },
+    /// The stream's last sequence is not the expected one.
+    #[error("the last sequence of `{stream}` is {actual}, not {expected}")]
+    WrongLastSequence {
+        /// The stream.
+        stream: String,
+        /// What was expected.
+        expected: Seq,
+        /// What it is.
+        actual: Seq,
+    },
+    /// The stream remembers as many message ids as it may.
+    #[error("the stream `{stream}` remembers {limit} message ids, its limit; raise dedup_ids, shorten dedup_window, or wait")]
+    DedupFull {
+        /// The stream.
+        stream: String,
+        /// The bound.
+        limit: u64,
+    },
+    /// The stream tracks as many subjects as it may.
+    #[error("the stream `{stream}` has {limit} distinct subjects, its limit; purge some, or raise subjects_per_stream")]
+    SubjectsFull {
+        /// The stream.
+        stream: String,
+        /// The bound.
+        limit: u64,
+    },
+    /// The store itself.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}

@@ -1,0 +1,140 @@
+//! Events: what the store tells subscribers about messages that did not end in an ack.
+
+use crate::seq::Seq;
+use std::time::Duration;
+
+/// Why the store removed messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Removal {
+    /// The stream's `max_messages`.
+    MaxMessages,
+    /// The stream's `max_bytes`.
+    MaxBytes,
+    /// The stream's `max_age`.
+    MaxAge,
+    /// A purge.
+    Purge,
+    /// A delete of one message.
+    Delete,
+}
+
+/// Why a message's deliveries ended without an ack.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeadReason {
+    /// As many attempts failed as the consumer allows.
+    MaxDeliver,
+    /// A handler terminated it, with this reason.
+    Term(String),
+}
+
+impl DeadReason {
+    /// The word that the envelope's reason header carries: `max_deliver` or `term`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::MaxDeliver => "max_deliver",
+            Self::Term(_) => "term",
+        }
+    }
+}
+
+/// One message of one consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Whose {
+    /// The stream.
+    pub stream: String,
+    /// The consumer.
+    pub consumer: String,
+    /// The message.
+    pub seq: Seq,
+    /// How often it was delivered to that consumer.
+    pub deliveries: u64,
+}
+
+/// Something that an operator may want to know. Sent after the commit that made it true (R1).
+///
+/// # Examples
+///
+/// ```
+/// use riverbed::{ConsumerConfig, Event, Riverbed, StreamConfig};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let store = Riverbed::open(folder.path().join("store"))?;
+/// let events = store.events(100);
+/// let jobs = store.create_stream(StreamConfig::new("jobs"))?;
+/// let worker = jobs.create_consumer(ConsumerConfig::new("worker").dead_letter("jobs-dead"))?;
+/// jobs.publish("jobs", "broken")?;
+/// worker.fetch(1)?[0].term("can't be read")?;
+/// assert!(matches!(events.recv()?, Event::DeadLettered { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A message was copied to a dead-letter stream, and its consumer is done with it.
+    DeadLettered {
+        /// Which message.
+        whose: Whose,
+        /// Why.
+        reason: DeadReason,
+        /// The dead-letter stream.
+        to: String,
+        /// Its sequence there.
+        to_seq: Seq,
+    },
+    /// A message was parked.
+    Parked {
+        /// Which message.
+        whose: Whose,
+        /// Why.
+        reason: DeadReason,
+    },
+    /// A message was given up without a copy: dropped, or terminated where no dead-letter stream is
+    /// named.
+    Dropped {
+        /// Which message.
+        whose: Whose,
+        /// Why.
+        reason: DeadReason,
+    },
+    /// A dead-letter stream refused a message; it stays and is tried again when there is room.
+    DeadLetterRefused {
+        /// Which message.
+        whose: Whose,
+        /// The dead-letter stream.
+        to: String,
+        /// What it said.
+        why: String,
+    },
+    /// A limit, a purge or a delete took messages that a consumer had not finished (G11).
+    UnfinishedRemoved {
+        /// The stream.
+        stream: String,
+        /// The consumer.
+        consumer: String,
+        /// How many.
+        messages: u64,
+        /// The lowest of them.
+        first: Seq,
+        /// The highest of them.
+        last: Seq,
+        /// Which limit.
+        by: Removal,
+    },
+    /// A consumer has messages to deliver, none in flight, and nobody has fetched for a while.
+    ConsumerIdle {
+        /// The stream.
+        stream: String,
+        /// The consumer.
+        consumer: String,
+        /// For how long.
+        idle: Duration,
+    },
+    /// The store stopped; reopen it (G12).
+    Poisoned {
+        /// What failed.
+        cause: String,
+    },
+}

@@ -1,0 +1,100 @@
+//! Facts about streams and consumers, as of the last commit.
+
+use crate::clock::Timestamp;
+use crate::config::{ConsumerConfig, StreamConfig};
+use crate::seq::Seq;
+use std::time::Duration;
+
+/// Facts about a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamInfo {
+    /// Its configuration.
+    pub config: StreamConfig,
+    /// Messages stored.
+    pub messages: u64,
+    /// Their bytes: subjects, ids, headers and payloads.
+    pub bytes: u64,
+    /// The first message stored, or the next sequence when there is none.
+    pub first_seq: Seq,
+    /// The last sequence given out, stored or not; 0 when there was none.
+    pub last_seq: Seq,
+    /// When the last message was published.
+    pub last_time: Option<Timestamp>,
+    /// Distinct subjects stored.
+    pub subjects: u64,
+    /// Sequences between the first and the last that are deleted.
+    pub deleted: u64,
+    /// Message ids remembered.
+    pub dedup_ids: u64,
+    /// Consumers.
+    pub consumers: u64,
+    /// Messages that were given up to this stream as dead letters but found no room in it.
+    pub refused_dead_letters: u64,
+}
+
+/// Facts about a consumer.
+///
+/// A message that the consumer wants is in exactly one of these places: pending (never delivered), in
+/// flight, due (to be delivered again), delayed, parked, refused (by the dead-letter stream), or
+/// finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumerInfo {
+    /// Its configuration.
+    pub config: ConsumerConfig,
+    /// The stream.
+    pub stream: String,
+    /// Deliveries handed out, redeliveries included.
+    pub deliveries: u64,
+    /// The highest sequence delivered, or passed over because it does not match.
+    pub delivered: Seq,
+    /// Everything up to here is finished.
+    pub ack_floor: Seq,
+    /// Messages that match and were never delivered.
+    pub pending: u64,
+    /// Messages out with a worker.
+    pub in_flight: u64,
+    /// Messages waiting to be delivered again.
+    pub due: u64,
+    /// Messages that wait for a time.
+    pub delayed: u64,
+    /// Messages set aside.
+    pub parked: u64,
+    /// Messages that the dead-letter stream refused.
+    pub refused: u64,
+    /// Unfinished messages that were delivered more than once.
+    pub redelivered: u64,
+    /// Unfinished messages that were caught in two crashes and are handled alone (R18).
+    pub suspects: u64,
+    /// Messages acked, ever.
+    pub acked: u64,
+    /// Messages dead-lettered, ever.
+    pub dead_lettered: u64,
+    /// Messages dropped or terminated without a copy, ever.
+    pub dropped: u64,
+    /// Messages that a limit, a purge or a delete took before they were finished (G11), ever.
+    pub lost: u64,
+    /// Failed attempts: naks, lapsed leases, crashes while handled alone; ever.
+    pub failures: u64,
+    /// Deliveries that a crash of the process cut off, ever.
+    pub crashes: u64,
+    /// Fetches waiting.
+    pub waiting: u64,
+    /// Age of the oldest message not finished.
+    pub oldest_unfinished: Option<Duration>,
+}
+
+/// Facts about a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreInfo {
+    /// Streams.
+    pub streams: u64,
+    /// Consumers.
+    pub consumers: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// Events that full subscribers missed.
+    pub events_missed: u64,
+}

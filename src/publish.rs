@@ -1,0 +1,124 @@
+//! What is published: [`Publish`], and what comes back: [`PublishAck`].
+
+use crate::headers::Headers;
+use crate::seq::Seq;
+use std::time::Duration;
+
+/// A message to be published.
+///
+/// Most calls take anything that turns into one: `(subject, payload)` for a plain message, or a
+/// `Publish` for one with headers, an id or a condition.
+///
+/// # Examples
+///
+/// ```
+/// use riverbed::Publish;
+///
+/// let order = Publish::new("orders.eu.placed", "{\"id\":17}")
+///     .header("Content-Type", "application/json")
+///     .id("order-17");
+/// assert_eq!(order.subject(), "orders.eu.placed");
+/// assert_eq!(order.payload(), b"{\"id\":17}");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    pub(crate) subject: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) headers: Headers,
+    pub(crate) id: Option<String>,
+    pub(crate) expected_last: Option<Seq>,
+    pub(crate) wait_for_room: Option<Duration>,
+}
+
+impl Publish {
+    /// A message on this subject.
+    pub fn new(subject: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
+        Self {
+            subject: subject.into(),
+            payload: payload.into(),
+            headers: Headers::new(),
+            id: None,
+            expected_last: None,
+            wait_for_room: None,
+        }
+    }
+
+    /// Adds a header; a name may come more than once.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Sets all headers.
+    pub fn headers(mut self, headers: Headers) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Names the message, so that publishing it again within the stream's dedup window stores nothing
+    /// and answers with the first one's sequence (G8).
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Publishes only if this is the stream's last sequence; 0 means that it never had a message.
+    ///
+    /// A duplicate is answered as a duplicate whatever is expected. In a batch only the first message
+    /// may expect something.
+    pub fn expect_last(mut self, seq: Seq) -> Self {
+        self.expected_last = Some(seq);
+        self
+    }
+
+    /// Waits up to this long for room in a full stream that discards new messages, where a publish
+    /// otherwise is refused at once. In a batch the first message's wait counts.
+    pub fn wait_for_room(mut self, patience: Duration) -> Self {
+        self.wait_for_room = Some(patience);
+        self
+    }
+
+    /// The subject.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The payload, taken out.
+    pub fn into_payload(self) -> Vec<u8> {
+        self.payload
+    }
+
+    /// What limits count: headers and payload.
+    pub(crate) fn limited_size(&self) -> u64 {
+        (self.headers.encoded_size() + self.payload.len()) as u64
+    }
+
+    /// What the message adds to a stream's bytes.
+    pub(crate) fn stored_size(&self) -> u64 {
+        let id = self.id.as_ref().map_or(0, String::len);
+        self.limited_size() + (self.subject.len() + id) as u64
+    }
+}
+
+impl<S: Into<String>, P: Into<Vec<u8>>> From<(S, P)> for Publish {
+    fn from((subject, payload): (S, P)) -> Self {
+        Self::new(subject, payload)
+    }
+}
+
+/// The answer to a publish that is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublishAck {
+    /// The stream that took the message.
+    pub stream: String,
+    /// The message's sequence; for a duplicate, the first one's.
+    pub seq: Seq,
+    /// Whether the message had been stored before, and so was not stored again.
+    pub duplicate: bool,
+}

@@ -1,0 +1,159 @@
+//! Publishing: all checks first, then all appends, so that a batch is stored whole or not at all.
+
+use super::dedup::hash_id;
+use super::stream::{Appended, Placed};
+use super::{State, Stream};
+use crate::error::PublishErrorKind;
+use crate::publish::Publish;
+use std::collections::{HashMap, HashSet};
+
+/// What the checks found out about each message.
+#[derive(Debug)]
+enum Verdict {
+    New { hash: Option<u128> },
+    DuplicateOf(u64),
+    /// The same id stands earlier in the batch.
+    DuplicateInBatch(usize),
+}
+
+impl State {
+    /// The stream that captures a subject.
+    pub(crate) fn route(&self, subject: &str) -> Option<u32> {
+        self.streams.values().find(|stream| stream.captures(subject)).map(|stream| stream.id)
+    }
+
+    /// Appends messages to a stream, all or none; on success they are taken out of `messages`.
+    pub(crate) fn publish(
+        &mut self,
+        stream: u32,
+        messages: &mut Vec<Publish>,
+        now: u64,
+    ) -> Result<Vec<Placed>, PublishErrorKind> {
+        self.now = self.now.max(now);
+        let Some(target) = self.streams.get_mut(&stream) else {
+            return Err(PublishErrorKind::StreamGone { stream: String::new() });
+        };
+        if let Some(horizon) = target.dedup_horizon(now) {
+            // A little at a time: the sweeper does the rest.
+            target.dedup.forget(horizon, 64 + messages.len());
+        }
+        let verdicts = check(target, self.secret, self.subjects_max, messages, now)?;
+        let group = self.group;
+        let before = target.bytes;
+        let mut placed: Vec<Placed> = Vec::with_capacity(messages.len());
+        let mut stored = false;
+        for (message, verdict) in messages.drain(..).zip(verdicts) {
+            placed.push(match verdict {
+                Verdict::DuplicateOf(seq) => Placed { seq, duplicate: true },
+                Verdict::DuplicateInBatch(at) => {
+                    let seq = placed.get(at).map_or(0, |first| first.seq);
+                    Placed { seq, duplicate: true }
+                }
+                Verdict::New { hash } => {
+                    stored = true;
+                    let seq = target.append(appended(message, hash), now, group);
+                    Placed { seq, duplicate: false }
+                }
+            });
+        }
+        let bytes = target.bytes - before;
+        if stored {
+            self.open.bytes += bytes;
+            self.after_append(stream);
+        }
+        Ok(placed)
+    }
+
+    /// A stream has new messages: what starts later passes them over, and its age may need a look.
+    pub(crate) fn after_append(&mut self, stream: u32) {
+        self.touch_stream(stream);
+        let Some(target) = self.streams.get_mut(&stream) else { return };
+        if target.early.is_empty() {
+            return;
+        }
+        let from = std::mem::replace(&mut target.early_from, target.last + 1);
+        for id in target.early.clone() {
+            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            let fresh = (from..=target.last).take_while(|seq| *seq < consumer.next);
+            let passed = fresh.filter_map(|seq| target.recent(seq));
+            let passed = passed.filter(|stored| consumer.wants(&stored.subject)).count() as u64;
+            consumer.accounted += passed;
+            if consumer.next <= target.last + 1 {
+                target.early.remove(&id);
+            }
+            if passed > 0 {
+                consumer.group = self.group;
+                self.open.consumers.insert(id);
+            }
+        }
+    }
+}
+
+fn appended(message: Publish, id_hash: Option<u128>) -> Appended {
+    Appended {
+        subject: message.subject,
+        payload: message.payload,
+        headers: message.headers,
+        id: message.id,
+        id_hash,
+    }
+}
+
+fn check(
+    stream: &Stream,
+    secret: [u8; 16],
+    subjects_max: u64,
+    messages: &[Publish],
+    now: u64,
+) -> Result<Vec<Verdict>, PublishErrorKind> {
+    let mut verdicts = Vec::with_capacity(messages.len());
+    let mut batch_ids: HashMap<u128, usize> = HashMap::new();
+    let mut new_subjects: HashSet<&str> = HashSet::new();
+    let (mut new_messages, mut new_bytes, mut new_ids) = (0, 0, 0);
+    for (at, message) in messages.iter().enumerate() {
+        stream.admit(message)?;
+        let verdict = judge_id(stream, secret, message, now, at, &mut batch_ids);
+        if let Verdict::New { hash } = &verdict {
+            new_messages += 1;
+            new_bytes += message.stored_size();
+            new_ids += u64::from(hash.is_some());
+            if !stream.subjects.contains(&message.subject) {
+                new_subjects.insert(&message.subject);
+            }
+            // A duplicate is answered as one whatever it expects (a retry must not fail).
+            stream.expect_last(message.expected_last)?;
+        }
+        verdicts.push(verdict);
+    }
+    stream.room_for(new_messages, new_bytes)?;
+    let name = || stream.config.name.clone();
+    if new_ids > 0 && stream.dedup.len() + new_ids > stream.config.dedup_ids {
+        return Err(PublishErrorKind::DedupFull { stream: name(), limit: stream.config.dedup_ids });
+    }
+    if !new_subjects.is_empty() && stream.subjects.len() + new_subjects.len() as u64 > subjects_max {
+        return Err(PublishErrorKind::SubjectsFull { stream: name(), limit: subjects_max });
+    }
+    Ok(verdicts)
+}
+
+fn judge_id(
+    stream: &Stream,
+    secret: [u8; 16],
+    message: &Publish,
+    now: u64,
+    at: usize,
+    batch_ids: &mut HashMap<u128, usize>,
+) -> Verdict {
+    let Some(id) = &message.id else { return Verdict::New { hash: None } };
+    if let Some(seq) = stream.duplicate_of(secret, id, now) {
+        return Verdict::DuplicateOf(seq);
+    }
+    let hash = hash_id(secret, id);
+    match batch_ids.get(&hash) {
+        Some(first) => Verdict::DuplicateInBatch(*first),
+        None => {
+            batch_ids.insert(hash, at);
+            Verdict::New { hash: Some(hash) }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Delivering: what a fetch may take, and taking it once its bytes are at hand (R12).
+//!
+//! A fetch plans under the lock, reads outside it, and claims under the lock again; the claim checks
+//! everything once more.
+
+use super::stored::Stored;
+use super::{Consumer, State};
+use crate::subject::SubjectFilter;
+use std::sync::Arc;
+
+/// No message is larger: payload and headers, subject, id and a dead letter's envelope.
+const ONE_MESSAGE: u64 = 10 << 20;
+
+/// How much a fetch asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Capacity {
+    pub(crate) messages: usize,
+    pub(crate) bytes: u64,
+}
+
+/// What a fetch may take now.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// The consumer is gone.
+    Gone,
+    /// Nothing, and why.
+    Nothing(Nothing),
+    /// These due messages, then new ones.
+    Take { due: Vec<u64>, new: Option<NewMessages>, capacity: Capacity },
+}
+
+/// Where the new messages are.
+#[derive(Clone, Debug)]
+pub(crate) struct NewMessages {
+    pub(crate) from: u64,
+    /// The last one that is in the store; later ones are in memory.
+    pub(crate) stored_to: u64,
+    pub(crate) filters: Arc<[SubjectFilter]>,
+}
+
+/// Why there is nothing to deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nothing {
+    /// All that matches was delivered; `delayed_until` is when the next delayed message is due.
+    Empty { delayed_until: Option<u64> },
+    /// As many messages are in flight as may be.
+    InFlight { messages: u64 },
+    /// As many bytes are in flight as may be.
+    InFlightBytes { bytes: u64 },
+    /// A message that was caught in two crashes is handled alone.
+    Alone { seq: u64 },
+    /// As many messages are set aside as may be.
+    SetAside { messages: u64 },
+}
+
+/// A delivery that is counted, and can be handed over when its group is durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Claimed {
+    pub(crate) stored: Arc<Stored>,
+    pub(crate) serial: u64,
+    pub(crate) attempts: u64,
+    pub(crate) failures: u64,
+    pub(crate) crashes: u64,
+}
+
+impl State {
+    /// What a fetch of this size may take from a consumer.
+    pub(crate) fn plan(&self, id: u32, asked: Capacity) -> Plan {
+        let Some(consumer) = self.consumers.get(&id) else { return Plan::Gone };
+        let Some(stream) = self.streams.get(&consumer.stream) else { return Plan::Gone };
+        let capacity = match consumer.capacity(asked) {
+            Ok(capacity) => capacity,
+            Err(nothing) => return Plan::Nothing(nothing),
+        };
+        let due = match consumer.plan_due(capacity.messages) {
+            Ok(due) => due,
+            Err(nothing) => return Plan::Nothing(nothing),
+        };
+        let alone = due.first().is_some_and(|seq| consumer.is_suspect(*seq));
+        let from = consumer.next.max(stream.first());
+        let mut new = None;
+        if !alone && due.len() < capacity.messages && from <= stream.last {
+            if let Some(nothing) = consumer.too_many_aside() {
+                if due.is_empty() {
+                    return Plan::Nothing(nothing);
+                }
+            } else if !consumer.suspect_is_due() {
+                let stored_to = stream.recent.front().map_or(stream.last, |first| first.seq - 1);
+                new = Some(NewMessages { from, stored_to, filters: Arc::clone(&consumer.filters) });
+            }
+        }
+        if due.is_empty() && new.is_none() {
+            let delayed_until = consumer.delayed.first().map(|(until, _)| *until);
+            return Plan::Nothing(Nothing::Empty { delayed_until });
+        }
+        Plan::Take { due, new, capacity }
+    }
+
+    /// New messages that are still in memory and match, from the consumer's cursor on.
+    pub(crate) fn recent_matches(&self, id: u32, from: u64, capacity: Capacity) -> Vec<Arc<Stored>> {
+        let Some(consumer) = self.consumers.get(&id) else { return Vec::new() };
+        let Some(stream) = self.streams.get(&consumer.stream) else { return Vec::new() };
+        let first = stream.recent.front().map_or(u64::MAX, |stored| stored.seq);
+        let skip = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
+        let wanted = |stored: &&Arc<Stored>| {
+            consumer.wants(&stored.subject)
+                && !stream.is_purged(stored.seq, &stored.subject)
+                && !stream.is_hole(stored.seq).unwrap_or(false)
+        };
+        let matches = stream.recent.iter().skip(skip).filter(wanted);
+        fill(matches.cloned(), capacity)
+    }
+
+    /// Claims what was read, as far as it is still there to be claimed.
+    ///
+    /// `evictions` is the stream's count when the holes were read; `scanned_to` is how far the cursor
+    /// may move when nothing new was found before it.
+    pub(crate) fn claim(
+        &mut self,
+        id: u32,
+        found: Vec<Arc<Stored>>,
+        scanned_to: u64,
+        capacity: Capacity,
+    ) -> Vec<Claimed> {
+        let Some(consumer) = self.consumers.get_mut(&id) else { return Vec::new() };
+        let Some(stream) = self.streams.get(&consumer.stream) else { return Vec::new() };
+        let mut claimed = Vec::with_capacity(found.len());
+        // What was planned before others fetched may be too much now.
+        let Ok(capacity) = consumer.capacity(capacity) else { return claimed };
+        for stored in fill(found.into_iter(), capacity) {
+            let seq = stored.seq;
+            // An evicted window was re-read by the caller, so `None` is as alive as it was read.
+            let dead = stream.windows.is_dead(seq).unwrap_or(false);
+            if dead || stream.is_purged(seq, &stored.subject) || !consumer.may_claim(seq) {
+                continue;
+            }
+            let serial = if seq >= consumer.next {
+                consumer.claim_new(seq, stored.size())
+            } else {
+                consumer.claim_due(seq, stored.size())
+            };
+            let entry = consumer.entries.get(seq);
+            let (attempts, failures, crashes) = (entry.attempts, entry.failures, entry.crashes);
+            claimed.push(Claimed { stored, serial, attempts, failures, crashes });
+        }
+        if scanned_to > consumer.next {
+            // Passed over: it only saves looking again, so it waits for the next change.
+            consumer.next = scanned_to;
+        }
+        if !claimed.is_empty() {
+            self.touch_consumer(id);
+        }
+        claimed
+    }
+}
+
+/// As many of the messages as fit; at least one if it fits the bytes at all.
+pub(crate) fn fill(
+    messages: impl Iterator<Item = Arc<Stored>>,
+    capacity: Capacity,
+) -> Vec<Arc<Stored>> {
+    let mut left = capacity.bytes;
+    let fits = |stored: &Arc<Stored>| {
+        let fits = stored.size() <= left;
+        left = left.saturating_sub(stored.size());
+        fits
+    };
+    messages.take(capacity.messages).take_while(fits).collect()
+}
+
+impl Consumer {
+    /// How much of what is asked for may be in flight besides what is.
+    fn capacity(&self, asked: Capacity) -> Result<Capacity, Nothing> {
+        let out = self.leases.len() as u64;
+        let free = self.config.max_ack_pending.saturating_sub(out);
+        if free == 0 {
+            return Err(Nothing::InFlight { messages: out });
+        }
+        let suspect = self.leases.keys().find(|seq| self.is_suspect(**seq));
+        if let Some(seq) = suspect.filter(|_| out == 1) {
+            return Err(Nothing::Alone { seq: *seq });
+        }
+        // One message is always allowed, however large.
+        let most = self.config.max_ack_pending_bytes;
+        let most = if out == 0 { most.max(ONE_MESSAGE) } else { most };
+        let bytes_free = most.saturating_sub(self.leased_bytes);
+        if bytes_free == 0 {
+            return Err(Nothing::InFlightBytes { bytes: self.leased_bytes });
+        }
+        let messages = asked.messages.min(usize::try_from(free).unwrap_or(usize::MAX));
+        Ok(Capacity { messages, bytes: asked.bytes.min(bytes_free) })
+    }
+
+    /// The due messages to deliver next: in order, up to one that must be alone.
+    fn plan_due(&self, limit: usize) -> Result<Vec<u64>, Nothing> {
+        let mut due = Vec::new();
+        for (_, seq) in self.due.iter().take(limit) {
+            if self.is_suspect(*seq) {
+                if due.is_empty() && !self.leases.is_empty() {
+                    return Err(Nothing::Alone { seq: *seq });
+                }
+                if due.is_empty() {
+                    due.push(*seq);
+                }
+                break;
+            }
+            due.push(*seq);
+        }
+        Ok(due)
+    }
+
+    /// Whether a message that must be alone is next or soon: nothing new may join what is out.
+    fn suspect_is_due(&self) -> bool {
+        !self.suspects_due.is_empty()
+    }
+
+    fn too_many_aside(&self) -> Option<Nothing> {
+        let messages = (self.delayed.len() + self.condemned.len() + self.parked.len()) as u64;
+        let full = messages >= crate::config::SET_ASIDE_MAX;
+        full.then_some(Nothing::SetAside { messages })
+    }
+
+    /// Whether a message that was read may still be delivered.
+    fn may_claim(&self, seq: u64) -> bool {
+        if seq >= self.next {
+            return true;
+        }
+        self.is_due(seq) && (self.leases.is_empty() || !self.is_suspect(seq))
+    }
+}

@@ -1,0 +1,236 @@
+//! Giving a message up: into the dead-letter stream, to the parked ones, or away (G5).
+
+use super::State;
+use super::envelope::{self, Envelope};
+use super::stored::{Need, Stored};
+use super::stream::Appended;
+use crate::config::OnExhausted;
+use crate::error::PublishErrorKind;
+use crate::event::{DeadReason, Event, Whose};
+use crate::format::rows::{Place, Reason};
+use crate::seq::Seq;
+
+impl From<&DeadReason> for Reason {
+    fn from(reason: &DeadReason) -> Self {
+        match reason {
+            DeadReason::MaxDeliver => Self::MaxDeliver,
+            DeadReason::Term(detail) => Self::Term(detail.clone()),
+        }
+    }
+}
+
+impl From<&Reason> for DeadReason {
+    fn from(reason: &Reason) -> Self {
+        match reason {
+            Reason::MaxDeliver => Self::MaxDeliver,
+            Reason::Term(detail) => Self::Term(detail.clone()),
+        }
+    }
+}
+
+impl State {
+    /// Ends the deliveries of a message that its consumer holds.
+    pub(crate) fn give_up(&mut self, id: u32, seq: u64, reason: DeadReason) -> Result<(), Need> {
+        let reason = match reason {
+            DeadReason::Term(detail) => DeadReason::Term(envelope::cut_reason(&detail)),
+            DeadReason::MaxDeliver => DeadReason::MaxDeliver,
+        };
+        let Some(consumer) = self.consumers.get(&id) else { return Ok(()) };
+        let whose = self.whose(id, seq);
+        match (&consumer.config.on_exhausted, &reason) {
+            (OnExhausted::DeadLetter { stream }, _) => {
+                let to = stream.clone();
+                self.dead_letter(id, seq, &reason, &to, whose)?;
+            }
+            // A terminated message is not worth keeping where no dead-letter stream is named.
+            (OnExhausted::Park, DeadReason::MaxDeliver) => {
+                self.park(id, seq, &reason);
+                self.tell(Event::Parked { whose, reason });
+            }
+            (OnExhausted::Park | OnExhausted::Drop, _) => {
+                if let Some(consumer) = self.consumers.get_mut(&id) {
+                    consumer.finish(seq);
+                    consumer.totals.dropped += 1;
+                }
+                self.tell(Event::Dropped { whose, reason });
+            }
+        }
+        self.touch_consumer(id);
+        Ok(())
+    }
+
+    /// Which message of which consumer, for events.
+    pub(crate) fn whose(&self, id: u32, seq: u64) -> Whose {
+        let consumer = self.consumers.get(&id);
+        Whose {
+            stream: consumer.map_or_else(String::new, |consumer| self.stream_name(consumer.stream)),
+            consumer: consumer.map_or_else(String::new, |known| known.config.name.clone()),
+            seq: Seq::new(seq),
+            deliveries: consumer.map_or(0, |consumer| consumer.entries.get(seq).attempts),
+        }
+    }
+
+    fn park(&mut self, id: u32, seq: u64, reason: &DeadReason) {
+        let since = self.now;
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        consumer.lift(seq);
+        consumer.pending.remove(seq);
+        consumer.parked.insert(seq);
+        consumer.entries.change(seq).place = Place::Parked { reason: reason.into(), since };
+    }
+
+    /// The move: out of the consumer and into the dead-letter stream, in one group. A stream that
+    /// refuses leaves the message condemned: it stays, is shown, and is tried again when room is made.
+    fn dead_letter(
+        &mut self,
+        id: u32,
+        seq: u64,
+        reason: &DeadReason,
+        to: &str,
+        whose: Whose,
+    ) -> Result<(), Need> {
+        let Some(consumer) = self.consumers.get(&id) else { return Ok(()) };
+        let source = consumer.stream;
+        let Some(message) = self.message(source, seq) else {
+            return Err(Need::Messages(vec![(source, seq)]));
+        };
+        let letter = self.letter(id, &message, reason, to);
+        match self.append_letter(to, letter) {
+            Ok(to_seq) => {
+                if let Some(consumer) = self.consumers.get_mut(&id) {
+                    consumer.finish(seq);
+                    consumer.totals.dead_lettered += 1;
+                }
+                let to = to.to_owned();
+                self.tell(Event::DeadLettered { whose, reason: reason.clone(), to, to_seq });
+            }
+            Err(why) => self.condemn(id, seq, reason, to, whose, &why),
+        }
+        Ok(())
+    }
+
+    fn condemn(
+        &mut self,
+        id: u32,
+        seq: u64,
+        reason: &DeadReason,
+        to: &str,
+        whose: Whose,
+        why: &PublishErrorKind,
+    ) {
+        let removals = self.stream_id(to).and_then(|to| self.streams.get(&to)).map(|to| to.removals);
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        consumer.refused_at = removals;
+        if consumer.condemned.contains(&seq) {
+            return;
+        }
+        self.set_condemned(id, seq, reason);
+        let (to, why) = (to.to_owned(), why.to_string());
+        self.tell(Event::DeadLetterRefused { whose, to, why });
+    }
+
+    /// Gives a message up in two steps: now it is out of delivery, the sweeper moves it.
+    pub(crate) fn set_condemned(&mut self, id: u32, seq: u64, reason: &DeadReason) {
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        consumer.lift(seq);
+        consumer.entries.change(seq).place = Place::Condemned { reason: reason.into() };
+        consumer.condemned.insert(seq);
+        self.touch_consumer(id);
+    }
+
+    fn letter(&self, id: u32, message: &Stored, reason: &DeadReason, to: &str) -> Appended {
+        let whose = self.whose(id, message.seq);
+        let entry = self.consumers.get(&id).map(|consumer| consumer.entries.get(message.seq).clone());
+        let last_failure = u64::from(*reason == DeadReason::MaxDeliver);
+        let envelope = Envelope {
+            stream: whose.stream.clone(),
+            seq: message.seq,
+            subject: message.subject.to_string(),
+            time: message.time,
+            consumer: whose.consumer.clone(),
+            deliveries: whose.deliveries,
+            failures: entry.as_ref().map_or(0, |entry| match entry.place {
+                // The failure that condemned it is counted already.
+                Place::Condemned { .. } => entry.failures,
+                _ => entry.failures + last_failure,
+            }),
+            crashes: entry.as_ref().map_or(0, |entry| entry.crashes),
+            reason: reason.clone(),
+            id: message.id.clone(),
+        };
+        Appended {
+            subject: envelope::subject(to, &whose.stream, &whose.consumer).to_string(),
+            payload: message.payload.clone(),
+            headers: envelope.wrap(&message.headers),
+            id: None,
+            id_hash: None,
+        }
+    }
+
+    /// Appends to a dead-letter stream by its own rules; the envelope is outside the header limit, and
+    /// ids and expectations play no part (R19).
+    fn append_letter(&mut self, to: &str, letter: Appended) -> Result<Seq, PublishErrorKind> {
+        let gone = || PublishErrorKind::StreamGone { stream: to.to_owned() };
+        let id = self.stream_id(to).ok_or_else(gone)?;
+        self.append_checked(id, letter)
+    }
+
+    /// Appends a message that skips dedup and expectations, if the stream has room for it.
+    pub(crate) fn append_checked(
+        &mut self,
+        id: u32,
+        letter: Appended,
+    ) -> Result<Seq, PublishErrorKind> {
+        let (now, group, subjects_max) = (self.now, self.group, self.subjects_max);
+        let gone = || PublishErrorKind::StreamGone { stream: String::new() };
+        let stream = self.streams.get_mut(&id).ok_or_else(gone)?;
+        let name = || stream.config.name.clone();
+        if !stream.captures(&letter.subject) {
+            let subject = letter.subject.clone();
+            return Err(PublishErrorKind::NotCaptured { stream: name(), subject });
+        }
+        if !stream.subjects.contains(&letter.subject) && stream.subjects.len() >= subjects_max {
+            return Err(PublishErrorKind::SubjectsFull { stream: name(), limit: subjects_max });
+        }
+        let own = envelope::strip(&letter.headers).encoded_size() + letter.payload.len();
+        let stored = letter.subject.len() + letter.headers.encoded_size() + letter.payload.len();
+        stream.admit_size(own as u64, stored as u64)?;
+        stream.room_for(1, stored as u64)?;
+        let seq = stream.append(letter, now, group);
+        self.open.bytes += stored as u64;
+        self.after_append(id);
+        Ok(Seq::new(seq))
+    }
+
+    /// Tries again to move condemned messages of a consumer whose dead-letter stream made room.
+    /// Returns whether more are left that are worth trying at once.
+    pub(crate) fn retry_condemned(&mut self, id: u32, limit: usize) -> Result<bool, Need> {
+        let Some(consumer) = self.consumers.get(&id) else { return Ok(false) };
+        let to = consumer.config.dead_letter_stream().and_then(|name| self.stream_id(name));
+        let removals = to.and_then(|to| self.streams.get(&to)).map(|stream| stream.removals);
+        if consumer.condemned.is_empty() || (removals.is_some() && removals == consumer.refused_at) {
+            return Ok(false);
+        }
+        let tried: Vec<u64> = consumer.condemned.iter().copied().take(limit).collect();
+        let source = consumer.stream;
+        let missing: Vec<(u32, u64)> = tried
+            .iter()
+            .filter(|seq| to.is_some() && self.message(source, **seq).is_none())
+            .map(|seq| (source, *seq))
+            .collect();
+        if !missing.is_empty() {
+            return Err(Need::Messages(missing));
+        }
+        for seq in &tried {
+            let Some(consumer) = self.consumers.get_mut(&id) else { return Ok(false) };
+            if removals.is_some() && consumer.refused_at == removals {
+                return Ok(false);
+            }
+            let Place::Condemned { reason } = consumer.entries.get(*seq).place.clone() else {
+                continue;
+            };
+            self.give_up(id, *seq, DeadReason::from(&reason))?;
+        }
+        Ok(self.consumers.get(&id).is_some_and(|consumer| !consumer.condemned.is_empty()))
+    }
+}

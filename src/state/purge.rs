@@ -1,0 +1,156 @@
+//! Purging and deleting: one logical cut at once, the space in steps (R9).
+
+use super::stored::{Fact, Need};
+use super::stream::PurgeMark;
+use super::windows::window_of;
+use super::{State, Stream};
+use crate::error::PurgeError;
+use crate::event::Removal;
+use crate::seq::Seq;
+use crate::subject::SubjectFilter;
+
+/// Purges by subject that may be at work on one stream.
+const PURGES_MAX: usize = 16;
+
+/// Sequences that one step of a purge by subject looks at.
+const STEP: u64 = 65_536;
+
+/// How far a purge goes.
+#[derive(Clone, Debug)]
+pub(crate) enum PurgeBound {
+    /// Everything stored when it begins.
+    All,
+    /// Messages below this sequence.
+    Below(u64),
+}
+
+impl State {
+    /// Marks messages purged. They are gone for readers and consumers with the open group; their space
+    /// and their counts follow in steps.
+    pub(crate) fn begin_purge(
+        &mut self,
+        stream: u32,
+        filter: Option<SubjectFilter>,
+        bound: &PurgeBound,
+    ) -> Result<(), PurgeError> {
+        let Some(target) = self.streams.get_mut(&stream) else {
+            return Err(PurgeError::StreamGone { stream: String::new() });
+        };
+        let end = target.last + 1;
+        let below = match bound {
+            PurgeBound::All => end,
+            PurgeBound::Below(seq) => end.min(*seq),
+        };
+        if below <= target.first() {
+            return Ok(());
+        }
+        match filter {
+            None if below == end => self.remove_all(stream),
+            None => {
+                target.cut = below;
+                self.cut_consumers(stream, below);
+            }
+            Some(filter) => {
+                if target.purges.len() >= PURGES_MAX {
+                    let stream = target.config.name.clone();
+                    return Err(PurgeError::TooMany { stream, limit: PURGES_MAX });
+                }
+                let at = target.first();
+                target.purges.push(PurgeMark { filter, below, at });
+            }
+        }
+        self.touch_stream(stream);
+        self.sweep_wanted = true;
+        Ok(())
+    }
+
+    /// Whether a purge is still freeing what it cut.
+    pub(crate) fn is_purging(&self, stream: u32) -> bool {
+        let stream = self.streams.get(&stream);
+        stream.is_some_and(|stream| stream.head < stream.cut || !stream.purges.is_empty())
+    }
+
+    /// One step of the purges by subject of a stream; returns how many messages it deleted.
+    pub(crate) fn purge_step(&mut self, stream: u32) -> Result<u64, Need> {
+        let Some(target) = self.streams.get(&stream) else { return Ok(0) };
+        let Some(mark) = target.purges.first().cloned() else { return Ok(0) };
+        let mut dead: Vec<Fact> = Vec::new();
+        let mut at = mark.at.max(target.first());
+        let end = mark.below.min(at.saturating_add(STEP));
+        let mut need = None;
+        while at < end {
+            match judge(target, at, &mark) {
+                Ok(Some(fact)) => dead.push(fact),
+                Ok(None) => {}
+                Err(missing) => {
+                    need = Some(missing);
+                    break;
+                }
+            }
+            at += 1;
+        }
+        if let Some(need) = need.filter(|_| dead.is_empty() && at == mark.at.max(target.first())) {
+            return Err(need);
+        }
+        for fact in &dead {
+            self.kill(stream, fact.seq);
+        }
+        self.account_removed(stream, &dead, Removal::Purge);
+        let Some(target) = self.streams.get_mut(&stream) else { return Ok(0) };
+        if at >= mark.below {
+            target.purges.remove(0);
+        } else if let Some(mark) = target.purges.first_mut() {
+            mark.at = at;
+        }
+        self.touch_stream(stream);
+        Ok(dead.len() as u64)
+    }
+
+    /// Deletes one message.
+    pub(crate) fn delete(&mut self, stream: u32, seq: u64) -> Result<Result<(), PurgeError>, Need> {
+        let Some(target) = self.streams.get(&stream) else {
+            return Ok(Err(PurgeError::StreamGone { stream: String::new() }));
+        };
+        let Some(fact) = stored_fact(target, seq)? else {
+            let (stream, seq) = (target.config.name.clone(), Seq::new(seq));
+            return Ok(Err(PurgeError::NoMessage { stream, seq }));
+        };
+        self.remove_one(stream, fact, Removal::Delete);
+        Ok(Ok(()))
+    }
+
+    /// Removes one stored message from the inside of a stream.
+    pub(crate) fn remove_one(&mut self, stream: u32, fact: Fact, by: Removal) {
+        self.kill(stream, fact.seq);
+        self.account_removed(stream, &[fact], by);
+    }
+
+    /// Marks a sequence deleted; its window is cached, or the stream has no holes.
+    fn kill(&mut self, stream: u32, seq: u64) {
+        let group = self.group;
+        let Some(target) = self.streams.get_mut(&stream) else { return };
+        target.windows.kill(seq, group);
+        target.holes += 1;
+        target.kills += 1;
+        let window = window_of(seq);
+        target.hole_from = Some(target.hole_from.map_or(window, |from| from.min(window)));
+        self.touch_stream(stream);
+    }
+}
+
+/// The facts of a message that is stored and not purged.
+pub(crate) fn stored_fact(stream: &Stream, seq: u64) -> Result<Option<Fact>, Need> {
+    if seq < stream.first() || seq > stream.last || stream.is_hole(seq)? {
+        return Ok(None);
+    }
+    let fact = stream.fact(seq)?;
+    Ok((!stream.is_purged(seq, &fact.subject)).then_some(fact))
+}
+
+fn judge(stream: &Stream, seq: u64, mark: &PurgeMark) -> Result<Option<Fact>, Need> {
+    if stream.is_hole(seq)? {
+        return Ok(None);
+    }
+    let fact = stream.fact(seq)?;
+    Ok(mark.covers(seq, &fact.subject).then_some(fact))
+}

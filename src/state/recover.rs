@@ -1,0 +1,184 @@
+//! The state as its rows say, and what opening does to it (R17, R18).
+
+use super::runset::RunSet;
+use super::{Consumer, Drop, State, Stream};
+use crate::changes::{RowKey, Table};
+use crate::event::DeadReason;
+use crate::format::rows::{
+    ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, RowError, StoreRow, StreamConfigRow,
+    StreamRow, SubjectsRow, decode_row,
+};
+use crate::state::stream::PurgeMark;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Runs that a pending set may have when it is read: in flight, due and set aside at their bounds.
+const RUNS_MAX: usize = 4_000_000;
+
+/// Rows, collected until all of them are there.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    store: StoreRow,
+    stream_configs: BTreeMap<u32, StreamConfigRow>,
+    stream_states: BTreeMap<u32, StreamRow>,
+    subjects: BTreeMap<u32, Vec<SubjectsRow>>,
+    dedup: BTreeMap<u32, Vec<(u64, DedupRow)>>,
+    consumer_configs: BTreeMap<u32, ConsumerConfigRow>,
+    consumer_states: BTreeMap<u32, ConsumerRow>,
+    entries: BTreeMap<u32, Vec<EntriesRow>>,
+    drops: BTreeSet<Drop>,
+}
+
+/// The tables to be read when a store is opened; holes and blocks are read when they are needed.
+pub(crate) const TABLES: [Table; 9] = [
+    Table::Meta,
+    Table::StreamConfig,
+    Table::StreamState,
+    Table::Subjects,
+    Table::Dedup,
+    Table::ConsumerConfig,
+    Table::ConsumerState,
+    Table::Exceptions,
+    Table::Drops,
+];
+
+impl Recovered {
+    /// Takes one row in; rows of a table come in the order of their keys.
+    pub(crate) fn row(&mut self, key: RowKey, value: &[u8]) -> Result<(), RowError> {
+        let id = key.id;
+        match key.table {
+            Table::Meta => self.store = decode_row(value)?,
+            Table::StreamConfig => drop(self.stream_configs.insert(id, decode_row(value)?)),
+            Table::StreamState => drop(self.stream_states.insert(id, decode_row(value)?)),
+            Table::Subjects => self.subjects.entry(id).or_default().push(decode_row(value)?),
+            Table::Dedup => {
+                self.dedup.entry(id).or_default().push((key.part, decode_row(value)?));
+            }
+            Table::ConsumerConfig => drop(self.consumer_configs.insert(id, decode_row(value)?)),
+            Table::ConsumerState => drop(self.consumer_states.insert(id, decode_row(value)?)),
+            Table::Exceptions => self.entries.entry(id).or_default().push(decode_row(value)?),
+            Table::Drops => drop(self.drops.insert(Drop::Stream(id))),
+            Table::Holes => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the store was never opened before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.store.epoch == 0
+    }
+
+    /// Puts the state together. `secret` is for a new store; `now` is the wall clock's time.
+    pub(crate) fn finish(
+        mut self,
+        secret: [u8; 16],
+        now: u64,
+        subjects_max: u64,
+    ) -> Result<State, RowError> {
+        if self.is_new() {
+            self.store.secret = secret;
+            self.store.next_stream = 1;
+            self.store.next_consumer = 1;
+        }
+        let mut state = State {
+            secret: self.store.secret,
+            epoch: self.store.epoch + 1,
+            streams: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            stream_names: BTreeMap::new(),
+            consumer_names: BTreeMap::new(),
+            next_stream: self.store.next_stream,
+            next_consumer: self.store.next_consumer,
+            subjects_max,
+            drops: self.drops.clone(),
+            catalog_group: 0,
+            group: 1,
+            open: super::Open::default(),
+            supplied: HashMap::new(),
+            sweep_wanted: true,
+            now: now.max(self.store.last_time),
+        };
+        self.streams(&mut state);
+        self.consumers(&mut state)?;
+        state.save_facts();
+        state.end_outstanding_attempts();
+        Ok(state)
+    }
+
+    fn streams(&mut self, state: &mut State) {
+        for (id, row) in std::mem::take(&mut self.stream_configs) {
+            let counters = self.stream_states.remove(&id);
+            let counters = counters.unwrap_or(StreamRow { head: 1, ..StreamRow::default() });
+            state.now = state.now.max(counters.last_time);
+            let mut stream = Stream::restore(id, row.config, counters);
+            for row in self.subjects.remove(&id).unwrap_or_default() {
+                stream.subjects.restore(row);
+            }
+            for (number, row) in self.dedup.remove(&id).unwrap_or_default() {
+                stream.dedup.restore(number, row);
+            }
+            state.stream_names.insert(stream.config.name.clone(), id);
+            state.drops.insert(Drop::Blocks(id));
+            state.streams.insert(id, stream);
+        }
+    }
+
+    fn consumers(&mut self, state: &mut State) -> Result<(), RowError> {
+        for (id, row) in std::mem::take(&mut self.consumer_configs) {
+            let Some(stream) = state.streams.get_mut(&row.stream) else {
+                return Err(RowError::Malformed(format!("consumer {id} has no stream")));
+            };
+            let Some(counters) = self.consumer_states.remove(&id) else {
+                return Err(RowError::Malformed(format!("consumer {id} has no state")));
+            };
+            if counters.next == 0 {
+                return Err(RowError::Malformed(format!("consumer {id} has no place")));
+            }
+            let malformed = |why| RowError::Malformed(format!("consumer {id}: {why}"));
+            let (pending, rest) =
+                RunSet::decode(&counters.pending, RUNS_MAX).map_err(|why| malformed(why.to_string()))?;
+            if !rest.is_empty() {
+                return Err(malformed("bytes are left over".into()));
+            }
+            let mut consumer = Consumer::restore(id, row.stream, row.config, counters, pending);
+            for row in self.entries.remove(&id).unwrap_or_default() {
+                consumer.entries.restore(row);
+            }
+            stream.consumers.insert(id);
+            if consumer.next > stream.last + 1 {
+                stream.early.insert(id);
+            }
+            state.consumer_names.insert((row.stream, consumer.config.name.clone()), id);
+            state.consumers.insert(id, consumer);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Nobody who held a delivery survives the process (R17): everything unsettled is due again. What
+    /// died alone too often is given up by the first sweep.
+    fn end_outstanding_attempts(&mut self) {
+        let ids: Vec<u32> = self.consumers.keys().copied().collect();
+        for id in ids {
+            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            let changed = consumer.recover();
+            let exhausted: Vec<u64> = consumer
+                .due
+                .iter()
+                .map(|(_, seq)| *seq)
+                .filter(|seq| consumer.is_exhausted(consumer.entries.get(*seq)))
+                .collect();
+            for seq in exhausted {
+                self.set_condemned(id, seq, &DeadReason::MaxDeliver);
+            }
+            if changed {
+                self.touch_consumer(id);
+            }
+        }
+    }
+
+    /// A purge mark that is at work on a stream; for readers.
+    pub(crate) fn purge_marks(&self, stream: u32) -> Vec<PurgeMark> {
+        self.streams.get(&stream).map_or_else(Vec::new, |stream| stream.purges.clone())
+    }
+}

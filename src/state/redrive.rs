@@ -1,0 +1,141 @@
+//! Bringing messages back: dead letters redriven, parked messages released or discarded.
+
+use super::State;
+use super::envelope::Envelope;
+use super::purge::stored_fact;
+use super::stored::Need;
+use super::stream::Appended;
+use crate::error::RedriveError;
+use crate::event::Removal;
+use crate::format::rows::{EntryRow, Place};
+use crate::seq::Seq;
+
+/// Where a dead letter goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RedriveTo {
+    /// To the stream it came from, for all of its consumers, under a new sequence.
+    Stream,
+    /// To the one consumer that gave it up, as a due redelivery of the original.
+    Consumer,
+}
+
+impl State {
+    /// Moves a dead letter back and removes it, in one group (R20). Returns the sequence under which
+    /// it will be delivered.
+    pub(crate) fn redrive(
+        &mut self,
+        from: u32,
+        seq: u64,
+        to: RedriveTo,
+    ) -> Result<Result<Seq, RedriveError>, Need> {
+        let stream = self.stream_name(from);
+        let fact = match self.streams.get(&from) {
+            Some(source) => stored_fact(source, seq)?,
+            None => None,
+        };
+        let Some(fact) = fact else {
+            return Ok(Err(RedriveError::NoMessage { stream, seq: Seq::new(seq) }));
+        };
+        let Some(message) = self.message(from, seq) else {
+            return Err(Need::Messages(vec![(from, seq)]));
+        };
+        let envelope = match Envelope::read(&message) {
+            Ok(envelope) => envelope,
+            Err(header) => {
+                let seq = Seq::new(seq);
+                return Ok(Err(RedriveError::NotDeadLetter { stream, seq, header }));
+            }
+        };
+        let moved = match to {
+            RedriveTo::Consumer => self.redeliver(&envelope)?,
+            RedriveTo::Stream => {
+                let letter = Appended {
+                    subject: envelope.subject.clone(),
+                    payload: message.payload.clone(),
+                    headers: message.headers.clone(),
+                    id: envelope.id.clone(),
+                    id_hash: None,
+                };
+                self.republish(&envelope, letter)
+            }
+        };
+        if moved.is_ok() {
+            self.remove_one(from, fact, Removal::Delete);
+        }
+        Ok(moved)
+    }
+
+    fn republish(&mut self, envelope: &Envelope, letter: Appended) -> Result<Seq, RedriveError> {
+        let Some(target) = self.stream_id(&envelope.stream) else {
+            return Err(RedriveError::Gone { what: format!("the stream `{}`", envelope.stream) });
+        };
+        let refused = |why: crate::error::PublishErrorKind| RedriveError::Refused {
+            stream: envelope.stream.clone(),
+            why: why.to_string(),
+        };
+        self.append_checked(target, letter).map_err(refused)
+    }
+
+    /// Makes the original due again for the consumer that gave it up. One that the consumer has not
+    /// finished, or not reached, is on its way to it already.
+    fn redeliver(&mut self, envelope: &Envelope) -> Result<Result<Seq, RedriveError>, Need> {
+        let gone = |what: String| Ok(Err(RedriveError::Gone { what }));
+        let stream = self.stream_id(&envelope.stream);
+        let consumer = stream.and_then(|stream| self.consumer_id(stream, &envelope.consumer));
+        let (Some(stream), Some(id)) = (stream, consumer) else {
+            let (stream, consumer) = (&envelope.stream, &envelope.consumer);
+            return gone(format!("the consumer `{consumer}` of `{stream}`"));
+        };
+        let stored = match self.streams.get(&stream) {
+            Some(stream) => stored_fact(stream, envelope.seq)?,
+            None => None,
+        };
+        if stored.is_none() {
+            return gone(format!("message {} of `{}`", envelope.seq, envelope.stream));
+        }
+        self.make_due_again(id, envelope.seq);
+        Ok(Ok(Seq::new(envelope.seq)))
+    }
+
+    /// Makes a finished or parked message due, with its attempts counted anew.
+    fn make_due_again(&mut self, id: u32, seq: u64) {
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        if seq >= consumer.next || consumer.pending.contains(seq) {
+            return;
+        }
+        consumer.lift(seq);
+        consumer.pending.insert(seq);
+        let anew = EntryRow { place: Place::Due, attempts: 0, failures: 0, crashes: 0 };
+        *consumer.entries.change(seq) = anew;
+        let rank = consumer.fresh_rank();
+        consumer.queue_due(seq, rank);
+        self.touch_consumer(id);
+    }
+
+    /// Makes a parked message due again.
+    pub(crate) fn release_parked(&mut self, id: u32, seq: u64) -> Result<(), RedriveError> {
+        self.check_parked(id, seq)?;
+        self.make_due_again(id, seq);
+        Ok(())
+    }
+
+    /// Ends a parked message for its consumer.
+    pub(crate) fn discard_parked(&mut self, id: u32, seq: u64) -> Result<(), RedriveError> {
+        self.check_parked(id, seq)?;
+        if let Some(consumer) = self.consumers.get_mut(&id) {
+            consumer.finish(seq);
+            consumer.totals.dropped += 1;
+        }
+        self.touch_consumer(id);
+        Ok(())
+    }
+
+    fn check_parked(&self, id: u32, seq: u64) -> Result<(), RedriveError> {
+        let consumer = self.consumers.get(&id);
+        if consumer.is_some_and(|consumer| consumer.parked.contains(&seq)) {
+            return Ok(());
+        }
+        let consumer = consumer.map_or_else(String::new, |known| known.config.name.clone());
+        Err(RedriveError::NotParked { consumer, seq: Seq::new(seq) })
+    }
+}

@@ -1,0 +1,175 @@
+//! What the removal of messages does to the stream's consumers (G11).
+
+use super::consumer::Consumer;
+use super::stored::Fact;
+use super::{State, Stream};
+use crate::event::{Event, Removal};
+use crate::seq::Seq;
+use std::collections::BTreeMap;
+
+/// What one consumer lost in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Loss {
+    messages: u64,
+    first: u64,
+    last: u64,
+}
+
+impl Loss {
+    fn add(loss: &mut Option<Loss>, seq: u64) {
+        let known = loss.get_or_insert(Loss { messages: 0, first: seq, last: seq });
+        known.messages += 1;
+        known.first = known.first.min(seq);
+        known.last = known.last.max(seq);
+    }
+}
+
+impl State {
+    /// Accounts for messages that leave a stream: its counters, its subjects, and every consumer that
+    /// had not finished them. `gone` is in the order of sequences.
+    pub(crate) fn account_removed(&mut self, stream: u32, gone: &[Fact], by: Removal) {
+        let Some(target) = self.streams.get_mut(&stream) else { return };
+        if gone.is_empty() {
+            return;
+        }
+        let retired = take_from_stream(target, gone);
+        let name = target.config.name.clone();
+        for id in target.consumers.clone() {
+            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            // First what it loses, then what it may forget: a subject leaves when all of its messages
+            // are accounted for.
+            let loss = remove_from(consumer, gone);
+            if forget_subjects(consumer, &retired) || loss.is_some() {
+                self.touch_consumer(id);
+            }
+            if let Some(loss) = loss {
+                self.tell_loss(id, &name, loss, by);
+            }
+        }
+        self.touch_stream(stream);
+        self.sweep_wanted |= self.consumers.values().any(|consumer| {
+            !consumer.condemned.is_empty() && consumer.config.dead_letter_stream() == Some(&name)
+        });
+    }
+
+    fn tell_loss(&mut self, consumer: u32, stream: &str, loss: Loss, by: Removal) {
+        let Some(consumer) = self.consumers.get(&consumer) else { return };
+        let event = Event::UnfinishedRemoved {
+            stream: stream.to_owned(),
+            consumer: consumer.config.name.clone(),
+            messages: loss.messages,
+            first: Seq::new(loss.first),
+            last: Seq::new(loss.last),
+            by,
+        };
+        self.tell(event);
+    }
+
+    /// Takes the unfinished messages below a cut away from every consumer at once, as a purge does
+    /// before the space is freed. What was never delivered is counted when it is freed.
+    pub(crate) fn cut_consumers(&mut self, stream: u32, cut: u64) {
+        let Some(target) = self.streams.get(&stream) else { return };
+        let name = target.config.name.clone();
+        for id in target.consumers.clone() {
+            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            let held: Vec<u64> = held_below(consumer, cut);
+            let mut loss = None;
+            for seq in held {
+                consumer.finish(seq);
+                consumer.totals.lost += 1;
+                Loss::add(&mut loss, seq);
+            }
+            if let Some(loss) = loss {
+                self.touch_consumer(id);
+                self.tell_loss(id, &name, loss, Removal::Purge);
+            }
+        }
+    }
+}
+
+impl State {
+    /// Empties a stream at once, without a look at its messages.
+    pub(crate) fn remove_all(&mut self, stream: u32) {
+        let Some(target) = self.streams.get(&stream) else { return };
+        let (name, first, last) = (target.config.name.clone(), target.first(), target.last);
+        self.cut_consumers(stream, last + 1);
+        for id in target_consumers(self, stream) {
+            let unseen = self.pending_count(id);
+            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            consumer.totals.lost += unseen;
+            let (from, filtered) = (consumer.next.max(first), !consumer.filters.is_empty());
+            // Its subjects leave with everything that was ever counted of them.
+            consumer.accounted = if filtered { 0 } else { consumer.accounted + unseen };
+            self.touch_consumer(id);
+            if unseen > 0 {
+                self.tell_loss(id, &name, Loss { messages: unseen, first: from, last }, Removal::Purge);
+            }
+        }
+        let Some(target) = self.streams.get_mut(&stream) else { return };
+        (target.messages, target.bytes, target.holes) = (0, 0, 0);
+        (target.head, target.cut) = (last + 1, last + 1);
+        target.subjects.clear();
+        target.purges.clear();
+        target.removals += 1;
+        self.touch_stream(stream);
+        self.sweep_wanted = true;
+    }
+}
+
+fn target_consumers(state: &State, stream: u32) -> Vec<u32> {
+    state.streams.get(&stream).map_or_else(Vec::new, |stream| stream.consumers.iter().copied().collect())
+}
+
+fn held_below(consumer: &Consumer, cut: u64) -> Vec<u64> {
+    let pending = consumer.pending.iter().take_while(|seq| *seq < cut);
+    pending.chain(consumer.parked.range(..cut).copied()).collect()
+}
+
+/// Updates the stream's counters and returns the subjects that have no messages left.
+fn take_from_stream(stream: &mut Stream, gone: &[Fact]) -> Vec<(String, u64)> {
+    let mut by_subject: BTreeMap<&str, u64> = BTreeMap::new();
+    for fact in gone {
+        stream.bytes -= fact.size;
+        *by_subject.entry(&fact.subject).or_default() += 1;
+    }
+    stream.messages -= gone.len() as u64;
+    stream.removals += 1;
+    let subjects = &mut stream.subjects;
+    let retire = |(name, count): (&str, u64)| Some((name.to_owned(), subjects.take(name, count)?));
+    by_subject.into_iter().filter_map(retire).collect()
+}
+
+/// A subject that left takes with it what the consumer counted of it, once it is all accounted for.
+fn forget_subjects(consumer: &mut Consumer, retired: &[(String, u64)]) -> bool {
+    if consumer.filters.is_empty() {
+        return false;
+    }
+    let gone: u64 =
+        retired.iter().filter(|(name, _)| consumer.wants(name)).map(|(_, total)| total).sum();
+    debug_assert!(consumer.accounted >= gone, "a subject leaves when it is accounted for");
+    consumer.accounted = consumer.accounted.saturating_sub(gone);
+    gone > 0
+}
+
+fn remove_from(consumer: &mut Consumer, gone: &[Fact]) -> Option<Loss> {
+    let (first, last) = (gone.first()?.seq, gone.last()?.seq);
+    let holds = consumer.pending.count_range(first, last) > 0
+        || consumer.parked.range(first..=last).next().is_some();
+    if !holds && last < consumer.next {
+        return None;
+    }
+    let mut loss = None;
+    for fact in gone {
+        let seq = fact.seq;
+        if consumer.holds(seq) {
+            consumer.finish(seq);
+        } else if seq >= consumer.next && consumer.wants(&fact.subject) {
+            consumer.accounted += 1;
+        } else {
+            continue;
+        }
+        consumer.totals.lost += 1;
+        Loss::add(&mut loss, seq);
+    }
+    loss
+}

@@ -1,0 +1,87 @@
+//! Sealing the open group into one value, and learning that it is durable.
+
+use super::State;
+use super::stored::Stored;
+use super::stream::Durable;
+use crate::changes::{Change, RowKey, Table};
+use crate::event::Event;
+use crate::format::rows::{StoreRow, encode_row};
+use std::sync::Arc;
+
+/// A group on its way to the disk: rows, messages still to be cut into blocks, and what to do when it
+/// is durable.
+#[derive(Debug, Default)]
+pub(crate) struct Sealed {
+    pub(crate) group: u64,
+    pub(crate) rows: Vec<Change>,
+    pub(crate) appends: Vec<Append>,
+    pub(crate) events: Vec<Event>,
+    marks: Vec<(u32, Durable)>,
+}
+
+/// What a group appends to one stream.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) stream: u32,
+    /// Blocks that start below this are gone with this group, and must not be grown.
+    pub(crate) drop_to: u64,
+    pub(crate) records: Vec<Arc<Stored>>,
+}
+
+impl State {
+    /// Takes the open group and opens the next one.
+    pub(crate) fn seal(&mut self) -> Sealed {
+        let open = std::mem::take(&mut self.open);
+        let mut sealed = Sealed { group: self.group, events: open.events, ..Sealed::default() };
+        sealed.rows = open.changes;
+        for id in open.streams {
+            self.seal_stream(id, &mut sealed);
+        }
+        for id in open.consumers {
+            if let Some(consumer) = self.consumers.get_mut(&id) {
+                consumer.take_changes(&mut sealed.rows);
+            }
+        }
+        self.group += 1;
+        sealed
+    }
+
+    fn seal_stream(&mut self, id: u32, sealed: &mut Sealed) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.take_changes(&mut sealed.rows);
+        let (from, first) = (stream.open_from, stream.first());
+        stream.open_from = stream.last + 1;
+        let fresh = stream.recent.iter().rev().take_while(|stored| stored.seq >= from);
+        // What a purge took in the same group is never written.
+        let kept = fresh.filter(|stored| stored.seq >= first).cloned();
+        let mut records: Vec<Arc<Stored>> = kept.collect();
+        records.reverse();
+        if !records.is_empty() {
+            sealed.appends.push(Append { stream: id, drop_to: stream.drop_to, records });
+        }
+        sealed.marks.push((id, Durable { first, last: stream.last }));
+    }
+
+    /// The group is durable: readers may see it.
+    pub(crate) fn complete(&mut self, sealed: &Sealed) {
+        for (id, durable) in &sealed.marks {
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.complete(*durable, sealed.group);
+            }
+        }
+    }
+
+    /// Puts the store's own facts into the open group.
+    pub(crate) fn save_facts(&mut self) {
+        let row = StoreRow {
+            secret: self.secret,
+            epoch: self.epoch,
+            next_stream: self.next_stream,
+            next_consumer: self.next_consumer,
+            last_time: self.now,
+        };
+        let key = RowKey::new(Table::Meta, 0, 0);
+        self.open.changes.push(Change::Put { key, value: encode_row(&row) });
+        self.open.work = true;
+    }
+}

@@ -1,0 +1,134 @@
+//! Settling deliveries: acks, naks, terms and extensions, each fenced by its token (G6).
+
+use super::stored::Need;
+use super::{Consumer, State};
+use crate::clock::{Mono, micros};
+use crate::error::Refusal;
+use crate::event::DeadReason;
+use crate::seq::Seq;
+use std::time::Duration;
+
+/// Which delivery of which message (R13). The store's epoch and the consumer's number, which are
+/// never reused, are checked by whoever holds the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) seq: u64,
+    pub(crate) serial: u64,
+}
+
+/// What a worker says of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Ack,
+    /// Try again, after the consumer's backoff.
+    Nak,
+    /// Try again after this long; zero means at once.
+    NakAfter(Duration),
+    /// Never again.
+    Term(String),
+    /// Still at work.
+    InProgress,
+    /// Not started: it does not count as a delivery.
+    Release,
+}
+
+impl State {
+    /// Settles one delivery of a consumer that exists.
+    pub(crate) fn settle(
+        &mut self,
+        id: u32,
+        token: Token,
+        verdict: &Verdict,
+        mono: Mono,
+        now: u64,
+    ) -> Result<Result<(), Refusal>, Need> {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return Ok(Err(Refusal::Gone { seq: Seq::new(token.seq) }));
+        };
+        if let Err(refused) = consumer.check(token) {
+            return Ok(Err(refused));
+        }
+        let seq = token.seq;
+        match verdict {
+            Verdict::Ack => {
+                consumer.finish(seq);
+                consumer.totals.acked += 1;
+            }
+            Verdict::InProgress => {
+                consumer.extend(seq, mono);
+                // Leases are memory's alone: there is nothing to commit.
+                return Ok(Ok(()));
+            }
+            Verdict::Release => consumer.give_back(seq),
+            Verdict::Term(reason) => self.give_up(id, seq, DeadReason::Term(reason.clone()))?,
+            Verdict::Nak | Verdict::NakAfter(_) => {
+                let delay = match verdict {
+                    Verdict::NakAfter(delay) => *delay,
+                    _ => consumer.backoff_of(seq),
+                };
+                self.fail(id, seq, delay, now)?;
+            }
+        }
+        self.touch_consumer(id);
+        Ok(Ok(()))
+    }
+
+    /// Counts a failed attempt, and makes the message due again or gives it up.
+    pub(crate) fn fail(&mut self, id: u32, seq: u64, delay: Duration, now: u64) -> Result<(), Need> {
+        let Some(consumer) = self.consumers.get_mut(&id) else { return Ok(()) };
+        let mut entry = consumer.entries.get(seq).clone();
+        entry.failures += 1;
+        if consumer.is_exhausted(&entry) {
+            self.give_up(id, seq, DeadReason::MaxDeliver)?;
+            if let Some(consumer) = self.consumers.get_mut(&id) {
+                consumer.totals.failures += 1;
+                if consumer.holds(seq) {
+                    consumer.entries.change(seq).failures += 1;
+                }
+            }
+            return Ok(());
+        }
+        consumer.entries.change(seq).failures += 1;
+        consumer.totals.failures += 1;
+        if delay.is_zero() {
+            let rank = consumer.fresh_rank();
+            consumer.make_due(seq, rank);
+        } else {
+            consumer.make_delayed(seq, now.saturating_add(micros(delay)));
+        }
+        Ok(())
+    }
+}
+
+impl Consumer {
+    /// The fence: only the current delivery may settle a message (G6). Which refusal it is, is decided
+    /// from state alone (R14).
+    pub(crate) fn check(&self, token: Token) -> Result<(), Refusal> {
+        let seq = Seq::new(token.seq);
+        if !self.holds(token.seq) {
+            return Err(Refusal::Gone { seq });
+        }
+        match self.leases.get(&token.seq) {
+            Some(lease) if lease.serial == token.serial => Ok(()),
+            _ => Err(Refusal::Stale { seq }),
+        }
+    }
+
+    /// The delay after the current attempt fails.
+    fn backoff_of(&self, seq: u64) -> Duration {
+        self.config.backoff_step(self.entries.get(seq).attempts).unwrap_or(Duration::ZERO)
+    }
+
+    /// Starts the current lease anew; one without a deadline stays without.
+    fn extend(&mut self, seq: u64, mono: Mono) {
+        let deadline = self.deadline(seq, mono);
+        let Some(lease) = self.leases.get_mut(&seq) else { return };
+        if let Some(old) = lease.deadline {
+            self.expiry.remove(&(old, seq));
+            lease.deadline = Some(deadline);
+            self.expiry.insert((deadline, seq));
+        }
+    }
+}

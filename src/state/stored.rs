@@ -1,0 +1,68 @@
+//! A message as it is stored, and the few facts about it that retention needs.
+
+use crate::headers::Headers;
+use std::sync::Arc;
+
+/// A stored message with its bytes. Shared: between the open group, readers and holders.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) seq: u64,
+    /// Microseconds since the Unix epoch.
+    pub(crate) time: u64,
+    pub(crate) subject: Arc<str>,
+    pub(crate) id: Option<String>,
+    pub(crate) headers: Headers,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Stored {
+    /// What the message adds to its stream's bytes.
+    pub(crate) fn size(&self) -> u64 {
+        let id = self.id.as_ref().map_or(0, String::len);
+        (self.subject.len() + id + self.headers.encoded_size() + self.payload.len()) as u64
+    }
+}
+
+/// What retention needs to know of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fact {
+    pub(crate) seq: u64,
+    pub(crate) subject: Arc<str>,
+    pub(crate) size: u64,
+    pub(crate) time: u64,
+}
+
+/// The facts of one block. They never change, because stored records never do.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    /// The block's first sequence.
+    pub(crate) first: u64,
+    pub(crate) subjects: Vec<Arc<str>>,
+    /// By record: index into `subjects`, size, time.
+    pub(crate) records: Vec<(u32, u64, u64)>,
+}
+
+impl Facts {
+    pub(crate) fn get(&self, seq: u64) -> Option<Fact> {
+        let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
+        let (subject, size, time) = *self.records.get(at)?;
+        let subject = self.subjects.get(subject as usize)?.clone();
+        Some(Fact { seq, subject, size, time })
+    }
+
+    /// The first sequence behind the block.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.records.len() as u64
+    }
+}
+
+/// What a rule needs from the log before it can go on; the engine reads it outside the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// The facts of the block that holds this sequence, or of the next one stored.
+    Facts { stream: u32, seq: u64 },
+    /// The holes of a window.
+    Window { stream: u32, window: u64 },
+    /// These messages, whole.
+    Messages(Vec<(u32, u64)>),
+}

@@ -1,0 +1,359 @@
+//! One stream: its counters, what it accepts, and what it appends.
+
+use super::dedup::{Dedup, hash_id};
+use super::stored::{Fact, Facts, Need, Stored};
+use super::subjects::Subjects;
+use super::windows::{Windows, window_of};
+use crate::changes::{Change, RowKey, Table};
+use crate::clock::micros;
+use crate::config::{Discard, StreamConfig};
+use crate::error::PublishErrorKind;
+use crate::format::rows::{PurgeRow, StreamConfigRow, StreamRow, encode_row};
+use crate::headers::Headers;
+use crate::publish::Publish;
+use crate::seq::Seq;
+use crate::subject::SubjectFilter;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Sequences that one group frees at once; more is freed in steps (R9).
+pub(crate) const FREED_AT_ONCE: u64 = 1 << 16;
+
+/// Blocks whose facts are kept for retention.
+const FACTS_KEPT: usize = 4;
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: u32,
+    pub(crate) config: Arc<StreamConfig>,
+    pub(crate) filters: Vec<SubjectFilter>,
+    /// First sequence whose removal is not yet accounted for.
+    pub(crate) head: u64,
+    /// Everything below is purged, accounted for or not.
+    pub(crate) cut: u64,
+    pub(crate) last: u64,
+    pub(crate) last_time: u64,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) published: u64,
+    pub(crate) holes: u64,
+    pub(crate) hole_from: Option<u64>,
+    pub(crate) purges: Vec<PurgeMark>,
+    pub(crate) subjects: Subjects,
+    pub(crate) dedup: Dedup,
+    pub(crate) windows: Windows,
+    pub(crate) consumers: BTreeSet<u32>,
+    /// Messages that are not yet in the store, oldest first, without a gap up to `last`.
+    pub(crate) recent: VecDeque<Arc<Stored>>,
+    /// The first message of the open group.
+    pub(crate) open_from: u64,
+    facts: VecDeque<Arc<Facts>>,
+    /// Blocks that start below this hold nothing any more.
+    pub(crate) drop_to: u64,
+    pub(crate) dropped_to: u64,
+    /// Messages deleted from the inside, ever since the store was opened.
+    pub(crate) kills: u64,
+    /// Consumers that start at a sequence still to come.
+    pub(crate) early: BTreeSet<u32>,
+    /// The first message that they have not passed over yet.
+    pub(crate) early_from: u64,
+    /// Where a commit last saw the stream: what readers may see.
+    pub(crate) durable: Durable,
+    /// The newest group that changed the stream.
+    pub(crate) group: u64,
+    /// Grows when messages leave: whoever waits for room looks again.
+    pub(crate) removals: u64,
+}
+
+/// A purge by subject that is not finished: everything it names is gone, not all of it is freed.
+#[derive(Clone, Debug)]
+pub(crate) struct PurgeMark {
+    pub(crate) filter: SubjectFilter,
+    pub(crate) below: u64,
+    pub(crate) at: u64,
+}
+
+impl PurgeMark {
+    pub(crate) fn covers(&self, seq: u64, subject: &str) -> bool {
+        seq < self.below && self.filter.matches(subject)
+    }
+}
+
+/// What readers may see of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Durable {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+/// What became of one message of a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) seq: u64,
+    pub(crate) duplicate: bool,
+}
+
+impl Stream {
+    pub(crate) fn new(id: u32, config: StreamConfig) -> Self {
+        let row = StreamRow { head: 1, ..StreamRow::default() };
+        Self::restore(id, config, row)
+    }
+
+    /// The stream as its rows say, without its subjects and ids.
+    pub(crate) fn restore(id: u32, config: StreamConfig, row: StreamRow) -> Self {
+        let mut subjects = Subjects::default();
+        subjects.restore_next(row.next_subject);
+        let mut dedup = Dedup::default();
+        dedup.restore_next(row.next_dedup);
+        let mark = |purge: PurgeRow| {
+            let filter = purge.filter.parse().ok()?;
+            Some(PurgeMark { filter, below: purge.below, at: purge.at })
+        };
+        Self {
+            id,
+            filters: config.filters(),
+            config: Arc::new(config),
+            head: row.head,
+            cut: row.cut,
+            last: row.last,
+            last_time: row.last_time,
+            messages: row.messages,
+            bytes: row.bytes,
+            published: row.published,
+            holes: row.holes,
+            hole_from: row.hole_from,
+            purges: row.purges.into_iter().filter_map(mark).collect(),
+            subjects,
+            dedup,
+            windows: Windows::default(),
+            consumers: BTreeSet::new(),
+            recent: VecDeque::new(),
+            open_from: row.last + 1,
+            facts: VecDeque::new(),
+            drop_to: row.head,
+            dropped_to: row.head,
+            kills: 0,
+            early: BTreeSet::new(),
+            early_from: row.last + 1,
+            durable: Durable { first: row.head.max(row.cut), last: row.last },
+            group: 0,
+            removals: 0,
+        }
+    }
+
+    pub(crate) fn set_config(&mut self, config: StreamConfig) {
+        self.filters = config.filters();
+        self.config = Arc::new(config);
+    }
+
+    pub(crate) fn captures(&self, subject: &str) -> bool {
+        self.filters.iter().any(|filter| filter.matches(subject))
+    }
+
+    /// The first sequence that may hold a message.
+    pub(crate) fn first(&self) -> u64 {
+        self.head.max(self.cut)
+    }
+
+    /// Whether a message that the log holds is purged, by a purge that is still at work.
+    pub(crate) fn is_purged(&self, seq: u64, subject: &str) -> bool {
+        seq < self.first() || self.purges.iter().any(|mark| mark.covers(seq, subject))
+    }
+
+    /// Whether a sequence is deleted from the inside of the stream.
+    pub(crate) fn is_hole(&self, seq: u64) -> Result<bool, Need> {
+        if self.holes == 0 {
+            return Ok(false);
+        }
+        let window = window_of(seq);
+        let need = Need::Window { stream: self.id, window };
+        self.windows.is_dead(seq).ok_or(need)
+    }
+
+    /// The facts of a stored message.
+    pub(crate) fn fact(&self, seq: u64) -> Result<Fact, Need> {
+        if let Some(stored) = self.recent(seq) {
+            let (subject, time) = (Arc::clone(&stored.subject), stored.time);
+            return Ok(Fact { seq, subject, size: stored.size(), time });
+        }
+        let found = self.facts.iter().find_map(|facts| facts.get(seq));
+        found.ok_or(Need::Facts { stream: self.id, seq })
+    }
+
+    /// A message that is not yet in the store.
+    pub(crate) fn recent(&self, seq: u64) -> Option<&Arc<Stored>> {
+        let first = self.recent.front()?.seq;
+        let at = usize::try_from(seq.checked_sub(first)?).ok()?;
+        self.recent.get(at)
+    }
+
+    /// Takes the facts of a block in, as they were read.
+    pub(crate) fn supply_facts(&mut self, facts: Arc<Facts>) {
+        if facts.first <= self.head {
+            self.drop_to = self.drop_to.max(facts.first);
+        }
+        self.facts.retain(|known| known.first != facts.first);
+        self.facts.truncate(FACTS_KEPT - 1);
+        self.facts.push_front(facts);
+    }
+
+    /// Checks a publish against every rule but those that depend on the batch it comes in.
+    pub(crate) fn admit(&self, message: &Publish) -> Result<(), PublishErrorKind> {
+        let stream = || self.config.name.clone();
+        if !self.captures(&message.subject) {
+            let subject = message.subject.clone();
+            return Err(PublishErrorKind::NotCaptured { stream: stream(), subject });
+        }
+        if message.id.is_some() && self.config.dedup_window.is_none() {
+            return Err(PublishErrorKind::NoDedup { stream: stream() });
+        }
+        self.admit_size(message.limited_size(), message.stored_size())
+    }
+
+    /// Whether a message of this size can ever fit.
+    pub(crate) fn admit_size(&self, limited: u64, stored: u64) -> Result<(), PublishErrorKind> {
+        let (limit, bytes) = match self.config.max_bytes {
+            Some(most) if stored > most => (most, stored),
+            _ if limited > self.config.max_message_size => (self.config.max_message_size, limited),
+            _ => return Ok(()),
+        };
+        Err(PublishErrorKind::TooLarge { bytes, limit, stream: self.config.name.clone() })
+    }
+
+    /// Whether so many more messages and bytes fit into a stream that discards new ones.
+    pub(crate) fn room_for(&self, messages: u64, bytes: u64) -> Result<(), PublishErrorKind> {
+        if self.config.discard == Discard::Old || messages == 0 {
+            return Ok(());
+        }
+        let full = |limit: String| PublishErrorKind::Full { stream: self.config.name.clone(), limit };
+        match (self.config.max_messages, self.config.max_bytes) {
+            (Some(most), _) if self.messages + messages > most => {
+                Err(full(format!("{} of {most} messages", self.messages)))
+            }
+            (_, Some(most)) if self.bytes + bytes > most => {
+                Err(full(format!("{} of {most} bytes", self.bytes)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn expect_last(&self, expected: Option<Seq>) -> Result<(), PublishErrorKind> {
+        match expected {
+            Some(expected) if expected != self.last => {
+                let (stream, actual) = (self.config.name.clone(), Seq::new(self.last));
+                Err(PublishErrorKind::WrongLastSequence { stream, expected, actual })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The sequence of the message that was published with this id within the window.
+    pub(crate) fn duplicate_of(&self, secret: [u8; 16], id: &str, now: u64) -> Option<u64> {
+        self.dedup.find(hash_id(secret, id), self.dedup_horizon(now)?)
+    }
+
+    /// Ids remembered at or before this time are forgotten.
+    pub(crate) fn dedup_horizon(&self, now: u64) -> Option<u64> {
+        // Until the window is longer than the time that has passed nothing is old enough.
+        Some(now.max(self.last_time).saturating_sub(micros(self.config.dedup_window?)))
+    }
+
+    /// Appends a message and returns its sequence.
+    pub(crate) fn append(&mut self, message: Appended, now: u64, group: u64) -> u64 {
+        let seq = self.last + 1;
+        self.last = seq;
+        self.last_time = self.last_time.max(now);
+        let stored = Stored {
+            seq,
+            time: self.last_time,
+            subject: self.subjects.note(&message.subject, seq),
+            id: message.id,
+            headers: message.headers,
+            payload: message.payload,
+        };
+        if let Some(hash) = message.id_hash {
+            self.dedup.remember(hash, seq, self.last_time);
+        }
+        self.messages += 1;
+        self.published += 1;
+        self.bytes += stored.size();
+        self.group = group;
+        self.recent.push_back(Arc::new(stored));
+        seq
+    }
+
+    /// The rows that changed, and the blocks that may go; the messages themselves are taken apart.
+    pub(crate) fn take_changes(&mut self, changes: &mut Vec<Change>) {
+        if self.first() > self.last {
+            self.drop_to = self.last + 1;
+        }
+        if self.drop_to > self.dropped_to && self.drop_to - self.dropped_to <= FREED_AT_ONCE {
+            self.dropped_to = self.drop_to;
+            let (stream, to) = (self.id, self.drop_to - 1);
+            changes.push(Change::DropBlocks { stream, from: 0, to });
+        }
+        self.drop_windows(changes);
+        self.windows.take_changes(self.id, changes);
+        self.subjects.take_changes(self.id, changes);
+        self.dedup.take_changes(self.id, changes);
+        let key = RowKey::new(Table::StreamState, self.id, 0);
+        changes.push(Change::Put { key, value: encode_row(&self.row()) });
+    }
+
+    fn drop_windows(&mut self, changes: &mut Vec<Change>) {
+        let window = window_of(self.head);
+        if let Some(from) = self.hole_from.filter(|from| *from < window) {
+            let (table, id) = (Table::Holes, self.id);
+            changes.push(Change::DeleteParts { table, id, from, to: window - 1 });
+            self.hole_from = Some(window);
+            self.windows.drop_below(window);
+        }
+    }
+
+    fn row(&self) -> StreamRow {
+        let purge = |mark: &PurgeMark| PurgeRow {
+            filter: mark.filter.to_string(),
+            below: mark.below,
+            at: mark.at,
+        };
+        StreamRow {
+            head: self.head,
+            cut: self.cut,
+            last: self.last,
+            last_time: self.last_time,
+            messages: self.messages,
+            bytes: self.bytes,
+            published: self.published,
+            holes: self.holes,
+            hole_from: self.hole_from,
+            next_subject: self.subjects.next_number(),
+            next_dedup: self.dedup.next_row(),
+            purges: self.purges.iter().map(purge).collect(),
+        }
+    }
+
+    pub(crate) fn config_change(&self) -> Change {
+        let row = StreamConfigRow { config: StreamConfig::clone(&self.config) };
+        let key = RowKey::new(Table::StreamConfig, self.id, 0);
+        Change::Put { key, value: encode_row(&row) }
+    }
+
+    /// Messages up to `last` are in the store now.
+    pub(crate) fn complete(&mut self, durable: Durable, group: u64) {
+        while self.recent.front().is_some_and(|stored| stored.seq <= durable.last) {
+            self.recent.pop_front();
+        }
+        self.durable = durable;
+        self.windows.evict(group);
+    }
+}
+
+/// A message that passed every check.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    pub(crate) subject: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) headers: Headers,
+    pub(crate) id: Option<String>,
+    pub(crate) id_hash: Option<u128>,
+}

@@ -1,0 +1,242 @@
+//! What time does: lapsed leases, delays that are over, ages, forgotten ids, freed space.
+//!
+//! All of it goes through the open group like any caller's change, which is what makes a dead-letter
+//! move atomic (G5).
+
+use super::stored::Need;
+use super::trim::Trimmed;
+use super::{Drop, State};
+use crate::changes::{Change, RowKey, Table};
+use crate::clock::{Mono, micros};
+use crate::event::Event;
+use std::time::Duration;
+
+/// Now, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) mono: Mono,
+    /// Store time in microseconds.
+    pub(crate) now: u64,
+}
+
+/// Bounds of one step (R9), and when a consumer counts as idle.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SweepLimits {
+    pub(crate) leases: usize,
+    pub(crate) letters: usize,
+    pub(crate) ids: usize,
+    pub(crate) idle: Duration,
+}
+
+/// When the sweeper must look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alarm {
+    pub(crate) mono: Option<Mono>,
+    pub(crate) time: Option<u64>,
+}
+
+impl State {
+    /// One bounded step; says whether there is more to do at once.
+    pub(crate) fn sweep(&mut self, at: Moment, limits: SweepLimits) -> Result<bool, Need> {
+        self.now = self.now.max(at.now);
+        self.end_delays();
+        let mut more = self.expire_leases(at.mono, limits.leases)?;
+        let ids: Vec<u32> = self.consumers.keys().copied().collect();
+        for id in ids {
+            more |= self.retry_condemned(id, limits.letters)?;
+        }
+        more |= self.expire_messages()?;
+        more |= self.forget_ids(limits.ids);
+        more |= self.continue_purges()?;
+        self.tell_idle(at.mono, limits.idle);
+        Ok(more)
+    }
+
+    /// Delayed messages whose time has come are due. Nothing is committed: the stored time says so.
+    fn end_delays(&mut self) {
+        let now = self.now;
+        for consumer in self.consumers.values_mut() {
+            if consumer.delayed.first().is_some_and(|(until, _)| *until <= now) {
+                consumer.end_delays(now);
+            }
+        }
+    }
+
+    fn expire_leases(&mut self, mono: Mono, limit: usize) -> Result<bool, Need> {
+        let mut lapsed: Vec<(u32, u64)> = Vec::new();
+        for consumer in self.consumers.values() {
+            let over = consumer.expiry.iter().take_while(|(deadline, _)| *deadline <= mono);
+            let left = limit.saturating_sub(lapsed.len());
+            lapsed.extend(over.take(left).map(|(_, seq)| (consumer.id, *seq)));
+        }
+        // What is given up is copied, so its bytes come first.
+        let missing: Vec<(u32, u64)> =
+            lapsed.iter().filter_map(|(id, seq)| self.missing_letter(*id, *seq)).collect();
+        if !missing.is_empty() {
+            return Err(Need::Messages(missing));
+        }
+        let more = lapsed.len() == limit;
+        lapsed.sort_unstable();
+        for (id, seq) in lapsed {
+            self.fail(id, seq, Duration::ZERO, self.now)?;
+            self.touch_consumer(id);
+        }
+        Ok(more)
+    }
+
+    /// The message that must be read before its next failure is counted, if there is one.
+    fn missing_letter(&self, id: u32, seq: u64) -> Option<(u32, u64)> {
+        let consumer = self.consumers.get(&id)?;
+        consumer.config.dead_letter_stream()?;
+        let mut entry = consumer.entries.get(seq).clone();
+        entry.failures += 1;
+        let known = !consumer.is_exhausted(&entry) || self.message(consumer.stream, seq).is_some();
+        (!known).then_some((consumer.stream, seq))
+    }
+
+    fn expire_messages(&mut self) -> Result<bool, Need> {
+        let now = self.now;
+        let due = |stream: &&super::Stream| {
+            stream.head < stream.cut || stream.next_expiry().is_some_and(|time| time <= now)
+        };
+        let ids: Vec<u32> = self.streams.values().filter(due).map(|stream| stream.id).collect();
+        let mut more = false;
+        for id in ids {
+            more |= self.trim(id)? == Trimmed::More;
+        }
+        Ok(more)
+    }
+
+    fn forget_ids(&mut self, limit: usize) -> bool {
+        let now = self.now;
+        let mut more = false;
+        let mut changed = Vec::new();
+        for stream in self.streams.values_mut() {
+            let Some(horizon) = stream.dedup_horizon(now) else { continue };
+            more |= stream.dedup.forget(horizon, limit);
+            if stream.dedup.drops_rows() {
+                changed.push(stream.id);
+            }
+        }
+        for id in changed {
+            self.touch_stream(id);
+        }
+        more
+    }
+
+    fn continue_purges(&mut self) -> Result<bool, Need> {
+        let purging = |stream: &&super::Stream| !stream.purges.is_empty();
+        let ids: Vec<u32> = self.streams.values().filter(purging).map(|stream| stream.id).collect();
+        for id in &ids {
+            self.purge_step(*id)?;
+        }
+        Ok(!ids.is_empty())
+    }
+
+    fn tell_idle(&mut self, mono: Mono, idle: Duration) {
+        let quiet = |consumer: &&super::Consumer| {
+            !consumer.idle_told && consumer.waiting == 0 && consumer.last_fetch.plus(idle) <= mono
+        };
+        let ids: Vec<u32> = self.consumers.values().filter(quiet).map(|known| known.id).collect();
+        for id in ids {
+            let pending = self.pending_count(id);
+            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            if !consumer.leases.is_empty() || (pending == 0 && consumer.due.is_empty()) {
+                // Nothing to tell; look again after as long.
+                consumer.last_fetch = mono;
+                continue;
+            }
+            consumer.idle_told = true;
+            let (stream, name) = (consumer.stream, consumer.config.name.clone());
+            let stream = self.stream_name(stream);
+            self.tell(Event::ConsumerIdle { stream, consumer: name, idle });
+        }
+    }
+
+    /// When the next sweep is due.
+    pub(crate) fn next_alarm(&self, idle: Duration) -> Alarm {
+        let mut alarm = Alarm { mono: None, time: None };
+        for consumer in self.consumers.values() {
+            alarm.at_mono(consumer.expiry.first().map(|(deadline, _)| *deadline));
+            alarm.at_time(consumer.delayed.first().map(|(until, _)| *until));
+            if !consumer.idle_told && consumer.waiting == 0 {
+                alarm.at_mono(Some(consumer.last_fetch.plus(idle)));
+            }
+        }
+        for stream in self.streams.values() {
+            alarm.at_time(stream.next_expiry());
+            alarm.at_time(stream.next_forgetting());
+        }
+        alarm
+    }
+
+    /// The next thing whose space is to be freed.
+    pub(crate) fn next_drop(&self) -> Option<Drop> {
+        self.drops.first().copied()
+    }
+
+    /// Frees the blocks of a stream up to and including the one that starts at `to`; `None` says that
+    /// there are no more before its first message.
+    pub(crate) fn free_blocks(&mut self, id: u32, to: Option<u64>) {
+        let group = self.group;
+        match to {
+            Some(to) => {
+                let change = Change::DropBlocks { stream: id, from: 0, to };
+                self.open.changes.push(change);
+                self.open.work = true;
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.dropped_to = stream.dropped_to.max(to + 1);
+                    stream.group = group;
+                }
+            }
+            None => {
+                self.drops.remove(&Drop::Blocks(id));
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.dropped_to = stream.drop_to;
+                }
+            }
+        }
+    }
+
+    /// Frees what is left of a deleted stream, once its blocks are gone.
+    pub(crate) fn free_stream(&mut self, id: u32) {
+        let all = |table| Change::DeleteParts { table, id, from: 0, to: u64::MAX };
+        let tables = [Table::StreamState, Table::Holes, Table::Subjects, Table::Dedup];
+        self.open.changes.extend(tables.map(all));
+        self.open.changes.push(Change::DropStream { stream: id });
+        let key = RowKey::new(Table::Drops, id, 0);
+        self.open.changes.push(Change::Delete { key });
+        self.open.work = true;
+        self.drops.remove(&Drop::Stream(id));
+    }
+}
+
+impl Alarm {
+    fn at_mono(&mut self, mono: Option<Mono>) {
+        self.mono = [self.mono, mono].into_iter().flatten().min();
+    }
+
+    fn at_time(&mut self, time: Option<u64>) {
+        self.time = [self.time, time].into_iter().flatten().min();
+    }
+}
+
+impl super::Consumer {
+    fn end_delays(&mut self, now: u64) {
+        let rank = self.fresh_rank();
+        while let Some((until, seq)) = self.delayed.first().copied().filter(|(t, _)| *t <= now) {
+            self.delayed.remove(&(until, seq));
+            self.entries.set_due_quietly(seq);
+            self.queue_due(seq, rank);
+        }
+    }
+}
+
+impl super::Stream {
+    /// When the oldest id may be forgotten. Lookups go by age anyway, so it may wait an eighth of the
+    /// window and take its neighbours with it.
+    fn next_forgetting(&self) -> Option<u64> {
+        let window = micros(self.config.dedup_window?);
+        Some(self.dedup.oldest()?.saturating_add(window).saturating_add(window / 8))
+    }
+}

@@ -1,0 +1,140 @@
+//! Retention: what leaves a stream at its head, because of a limit, its age or a purge.
+
+use super::stored::{Fact, Need};
+use super::stream::Stream;
+use super::{Drop, State};
+use crate::clock::micros;
+use crate::config::Discard;
+use crate::event::Removal;
+
+/// Messages that one step removes (R9).
+const STEP: usize = 16_384;
+
+/// What a step of trimming came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trimmed {
+    /// Nothing is left to remove.
+    Done,
+    /// The step was full; go on in another group.
+    More,
+}
+
+impl State {
+    /// Removes what limits and purges no longer allow from the heads of the streams of the open group.
+    pub(crate) fn enforce_limits(&mut self) -> Result<Trimmed, Need> {
+        let mut outcome = Trimmed::Done;
+        let open: Vec<u32> = self.open.streams.iter().copied().collect();
+        for id in open {
+            if self.trim(id)? == Trimmed::More {
+                outcome = Trimmed::More;
+                self.sweep_wanted = true;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// One step of trimming a stream's head.
+    pub(crate) fn trim(&mut self, id: u32) -> Result<Trimmed, Need> {
+        let now = self.now;
+        let mut room = STEP;
+        let stopped = loop {
+            let Some(stream) = self.streams.get_mut(&id) else { return Ok(Trimmed::Done) };
+            let mut gone: Vec<Fact> = Vec::new();
+            let mut by = None;
+            let walked = walk(stream, now, room, &mut gone, &mut by);
+            room -= gone.len();
+            if let Some(by) = by {
+                self.account_removed(id, &gone, by);
+            }
+            match walked? {
+                Stop::Reason => {}
+                Stop::Full => break Trimmed::More,
+                Stop::Done => break Trimmed::Done,
+            }
+        };
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(Trimmed::Done) };
+        if stream.first() > stream.last {
+            stream.drop_to = stream.last + 1;
+        }
+        if stream.drop_to - stream.dropped_to > super::stream::FREED_AT_ONCE {
+            self.drops.insert(Drop::Blocks(id));
+            self.sweep_wanted = true;
+        }
+        Ok(stopped)
+    }
+}
+
+/// Why a walk stopped.
+enum Stop {
+    Done,
+    Full,
+    /// The next message goes for another reason.
+    Reason,
+}
+
+/// Moves the head past holes and past what must go, and collects what goes. All that is collected in
+/// one call goes for the same reason.
+fn walk(
+    stream: &mut Stream,
+    now: u64,
+    room: usize,
+    gone: &mut Vec<Fact>,
+    by: &mut Option<Removal>,
+) -> Result<Stop, Need> {
+    let mut bytes = 0;
+    while stream.head <= stream.last {
+        if stream.is_hole(stream.head)? {
+            stream.holes -= 1;
+            stream.head += 1;
+            continue;
+        }
+        let Some(reason) = reason_to_go(stream, gone.len() as u64, bytes, now)? else { break };
+        if gone.len() >= room {
+            return Ok(Stop::Full);
+        }
+        if by.is_some_and(|by| by != reason) {
+            return Ok(Stop::Reason);
+        }
+        let fact = stream.fact(stream.head)?;
+        *by = Some(reason);
+        bytes += fact.size;
+        stream.head += 1;
+        gone.push(fact);
+    }
+    Ok(Stop::Done)
+}
+
+/// Why the message at the head must go, when so much is on its way out already.
+fn reason_to_go(
+    stream: &Stream,
+    gone: u64,
+    gone_bytes: u64,
+    now: u64,
+) -> Result<Option<Removal>, Need> {
+    let config = &stream.config;
+    if stream.head < stream.cut {
+        return Ok(Some(Removal::Purge));
+    }
+    let over = |value: u64, most: Option<u64>| most.is_some_and(|most| value > most);
+    if over(stream.messages - gone, config.max_messages) && config.discard == Discard::Old {
+        return Ok(Some(Removal::MaxMessages));
+    }
+    if over(stream.bytes - gone_bytes, config.max_bytes) && config.discard == Discard::Old {
+        return Ok(Some(Removal::MaxBytes));
+    }
+    let Some(age) = config.max_age else { return Ok(None) };
+    let fact = stream.fact(stream.head)?;
+    Ok((fact.time.saturating_add(micros(age)) <= now).then_some(Removal::MaxAge))
+}
+
+impl Stream {
+    /// When the message at the head expires: `Some(0)` when it must be looked at to know.
+    pub(crate) fn next_expiry(&self) -> Option<u64> {
+        let age = self.config.max_age?;
+        if self.messages == 0 {
+            return None;
+        }
+        let fact = self.fact(self.head);
+        Some(fact.map_or(0, |fact| fact.time.saturating_add(micros(age))))
+    }
+}
