@@ -1,1 +1,3 @@
 //! state
+
+pub(crate) mod runset;
