@@ -4,6 +4,9 @@
 mod changes;
 mod excerpt;
 mod format;
+#[doc(hidden)]
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod headers;
 mod name;
 mod state;

@@ -149,8 +149,8 @@ fn golden_blocks() {
         "96f768cd4d57f3c4",
     ];
     assert_eq!(hex(&small.finish()), expected.concat());
-    assert_eq!(xxh3_64(&sample().finish()), 0x8127cad013d70c1c);
-    assert_eq!(xxh3_64(&large().finish()), 0x25203ff4bed6d8);
+    assert_eq!(xxh3_64(&sample().finish()), 0x8127_cad0_13d7_0c1c);
+    assert_eq!(xxh3_64(&large().finish()), 0x0025_203f_f4be_d6d8);
 }
 
 /// A hundred records of ten subjects, some with ids and headers.

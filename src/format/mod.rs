@@ -20,6 +20,8 @@ pub(crate) use block::{Block, BlockError};
 pub(crate) use builder::{BlockBuilder, PushError};
 pub(crate) use changes::{ChangesError, decode_changes, encode_changes};
 pub(crate) use cut::{CutError, cut};
+#[cfg(any(test, fuzzing))]
+pub(crate) use header::{HEADER_LEN, Header};
 pub(crate) use record::{HeadersRef, RecordInput, RecordRef};
 pub(crate) use runs::{RunsError, decode_runs, encode_runs};
 pub(crate) use summary::SubjectSummary;

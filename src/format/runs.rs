@@ -50,17 +50,17 @@ pub(crate) fn decode_runs(
         return Err(RunsError::Malformed);
     }
     let mut runs = Vec::with_capacity(count as usize);
-    let mut least = Some(0_u64);
+    let mut lowest = Some(0_u64);
     for n in 0..count {
         let gap = reader.varint().ok_or(RunsError::Malformed)?;
         let more = reader.varint().ok_or(RunsError::Malformed)?;
         let overflow = RunsError::Overflow { n };
-        let first = least
-            .and_then(|least| least.checked_add(gap))
+        let first = lowest
+            .and_then(|lowest| lowest.checked_add(gap))
             .ok_or(overflow)?;
         let last = first.checked_add(more).ok_or(overflow)?;
         runs.push((first, last));
-        least = last.checked_add(2);
+        lowest = last.checked_add(2);
     }
     Ok((runs, reader.rest()))
 }

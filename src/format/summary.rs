@@ -104,11 +104,18 @@ impl<'a> Summary<'a> {
 
 impl Entry {
     fn read(bytes: &[u8; ENTRY_LEN]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
+        // Three chunks of four: the length of an entry is a constant.
+        let field = |n: usize| {
+            bytes
+                .as_chunks::<4>()
+                .0
+                .get(n)
+                .map_or(0, |le| u32::from_le_bytes(*le))
+        };
         Self {
-            end: u32::from_le_bytes([a, b, c, d]),
-            count: u32::from_le_bytes([e, f, g, h]),
-            last: u32::from_le_bytes([i, j, k, l]),
+            end: field(0),
+            count: field(1),
+            last: field(2),
         }
     }
 }
