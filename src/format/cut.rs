@@ -35,11 +35,6 @@ fn page_of(len: usize) -> usize {
     (len + ROW_COST).next_power_of_two().max(SMALLEST)
 }
 
-/// Whether new records should grow this block rather than start one of their own.
-fn grows(tail: &Block<'_>, first_seq: u64, tail_len: usize) -> bool {
-    tail_len < fit(SMALLEST) && tail.last_seq().checked_add(1) == Some(first_seq)
-}
-
 /// Packs consecutive records, the first of them with sequence `first_seq`, into blocks.
 ///
 /// `tail` is the stream's last block. When it is under one page, the first block of the answer
@@ -80,7 +75,8 @@ fn start(
     first_seq: u64,
     tail: Option<&[u8]>,
 ) -> Result<BlockBuilder, BlockError> {
-    if let Some(bytes) = tail {
+    // A tail of a page or more stays as it is, unread.
+    if let Some(bytes) = tail.filter(|bytes| bytes.len() < fit(SMALLEST)) {
         let block = Block::open_any(bytes)?;
         if block.store() != store {
             return Err(BlockError::Store {
@@ -94,7 +90,7 @@ fn start(
                 expected: stream,
             });
         }
-        if grows(&block, first_seq, bytes.len()) {
+        if block.last_seq().checked_add(1) == Some(first_seq) {
             return BlockBuilder::resume(&block);
         }
     }

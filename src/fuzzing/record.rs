@@ -119,7 +119,8 @@ fn read<'a>(first_seq: u64, bytes: &[u8], expected: &mut impl Iterator<Item = &'
 /// Publishes in two groups, split at `at`: the second may grow the first one's tail.
 fn cut_and_grow(first_seq: u64, messages: &[Message], at: usize) {
     let (before, new) = messages.split_at(at.min(messages.len()));
-    let next = first_seq + before.len() as u64;
+    // Wraps when nothing follows the very last sequence.
+    let next = first_seq.wrapping_add(before.len() as u64);
     let mut blocks = cut(3, 4, first_seq, None, before.iter().map(Message::input)).expect("sound");
     let tail = blocks.last().cloned();
     let tail_bytes = tail.as_ref().map(|(_, bytes)| bytes.as_slice());
