@@ -2,7 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::block::{Block, BlockError};
+use super::block::Block;
+use super::block_error::BlockError;
 use super::builder::{BlockBuilder, PushError};
 use super::record::RecordInput;
 use crate::headers::Headers;

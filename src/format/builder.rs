@@ -1,6 +1,7 @@
 //! `BlockBuilder`: a block under construction.
 
-use super::block::{Block, BlockError};
+use super::block::Block;
+use super::block_error::BlockError;
 use super::checksum::{CHECKSUM_LEN, checksum};
 use super::header::{HEADER_LEN, Header, MAX_BLOCK_LEN, MAX_SUBJECT};
 use super::intern::{ENTRY_LEN, Found, Interner};

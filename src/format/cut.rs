@@ -4,7 +4,8 @@
 //! variable length, one row in the leaf) a value of exactly P - 16 bytes takes one page of P, and
 //! one byte more takes 2 P: measured with redb 4.4's `stats()` for every P from 4 KiB to 128 KiB.
 
-use super::block::{Block, BlockError};
+use super::block::Block;
+use super::block_error::BlockError;
 use super::builder::{BlockBuilder, Measured, PushError};
 use super::record::RecordInput;
 

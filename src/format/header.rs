@@ -1,6 +1,6 @@
 //! A block's fixed part: what it is, where it belongs, how long its sections are.
 
-use super::block::BlockError;
+use super::block_error::BlockError;
 use super::checksum::CHECKSUM_LEN;
 use super::intern::ENTRY_LEN;
 use super::reader::Reader;

@@ -1,6 +1,7 @@
 //! The log format: bytes in, bytes out; no I/O.
 
 mod block;
+mod block_error;
 mod builder;
 mod changes;
 pub(crate) mod checksum;
@@ -16,7 +17,8 @@ mod varint;
 #[cfg(test)]
 mod block_tests;
 
-pub(crate) use block::{Block, BlockError};
+pub(crate) use block::Block;
+pub(crate) use block_error::BlockError;
 pub(crate) use builder::{BlockBuilder, PushError};
 pub(crate) use changes::{ChangesError, decode_changes, encode_changes};
 pub(crate) use cut::{CutError, cut};

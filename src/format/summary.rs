@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::block::BlockError;
+use super::block_error::BlockError;
 use super::header::{Header, MAX_SUBJECT};
 use super::intern::ENTRY_LEN;
 
