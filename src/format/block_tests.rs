@@ -5,6 +5,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::block::Block;
 use super::block_error::BlockError;
 use super::builder::{BlockBuilder, PushError};
+use super::checksum::{CHECKSUM_LEN, checksum};
+use super::header::{HEADER_LEN, Header};
 use super::record::RecordInput;
 use crate::headers::Headers;
 
@@ -318,4 +320,73 @@ fn refuses_what_no_block_can_hold() {
         Err(PushError::TooLarge { .. })
     ));
     assert_eq!(builder.count(), 1);
+}
+
+/// Writes over some bytes of the sample and makes the checksum right, as no accident would.
+fn forged(at: usize, new: &[u8]) -> Vec<u8> {
+    let mut bytes = sample().finish();
+    bytes[at..at + new.len()].copy_from_slice(new);
+    let header = Header::read(&bytes).unwrap();
+    let (sealed, sum) = bytes.split_last_chunk_mut::<CHECKSUM_LEN>().unwrap();
+    *sum = checksum(header.store, &header.place(), sealed).to_le_bytes();
+    bytes
+}
+
+#[test]
+fn a_forged_summary_or_offset_table_is_found() {
+    let len = sample().finish().len();
+    let (first, second) = (HEADER_LEN, HEADER_LEN + 12);
+    let opens = |bytes: &[u8]| Block::open_any(bytes).map(|_| ());
+    let walks = |bytes: &[u8]| Block::open_any(bytes).unwrap().verify();
+    // A count that does not add up; a last record that is not there, or too early; half an 'ü'.
+    assert_eq!(opens(&forged(first + 4, &[3])), Err(BlockError::Summary));
+    assert_eq!(opens(&forged(first + 8, &[4])), Err(BlockError::Summary));
+    assert_eq!(opens(&forged(first + 8, &[0])), Err(BlockError::Summary));
+    assert_eq!(opens(&forged(second, &[7])), Err(BlockError::Summary));
+    // Well-formed, but not what the records say: counts, a last record, a name twice.
+    let swapped = [&[1, 0, 0, 0, 2, 0, 0, 0][..], &[6, 0, 0, 0, 2]].concat();
+    assert_eq!(
+        walks(&forged(first + 4, &swapped)),
+        Err(BlockError::SummaryNotExact)
+    );
+    assert_eq!(
+        walks(&forged(first + 8, &[3])),
+        Err(BlockError::SummaryNotExact)
+    );
+    assert_eq!(
+        walks(&forged(HEADER_LEN + 36, b"a.ba.b")),
+        Err(BlockError::SummaryNotExact)
+    );
+    // Ends that do not grow, or do not end where the records do.
+    let table = len - CHECKSUM_LEN - 16;
+    assert_eq!(opens(&forged(table, &[0])), Err(BlockError::Offsets));
+    assert_eq!(opens(&forged(table + 12, &[0])), Err(BlockError::Offsets));
+}
+
+#[test]
+fn a_forged_record_is_found() {
+    let records = HEADER_LEN + 36 + 8;
+    let walks = |at: usize, new: &[u8]| Block::open_any(&forged(at, new)).unwrap().verify();
+    assert_eq!(walks(records, &[1]), Err(BlockError::Time { seq: 41 }));
+    assert_eq!(
+        walks(records + 1, &[3]),
+        Err(BlockError::Record { seq: 41 })
+    );
+    assert_eq!(walks(records + 1, &[1]), Err(BlockError::SummaryNotExact));
+    assert_eq!(
+        walks(records + 2, &[4]),
+        Err(BlockError::Record { seq: 41 })
+    );
+    // A zero written in two bytes; an id of no bytes, and one longer than the record.
+    assert_eq!(
+        walks(records, &[0x80, 0]),
+        Err(BlockError::Record { seq: 41 })
+    );
+    let second = records + 6;
+    assert_eq!(walks(second + 3, &[0]), Err(BlockError::Record { seq: 42 }));
+    assert_eq!(walks(second + 3, &[5]), Err(BlockError::Record { seq: 42 }));
+    // Not every change is a lie.
+    assert!(walks(second, &[0x7f]).is_ok(), "later, but in order");
+    // The base time so late that adding to it overflows.
+    assert_eq!(walks(32, &[0xff; 8]), Err(BlockError::Time { seq: 43 }));
 }
