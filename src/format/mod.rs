@@ -1,3 +1,29 @@
 //! The log format: bytes in, bytes out; no I/O.
 
+mod block;
+mod block_error;
+mod builder;
+mod changes;
 pub(crate) mod checksum;
+mod cut;
+mod header;
+mod intern;
+mod reader;
+mod record;
+mod runs;
+mod summary;
+mod varint;
+
+#[cfg(test)]
+mod block_tests;
+
+pub(crate) use block::Block;
+pub(crate) use block_error::BlockError;
+pub(crate) use builder::{BlockBuilder, PushError};
+pub(crate) use changes::{ChangesError, decode_changes, encode_changes};
+pub(crate) use cut::{CutError, cut};
+#[cfg(any(test, fuzzing))]
+pub(crate) use header::{HEADER_LEN, Header};
+pub(crate) use record::{HeadersRef, RecordInput, RecordRef};
+pub(crate) use runs::{RunsError, decode_runs, encode_runs};
+pub(crate) use summary::SubjectSummary;

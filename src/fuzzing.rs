@@ -1,0 +1,22 @@
+//! What the fuzz targets call: each function takes any bytes and must return.
+//!
+//! `fuzz/fuzz_targets` holds one line for each of them. `cargo test` runs them too, on the kept
+//! corpus and on seeded mutations of it.
+
+// Here a panic is the finding.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod block;
+mod changes;
+mod record;
+mod runs;
+mod source;
+mod subject;
+#[cfg(test)]
+mod tests;
+
+pub use block::block;
+pub use changes::changes;
+pub use record::record;
+pub use runs::runs;
+pub use subject::subject;

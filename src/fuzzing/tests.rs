@@ -1,0 +1,172 @@
+//! The fuzz targets' short run in `cargo test`: kept corpus, mutations of it, random bytes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::changes::{Change, Changes, RowKey, Table};
+use crate::format::{BlockBuilder, RecordInput, encode_changes, encode_runs};
+use crate::headers::Headers;
+
+fn corpus(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target)
+}
+
+/// The kept inputs in a fixed order; none in the published crate, which comes without them.
+fn kept(target: &str) -> Vec<Vec<u8>> {
+    let Ok(entries) = fs::read_dir(corpus(target)) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| fs::read(path).unwrap())
+        .collect()
+}
+
+fn mutate(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
+    for _ in 0..rng.usize(1..5) {
+        let at = rng.usize(0..=bytes.len());
+        match rng.u8(0..4) {
+            0 => bytes.insert(at, rng.u8(..)),
+            1 => bytes.truncate(at),
+            2 if at < bytes.len() => drop(bytes.remove(at)),
+            _ if at < bytes.len() => bytes[at] = rng.u8(..) >> rng.u8(0..8),
+            _ => {}
+        }
+    }
+}
+
+fn run(target: &str, check: fn(&[u8])) {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let kept = kept(target);
+    for input in &kept {
+        check(input);
+        for _ in 0..20 {
+            let mut mutated = input.clone();
+            mutate(&mut rng, &mut mutated);
+            check(&mutated);
+        }
+    }
+    for _ in 0..300 {
+        let random: Vec<u8> = (0..rng.usize(0..300))
+            .map(|_| rng.u8(..) >> rng.u8(0..8))
+            .collect();
+        check(&random);
+    }
+}
+
+#[test]
+fn block() {
+    run("block", super::block);
+}
+
+#[test]
+fn record() {
+    run("record", super::record);
+}
+
+#[test]
+fn subject() {
+    run("subject", super::subject);
+}
+
+#[test]
+fn runs() {
+    run("runs", super::runs);
+}
+
+#[test]
+fn changes() {
+    run("changes", super::changes);
+}
+
+fn seed(target: &str, name: &str, bytes: &[u8]) {
+    fs::create_dir_all(corpus(target)).unwrap();
+    fs::write(corpus(target).join(name), bytes).unwrap();
+}
+
+/// Makes the corpus anew when the format gets another version:
+/// `cargo test --lib seeds -- --ignored`.
+#[test]
+#[ignore = "writes the seed corpus"]
+fn seeds() {
+    for (name, count) in [("one", 1), ("three", 3), ("many", 40)] {
+        seed("block", name, &seed_block(count));
+    }
+    let mut rng = fastrand::Rng::with_seed(2);
+    for name in ["a", "b", "c"] {
+        let bytes: Vec<u8> = (0..400).map(|_| rng.u8(..) >> rng.u8(0..8)).collect();
+        seed("record", name, &bytes);
+        seed("runs", name, &bytes[..200]);
+    }
+    for (n, text) in ["a.b", "a.*.c", "a.>", "*.>", "a*b.ü", "a..b", "a.>.b"]
+        .iter()
+        .enumerate()
+    {
+        seed("subject", &n.to_string(), text.as_bytes());
+    }
+    for (name, runs) in [
+        ("none", &[][..]),
+        ("two", &[(1, 3), (900, 70_000)]),
+        ("all", &[(0, u64::MAX)]),
+    ] {
+        let mut bytes = Vec::new();
+        encode_runs(&mut bytes, runs.iter().copied());
+        seed("runs", name, &bytes);
+    }
+    seed("changes", "each", &encode_changes(&seed_changes()));
+}
+
+fn seed_block(count: u64) -> Vec<u8> {
+    let mut builder = BlockBuilder::new(1, 2, 3);
+    for n in 0..count {
+        let headers: Headers = (0..n % 3)
+            .map(|k| (format!("h{k}"), format!("v{n}")))
+            .collect();
+        let (subject, id) = (format!("s.{}", n % 7), format!("id-{n}"));
+        let id = (n % 2 == 1).then_some(id.as_str());
+        let (time, payload) = (1_000_000 + n * 100, id.unwrap_or("payload").as_bytes());
+        builder
+            .push(&RecordInput {
+                time,
+                subject: &subject,
+                id,
+                headers: &headers,
+                payload,
+            })
+            .unwrap();
+    }
+    builder.finish()
+}
+
+fn seed_changes() -> Changes {
+    let key = RowKey::new(Table::ConsumerState, 1, 2);
+    let changes = vec![
+        Change::Put {
+            key,
+            value: b"state".to_vec(),
+        },
+        Change::Delete { key },
+        Change::DeleteParts {
+            table: Table::Dedup,
+            id: 1,
+            from: 2,
+            to: 300,
+        },
+        Change::Block {
+            stream: 1,
+            first_seq: 1000,
+            bytes: b"block".to_vec(),
+        },
+        Change::DropBlocks {
+            stream: 1,
+            from: 2,
+            to: 3,
+        },
+        Change::DropStream { stream: 4 },
+    ];
+    Changes { group: 5, changes }
+}
