@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod changes;
+pub mod disk;
 mod format;
 mod state;
 mod store;
