@@ -73,6 +73,23 @@ impl MemoryDisk {
         self.state.lock().operations
     }
 
+    /// How many bytes were read so far.
+    ///
+    /// ```
+    /// use riverbed::disk::{Disk, MemoryDisk};
+    /// use std::path::Path;
+    ///
+    /// let disk = MemoryDisk::new();
+    /// let file = disk.create(Path::new("/a"))?;
+    /// file.write_at(0, b"riverbed")?;
+    /// file.read_at(0, &mut [0; 5])?;
+    /// assert_eq!(disk.bytes_read(), 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn bytes_read(&self) -> u64 {
+        self.state.lock().bytes_read
+    }
+
     /// Takes the power away at operation `number` (the first one is 0): that one and everything
     /// after it fails, reads too, and changes nothing.
     ///
@@ -152,12 +169,26 @@ impl MemoryDisk {
         for change in state.unsynced_names.iter().take(kept) {
             change.apply(&mut names);
         }
-        let content = |file: &SimulatedFile| file.after_power_cut(|| chance.survives());
-        Self::settled(names, &state.files, content)
+        let mut settle = |id: &u64| {
+            let content = state.files.get(id)?.after_power_cut(|| chance.survives());
+            Some((*id, SimulatedFile::settled(content)))
+        };
+        let files: BTreeMap<_, _> = names.values().filter_map(&mut settle).collect();
+        let image = State {
+            files,
+            durable_names: names.clone(),
+            names,
+            next: state.next,
+            capacity: state.capacity,
+            ..State::default()
+        };
+        Self {
+            state: Arc::new(Mutex::new(image)),
+        }
     }
 
     /// The disk as killing the process at this moment would leave it: nothing written is lost, and
-    /// the locks are free.
+    /// the locks are free. What was not synced still is not: a power cut later may take it.
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
@@ -166,36 +197,20 @@ impl MemoryDisk {
     /// let disk = MemoryDisk::new();
     /// let held = disk.create(Path::new("/a"))?;
     /// assert!(held.try_lock()?);
-    /// assert!(disk.kill_image().open(Path::new("/a"))?.try_lock()?);
+    /// let killed = disk.kill_image();
+    /// assert!(killed.open(Path::new("/a"))?.try_lock()?);
+    /// assert!(!killed.crash_image(0).exists(Path::new("/a"))?);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
     pub fn kill_image(&self) -> MemoryDisk {
-        let state = self.state.lock();
-        Self::settled(state.names.clone(), &state.files, |file| {
-            file.live().to_vec()
-        })
-    }
-
-    fn settled(
-        names: Names,
-        files: &BTreeMap<u64, SimulatedFile>,
-        mut content: impl FnMut(&SimulatedFile) -> Vec<u8>,
-    ) -> Self {
-        let mut settle = |id: &u64| {
-            let file = SimulatedFile::settled(content(files.get(id)?));
-            Some((*id, file))
-        };
-        let files: BTreeMap<_, _> = names.values().filter_map(&mut settle).collect();
-        let next = files.keys().next_back().map_or(0, |last| last + 1);
-        let durable_names = names.clone();
-        let state = State {
-            files,
-            names,
-            durable_names,
-            next,
-            ..State::default()
-        };
+        let mut state = self.state.lock().clone();
+        state.operations = 0;
+        state.bytes_read = 0;
+        state.fail_from = None;
+        for file in state.files.values_mut() {
+            file.locked_by = None;
+        }
         Self {
             state: Arc::new(Mutex::new(state)),
         }

@@ -12,7 +12,7 @@ impl Chance {
         let keep = match seed {
             0 => 0,
             1 => 256,
-            _ if seed % 3 == 0 => 32,
+            _ if seed.is_multiple_of(3) => 32,
             _ if seed % 3 == 1 => 224,
             _ => 128,
         };

@@ -29,6 +29,7 @@ impl DiskFile for MemoryFile {
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let part = live.get(from..from.saturating_add(buf.len()));
         buf.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        state.bytes_read += buf.len() as u64;
         Ok(())
     }
 

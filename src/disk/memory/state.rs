@@ -6,7 +6,7 @@ use std::io;
 use super::names::{NameChange, Names};
 use crate::disk::simulated::SimulatedFile;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) files: BTreeMap<u64, SimulatedFile>,
     pub(super) names: Names,
@@ -14,6 +14,7 @@ pub(super) struct State {
     pub(super) unsynced_names: Vec<NameChange>,
     pub(super) next: u64,
     pub(super) operations: u64,
+    pub(super) bytes_read: u64,
     pub(super) fail_from: Option<u64>,
     pub(super) capacity: Option<u64>,
 }
