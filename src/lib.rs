@@ -6,3 +6,5 @@ pub mod disk;
 mod format;
 mod state;
 mod store;
+
+pub use store::OpenError;

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use self::chance::Chance;
 use self::file::MemoryFile;
-use self::names::{NameChange, Names};
+use self::names::NameChange;
 use self::state::State;
 use super::simulated::SimulatedFile;
 use super::{Disk, DiskFile};
