@@ -63,3 +63,48 @@ fn behind_header(offset: u64) -> io::Result<u64> {
         .checked_add(HEADER_LEN)
         .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Backend, StorageBackend};
+    use crate::disk::{Disk, MemoryDisk};
+    use std::path::Path;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_failed_sync_is_not_tried_again() {
+        let disk = MemoryDisk::new();
+        let file = disk.create(Path::new("/a")).unwrap();
+        let backend = Backend {
+            file,
+            faults: Arc::default(),
+        };
+        backend.write(0, b"x").unwrap();
+        assert_eq!(backend.len().unwrap(), 1);
+        disk.fail_from(disk.operations());
+        backend.sync_data().unwrap_err();
+        disk.stop_failing();
+        let operations = disk.operations();
+        assert!(
+            backend
+                .sync_data()
+                .unwrap_err()
+                .to_string()
+                .contains("lost power")
+        );
+        backend.write(0, b"y").unwrap_err();
+        backend.set_len(9).unwrap_err();
+        assert_eq!(disk.operations(), operations);
+        backend.read(0, &mut [0]).unwrap();
+    }
+
+    #[test]
+    fn an_offset_that_no_file_has_is_an_error() {
+        let file = MemoryDisk::new().create(Path::new("/a")).unwrap();
+        let backend = Backend {
+            file,
+            faults: Arc::default(),
+        };
+        backend.read(u64::MAX - 5, &mut [0]).unwrap_err();
+    }
+}

@@ -6,6 +6,7 @@ mod create;
 mod damage;
 mod faults;
 mod files;
+mod race;
 mod rows;
 
 use std::ops::ControlFlow;

@@ -53,6 +53,8 @@ fn only_the_owner_reads_it() {
     );
 }
 
+type IsExpected = fn(&OpenError) -> bool;
+
 #[test]
 fn a_file_that_is_not_ours_keeps_every_byte() {
     let dir = tempfile::tempdir().unwrap();
@@ -76,7 +78,7 @@ fn a_file_that_is_not_ours_keeps_every_byte() {
     .to_vec();
     let mut overwritten = [&ours[..], &[0; 8192]].concat();
     overwritten[20] ^= 1;
-    let cases: [(Vec<u8>, fn(&OpenError) -> bool); 7] = [
+    let cases: [(Vec<u8>, IsExpected); 7] = [
         (b"dear diary".to_vec(), |e| {
             matches!(e, OpenError::NotAStore { .. })
         }),
