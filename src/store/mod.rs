@@ -117,7 +117,7 @@ impl Store {
         self.with(|opened| Ok(opened.file.len()?))
     }
 
-    /// The bytes in all tables; slow in a large store.
+    /// The bytes in all tables. It reads the whole store: for a report on demand.
     pub(crate) fn stored_bytes(&self) -> Result<u64, StoreError> {
         self.read(Reader::stored_bytes)
     }

@@ -125,8 +125,8 @@ impl Reader {
         self.visit(stream, table.range(..=seq)?.rev(), visitor)
     }
 
-    /// The bytes that all tables hold, keys and redb's own included. It walks every page that is
-    /// not a block, so it is for reports and not for every call.
+    /// The bytes that all tables hold, keys and redb's own included. redb reads every page to
+    /// say so: it is for a report on demand, and never for a limit.
     pub(super) fn stored_bytes(&self) -> Result<u64, StoreError> {
         self.txn.list_tables()?.try_fold(0, |sum, handle| {
             let stats = self.txn.open_untyped_table(handle)?.stats()?;

@@ -42,10 +42,13 @@ impl Contended {
     }
 
     fn act(&self, now: When, about: &Path) {
-        if now == self.when && about == temporary() {
-            if let Some(others) = self.others.lock().take() {
-                others(&self.disk);
-            }
+        let taken = if now == self.when && about == temporary() {
+            self.others.lock().take()
+        } else {
+            None
+        };
+        if let Some(others) = taken {
+            others(&self.disk);
         }
     }
 }
