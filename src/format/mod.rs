@@ -10,6 +10,7 @@ mod header;
 mod intern;
 mod reader;
 mod record;
+pub(crate) mod rows;
 mod runs;
 mod summary;
 mod varint;

@@ -28,8 +28,6 @@ mod stored;
 mod stream;
 mod subjects;
 mod sweep;
-#[cfg(test)]
-mod tests;
 mod trim;
 mod windows;
 

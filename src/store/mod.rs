@@ -1,1 +1,190 @@
-//! store
+//! The store: redb tables in one file, and the only place that names redb.
+//!
+//! What comes in is a [`Changes`] for each commit group, and it is durable when [`Store::apply`]
+//! returns. What goes out is read through a [`Reader`], verified.
+
+mod apply;
+mod backend;
+mod create;
+mod error;
+mod fault;
+mod header;
+mod open;
+mod reader;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use redb::{Database, ReadableDatabase};
+
+pub(crate) use self::apply::Commit;
+pub use self::error::OpenError;
+pub(crate) use self::error::StoreError;
+use self::fault::Faults;
+use self::header::Header;
+pub(crate) use self::reader::Reader;
+use crate::changes::Changes;
+use crate::disk::{Disk, DiskFile};
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreOptions {
+    /// The most memory that redb's cache takes.
+    pub(crate) cache_bytes: usize,
+    /// The time now, in milliseconds since 1970: what a new store notes as its creation.
+    pub(crate) now_ms: u64,
+}
+
+/// One open store.
+#[derive(Debug)]
+pub(crate) struct Store {
+    header: Header,
+    /// `None` once it is closed. What is open is never dropped by accident: a forked child that
+    /// drops its copy would write into the parent's file and free the parent's lock (R11).
+    opened: RwLock<Option<ManuallyDrop<Opened>>>,
+    faults: Arc<Faults>,
+    leaked: AtomicBool,
+}
+
+/// What an open store holds, and gives back when it is closed.
+#[derive(Debug)]
+struct Opened {
+    database: Database,
+    /// Has the lock.
+    file: Arc<dyn DiskFile>,
+}
+
+impl Store {
+    /// Opens the store at `path`, or makes it when nothing is there. When this returns, the file
+    /// and its name are durable.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        options: &StoreOptions,
+    ) -> Result<Self, OpenError> {
+        open::open(disk, path, options)
+    }
+
+    fn new(header: Header, opened: Opened, faults: Arc<Faults>) -> Self {
+        let opened = RwLock::new(Some(ManuallyDrop::new(opened)));
+        Self {
+            header,
+            opened,
+            faults,
+            leaked: AtomicBool::new(false),
+        }
+    }
+
+    /// The store's identity: random, and part of every checksum.
+    pub(crate) const fn id(&self) -> u64 {
+        self.header.store
+    }
+
+    /// When the store was made, in milliseconds since 1970.
+    pub(crate) const fn created_ms(&self) -> u64 {
+        self.header.created
+    }
+
+    /// Makes a group durable, in one transaction. Applying a group twice is applying it once.
+    ///
+    /// After an error it is unknown whether the group is stored, and every later call is refused
+    /// until the store is reopened.
+    pub(crate) fn apply(&self, changes: &Changes, commit: Commit) -> Result<(), StoreError> {
+        self.with(|opened| {
+            apply::apply(&opened.database, self.id(), changes, commit)
+                .map_err(|error| self.faults.call(error))
+        })
+    }
+
+    /// Reads the newest durable state. `close` waits for it, so `f` must not call `close`.
+    pub(crate) fn read<T>(
+        &self,
+        f: impl FnOnce(&Reader) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with(|opened| f(&Reader::new(opened.database.begin_read()?, self.id())))
+    }
+
+    /// The length of the file. redb grows it by doubling, sparsely: the disk may hold less of it.
+    pub(crate) fn file_len(&self) -> Result<u64, StoreError> {
+        self.with(|opened| Ok(opened.file.len()?))
+    }
+
+    /// The bytes in all tables. It reads the whole store: for a report on demand.
+    pub(crate) fn stored_bytes(&self) -> Result<u64, StoreError> {
+        self.read(Reader::stored_bytes)
+    }
+
+    /// Closes the file and frees its lock; later calls answer `Closed`, another close does nothing.
+    ///
+    /// An error is the first that this open store has met, and it may be an old one. Everything
+    /// that `apply` called durable is so in any case.
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
+        if self.leaked.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        let mut slot = self.opened.write();
+        // The guard is kept until the lock is free, so that whoever finds the store closed can
+        // open it again.
+        match slot.take() {
+            None => Ok(()),
+            Some(opened) => ManuallyDrop::into_inner(opened).close(&self.faults),
+        }
+    }
+
+    /// In a forked child: gives up this copy without touching the file, the lock, or any lock in
+    /// memory that a thread of the parent may have held (R11).
+    pub(crate) fn leak(&self) {
+        self.leaked.store(true, Ordering::Release);
+    }
+
+    fn with<T>(
+        &self,
+        call: impl FnOnce(&Opened) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.leaked.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        // Recursive, because a closure that reads may read again while a close is waiting.
+        let slot = self.opened.read_recursive();
+        let opened = slot.as_ref().ok_or(StoreError::Closed)?;
+        self.faults.check()?;
+        self.faults.guard(|| call(opened))
+    }
+}
+
+impl Opened {
+    /// The database goes first, then the lock: redb writes when it is dropped.
+    fn close(self, faults: &Faults) -> Result<(), StoreError> {
+        let Self { database, file } = self;
+        let dropped = faults.guard(|| {
+            drop(database);
+            Ok(())
+        });
+        let synced = match faults.first() {
+            None => file.sync().map_err(StoreError::from),
+            Some(fault) => {
+                // What could not be written may look written in the page cache (R8); that this
+                // fails is no news beside the failure that led here.
+                let _: io::Result<()> = file.drop_cache();
+                Err(fault.into())
+            }
+        };
+        let unlocked = file.unlock().map_err(StoreError::from);
+        dropped.and(synced).and(unlocked)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Nobody is left to hear of an error; what was acknowledged is durable all the same.
+        let _: Result<(), StoreError> = self.close();
+    }
+}

@@ -1,0 +1,150 @@
+//! `Group`: the changes of one commit group on their way into one write transaction.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use redb::{Database, Durability, Table as RedbTable, WriteTransaction};
+
+use super::error::StoreError;
+use super::tables::{self, RowTableKey};
+use crate::changes::{Change, Changes, RowKey, Table};
+use crate::format::checksum::{CHECKSUM_LEN, seal};
+
+/// How a group is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// Durable when it returns, with one sync.
+    Durable,
+    /// Durable, and a kill right after it costs the next open nothing: redb writes down what it
+    /// would otherwise learn by reading the whole file. Twice the price, so it is for an idle store.
+    QuickRepair,
+}
+
+/// Applies the changes in their order, in one transaction; `Ok` means durable.
+pub(super) fn apply(
+    database: &Database,
+    store: u64,
+    changes: &Changes,
+    commit: Commit,
+) -> Result<(), StoreError> {
+    if changes.changes.is_empty() && commit == Commit::Durable {
+        return Ok(());
+    }
+    let mut txn = database.begin_write()?;
+    durable(&mut txn, commit)?;
+    let mut group = Group {
+        txn: &txn,
+        store,
+        rows: BTreeMap::new(),
+        blocks: BTreeMap::new(),
+    };
+    changes
+        .changes
+        .iter()
+        .try_for_each(|change| group.apply(change))?;
+    drop(group);
+    txn.commit()?;
+    Ok(())
+}
+
+fn durable(txn: &mut WriteTransaction, commit: Commit) -> Result<(), StoreError> {
+    txn.set_durability(Durability::Immediate)
+        .map_err(|error| StoreError::Io(std::io::Error::other(error.to_string())))?;
+    txn.set_quick_repair(commit == Commit::QuickRepair);
+    Ok(())
+}
+
+/// Makes the tables of all rows, in a new store.
+pub(super) fn create_tables(database: &Database) -> Result<(), StoreError> {
+    let mut txn = database.begin_write()?;
+    durable(&mut txn, Commit::Durable)?;
+    for table in tables::ALL {
+        txn.open_table(tables::rows(table))?;
+    }
+    txn.commit()?;
+    Ok(())
+}
+
+/// The tables that the group has touched so far. Each is opened once: a commit costs what it
+/// touches, and an idle stream is not touched.
+struct Group<'txn> {
+    txn: &'txn WriteTransaction,
+    store: u64,
+    rows: BTreeMap<Table, RedbTable<'txn, RowTableKey, &'static [u8]>>,
+    blocks: BTreeMap<u32, RedbTable<'txn, u64, &'static [u8]>>,
+}
+
+impl<'txn> Group<'txn> {
+    fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::Put { key, value } => self.put(*key, value)?,
+            Change::Delete { key } => {
+                self.rows(key.table)?.remove((key.id, key.part))?;
+            }
+            Change::DeleteParts {
+                table,
+                id,
+                from,
+                to,
+            } if from <= to => {
+                self.rows(*table)?
+                    .retain_in((*id, *from)..=(*id, *to), |_, _| false)?;
+            }
+            Change::Block {
+                stream,
+                first_seq,
+                bytes,
+            } => {
+                self.blocks(*stream)?.insert(*first_seq, bytes.as_slice())?;
+            }
+            Change::DropBlocks { stream, from, to } if from <= to => {
+                self.blocks(*stream)?.retain_in(*from..=*to, |_, _| false)?;
+            }
+            // An empty range; redb would have to be asked what it makes of one.
+            Change::DeleteParts { .. } | Change::DropBlocks { .. } => {}
+            Change::DropStream { stream } => self.drop_stream(*stream)?,
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, key: RowKey, value: &[u8]) -> Result<(), StoreError> {
+        let mut sealed = Vec::with_capacity(value.len() + CHECKSUM_LEN);
+        sealed.extend_from_slice(value);
+        let sealed = seal(self.store, &tables::place(key), sealed);
+        self.rows(key.table)?
+            .insert((key.id, key.part), sealed.as_slice())?;
+        Ok(())
+    }
+
+    fn drop_stream(&mut self, stream: u32) -> Result<(), StoreError> {
+        // redb deletes no table that is open.
+        self.blocks.remove(&stream);
+        let name = tables::blocks_name(stream);
+        // That there is none is fine: applying twice is applying once.
+        self.txn.delete_table(tables::blocks(&name))?;
+        Ok(())
+    }
+
+    fn rows(
+        &mut self,
+        table: Table,
+    ) -> Result<&mut RedbTable<'txn, RowTableKey, &'static [u8]>, StoreError> {
+        match self.rows.entry(table) {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(self.txn.open_table(tables::rows(table))?)),
+        }
+    }
+
+    fn blocks(
+        &mut self,
+        stream: u32,
+    ) -> Result<&mut RedbTable<'txn, u64, &'static [u8]>, StoreError> {
+        match self.blocks.entry(stream) {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(place) => {
+                let name = tables::blocks_name(stream);
+                Ok(place.insert(self.txn.open_table(tables::blocks(&name))?))
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The redb tables: their names, their keys, and the place that a row's checksum is bound to.
+
+use redb::TableDefinition;
+
+use crate::changes::{RowKey, Table};
+
+/// The key of every row: id, then part, in the order of their numbers.
+pub(super) type RowTableKey = (u32, u64);
+/// A table of sealed rows.
+pub(super) type RowTable = TableDefinition<'static, RowTableKey, &'static [u8]>;
+
+/// Every kind of row; all of their tables are made when the store is.
+pub(super) const ALL: [Table; 10] = [
+    Table::Meta,
+    Table::StreamConfig,
+    Table::StreamState,
+    Table::Holes,
+    Table::Subjects,
+    Table::Dedup,
+    Table::ConsumerConfig,
+    Table::ConsumerState,
+    Table::Exceptions,
+    Table::Drops,
+];
+
+/// The redb table that holds one kind of row.
+pub(super) const fn rows(table: Table) -> RowTable {
+    TableDefinition::new(name(table))
+}
+
+const fn name(table: Table) -> &'static str {
+    match table {
+        Table::Meta => "meta",
+        Table::StreamConfig => "stream_config",
+        Table::StreamState => "stream_state",
+        Table::Holes => "holes",
+        Table::Subjects => "subjects",
+        Table::Dedup => "dedup",
+        Table::ConsumerConfig => "consumer_config",
+        Table::ConsumerState => "consumer_state",
+        Table::Exceptions => "exceptions",
+        Table::Drops => "drops",
+    }
+}
+
+/// The name of the table that holds a stream's blocks.
+pub(super) fn blocks_name(stream: u32) -> String {
+    format!("stream.{stream}")
+}
+
+/// The table of a stream's blocks, by their first sequence.
+pub(super) fn blocks(name: &str) -> TableDefinition<'_, u64, &'static [u8]> {
+    TableDefinition::new(name)
+}
+
+/// The place of a row, as its checksum sees it: tag of the table, id, part.
+pub(super) fn place(key: RowKey) -> [u8; 13] {
+    let mut place = [0; 13];
+    let (tag, rest) = place.split_at_mut(1);
+    let (id, part) = rest.split_at_mut(4);
+    tag.copy_from_slice(&[key.table as u8]);
+    id.copy_from_slice(&key.id.to_le_bytes());
+    part.copy_from_slice(&key.part.to_le_bytes());
+    place
+}
+
+/// The place of a row, for people.
+pub(super) fn row_name(key: RowKey) -> String {
+    format!(
+        "row ({}, {}) of table {}",
+        key.id,
+        key.part,
+        name(key.table)
+    )
+}
+
+/// The place of a block, for people.
+pub(super) fn block_name(stream: u32, first_seq: u64) -> String {
+    format!("block {first_seq} of table {}", blocks_name(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALL, name, place};
+    use crate::changes::{RowKey, Table};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_table_has_its_own_name_and_tag() {
+        let names: BTreeSet<_> = ALL.into_iter().map(name).collect();
+        assert_eq!(names.len(), ALL.len());
+        let tags: Vec<_> = ALL.into_iter().map(|table| table as usize).collect();
+        assert_eq!(tags, (1..=ALL.len()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_place_is_frozen() {
+        let place = place(RowKey::new(Table::Holes, 0x0102, 0x0304));
+        assert_eq!(place, [4, 2, 1, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,124 @@
+//! Damaged bytes: reported with their place, never believed, never a panic (R26).
+
+use super::super::header::HEADER_LEN;
+use super::{OPTIONS, apply, bytes_of, content, open, path, put};
+use crate::changes::{RowKey, Table};
+use crate::disk::{Disk, MemoryDisk};
+use crate::store::{OpenError, StoreError, StoreOptions};
+
+/// A closed store with some rows, and its bytes.
+fn closed() -> (MemoryDisk, Vec<u8>) {
+    let disk = MemoryDisk::new();
+    let store = open(&disk).unwrap();
+    let rows = (0..200).map(|part| put(Table::Dedup, 1, part, &[part as u8; 40]));
+    apply(&store, rows.collect()).unwrap();
+    apply(
+        &store,
+        vec![put(Table::StreamConfig, 3, 0, b"a value to be found")],
+    )
+    .unwrap();
+    store.close().unwrap();
+    let bytes = bytes_of(&disk, path());
+    (disk, bytes)
+}
+
+fn flip(disk: &MemoryDisk, at: u64, mask: u8) {
+    let file = disk.open(path()).unwrap();
+    let mut byte = [0];
+    file.read_at(at, &mut byte).unwrap();
+    file.write_at(at, &[byte[0] ^ mask]).unwrap();
+}
+
+#[test]
+fn a_damaged_row_is_named_and_not_believed() {
+    let (disk, bytes) = closed();
+    let needle = b"a value to be found";
+    let found = bytes
+        .windows(needle.len())
+        .enumerate()
+        .filter(|(_, window)| window == needle);
+    for (at, _) in found {
+        flip(&disk, at as u64 + 3, 0x20);
+    }
+    let store = open(&disk).unwrap();
+    let key = RowKey::new(Table::StreamConfig, 3, 0);
+    let error = store.read(|reader| reader.row(key)).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Damaged { place } if place == "row (3, 0) of table stream_config"),
+        "{error:?}"
+    );
+    assert!(matches!(content(&store), Err(StoreError::Damaged { .. })));
+}
+
+#[test]
+fn a_row_moved_to_another_key_or_store_is_not_believed() {
+    let (_, ours) = closed();
+    let disk = MemoryDisk::new();
+    drop(open(&disk).unwrap());
+    let header = bytes_of(&disk, path())[..HEADER_LEN as usize].to_vec();
+    let grafted = [&header[..], &ours[HEADER_LEN as usize..]].concat();
+    let file = disk.open(path()).unwrap();
+    file.set_len(0).unwrap();
+    file.write_at(0, &grafted).unwrap();
+    let store = open(&disk).unwrap();
+    assert!(matches!(content(&store), Err(StoreError::Damaged { .. })));
+}
+
+#[test]
+fn flipped_bits_in_a_clean_file_never_panic_and_never_change_a_row() {
+    let (clean, _) = closed();
+    flip_bits(&clean);
+}
+
+#[test]
+fn flipped_bits_in_an_unclean_file_never_panic_and_never_change_a_row() {
+    let (disk, _) = closed();
+    let store = open(&disk).unwrap();
+    apply(&store, vec![put(Table::Dedup, 2, 1, b"the last group")]).unwrap();
+    flip_bits(&disk.kill_image());
+}
+
+fn flip_bits(clean: &MemoryDisk) {
+    let bytes = bytes_of(clean, path());
+    let truth = content(&open(&clean.kill_image()).unwrap()).unwrap();
+    let used: Vec<u64> = (0..bytes.len() as u64)
+        .filter(|at| bytes[*at as usize] != 0)
+        .collect();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut noticed = 0;
+    for _ in 0..300 {
+        let disk = clean.kill_image();
+        let at = used[random.usize(..used.len())];
+        flip(&disk, at, 1 << random.u32(..8));
+        let result = open(&disk).map(|store| content(&store));
+        match result {
+            Err(OpenError::Damaged { .. } | OpenError::NotAStore { .. }) | Ok(Err(_)) => {
+                noticed += 1;
+            }
+            Err(OpenError::NewerFormat { .. }) => panic!("{at}: damage taken for a version"),
+            Err(error) => panic!("{at}: {error}"),
+            Ok(Ok(found)) => {
+                // A row may be missing when its key is what was damaged, but none is different.
+                assert!(
+                    found.rows.iter().all(|row| truth.rows.contains(row)),
+                    "{at}"
+                );
+            }
+        }
+    }
+    // Most bytes that are not zero belong to pages that are no longer in use.
+    assert!(noticed > 20, "{noticed}");
+}
+
+#[test]
+fn a_file_cut_anywhere_is_refused_without_a_panic() {
+    let (clean, bytes) = closed();
+    for len in (0..bytes.len() as u64).step_by(4096 * 7 + 1) {
+        let disk = clean.kill_image();
+        disk.open(path()).unwrap().set_len(len).unwrap();
+        let options = StoreOptions { ..OPTIONS };
+        let opened = crate::store::Store::open(&disk, path(), &options);
+        let read = opened.map(|store| content(&store));
+        assert!(!matches!(read, Ok(Ok(_))), "{len}");
+    }
+}
