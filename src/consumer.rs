@@ -2,7 +2,9 @@
 
 use crate::clock::Timestamp;
 use crate::engine::{AckAndFetchError, ConsumerRef, Holder};
-use crate::error::{AckError, ConsumerError, Error, FetchError, RedriveError, RunError, Unavailable};
+use crate::error::{
+    AckError, ConsumerError, Error, FetchError, RedriveError, RunError, Unavailable,
+};
 use crate::event::DeadReason;
 use crate::fetch::{Batch, BatchAck, Fetch};
 use crate::info::ConsumerInfo;
@@ -55,7 +57,10 @@ impl ConsumerRoot {
         Ok(BatchAck::of(tokens.len(), refused))
     }
 
-    fn tokens(self: &Arc<Self>, messages: &[Message]) -> Result<Vec<crate::state::Token>, AckError> {
+    fn tokens(
+        self: &Arc<Self>,
+        messages: &[Message],
+    ) -> Result<Vec<crate::state::Token>, AckError> {
         if let Some(foreign) = messages.iter().find(|message| !message.is_of(self)) {
             let (seq, consumer) = (foreign.seq(), self.reference.name.clone());
             return Err(AckError::Foreign { seq, consumer });
@@ -73,7 +78,13 @@ impl ConsumerRoot {
 
 impl Consumer {
     pub(crate) fn new(root: Arc<Root>, reference: ConsumerRef, stream_name: String) -> Self {
-        Self { whose: Arc::new(ConsumerRoot { root, reference, stream_name }) }
+        Self {
+            whose: Arc::new(ConsumerRoot {
+                root,
+                reference,
+                stream_name,
+            }),
+        }
     }
 
     /// The consumer's name.
@@ -171,7 +182,10 @@ impl Consumer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn messages(&self) -> Messages {
-        Messages { consumer: self.clone(), over: false }
+        Messages {
+            consumer: self.clone(),
+            over: false,
+        }
     }
 
     /// Runs a handler on worker threads, each holding one message at a time: `Ok` acks, `Err` naks with
@@ -214,7 +228,11 @@ impl Consumer {
     ///
     /// [`ConsumerError::NotFound`] when it is gone; the store is unavailable.
     pub fn info(&self) -> Result<ConsumerInfo, ConsumerError> {
-        let info = self.whose.root.engine.consumer_info(&self.whose.reference)?;
+        let info = self
+            .whose
+            .root
+            .engine
+            .consumer_info(&self.whose.reference)?;
         info.ok_or_else(|| self.whose.gone())
     }
 
@@ -224,7 +242,11 @@ impl Consumer {
     ///
     /// As for [`info`](Self::info).
     pub fn parked(&self, from: Seq, limit: usize) -> Result<Vec<Parked>, ConsumerError> {
-        let parked = self.whose.root.engine.parked(&self.whose.reference, from.get(), limit)?;
+        let parked = self
+            .whose
+            .root
+            .engine
+            .parked(&self.whose.reference, from.get(), limit)?;
         let parked = parked.ok_or_else(|| self.whose.gone())?;
         let one = |(place, stored): (crate::state::PendingPlace, crate::state::Stored)| Parked {
             message: StoredMessage::new(Arc::new(stored)),
@@ -246,7 +268,10 @@ impl Consumer {
     ///
     /// [`RedriveError::NotParked`]; the store is unavailable.
     pub fn release(&self, seq: Seq) -> Result<(), RedriveError> {
-        self.whose.root.engine.release_parked(&self.whose.reference, seq)
+        self.whose
+            .root
+            .engine
+            .release_parked(&self.whose.reference, seq)
     }
 
     /// Ends a parked message for this consumer.
@@ -259,7 +284,10 @@ impl Consumer {
     ///
     /// As for [`release`](Self::release).
     pub fn discard(&self, seq: Seq) -> Result<(), RedriveError> {
-        self.whose.root.engine.discard_parked(&self.whose.reference, seq)
+        self.whose
+            .root
+            .engine
+            .discard_parked(&self.whose.reference, seq)
     }
 }
 

@@ -100,7 +100,9 @@ impl Stream {
     /// Reads the stream's dead letters in order, without consuming them. Messages without an envelope
     /// are passed over.
     pub fn dead_letters(&self) -> DeadLetters {
-        DeadLetters { range: self.range(..) }
+        DeadLetters {
+            range: self.range(..),
+        }
     }
 
     /// Moves a dead letter back to the stream it came from, for all of that stream's consumers, under a

@@ -50,7 +50,11 @@ impl Fetch {
     /// At most so many messages (1 to 65,536), as soon as there is any; waits up to 5 seconds for it.
     pub fn new(messages: usize) -> Self {
         let patience = Patience::UpTo(Duration::from_secs(5));
-        Self { messages, bytes: BATCH_BYTES_MAX, patience }
+        Self {
+            messages,
+            bytes: BATCH_BYTES_MAX,
+            patience,
+        }
     }
 
     /// Waits up to this long when there is nothing.
@@ -79,10 +83,20 @@ impl Fetch {
 
     pub(crate) fn ask(self, holder: Holder) -> Result<Ask, FetchError> {
         if self.messages == 0 || self.messages > BATCH_MESSAGES_MAX {
-            return Err(FetchError::TooMany { messages: self.messages, limit: BATCH_MESSAGES_MAX });
+            return Err(FetchError::TooMany {
+                messages: self.messages,
+                limit: BATCH_MESSAGES_MAX,
+            });
         }
-        let capacity = Capacity { messages: self.messages, bytes: self.bytes };
-        Ok(Ask { capacity, patience: self.patience, holder })
+        let capacity = Capacity {
+            messages: self.messages,
+            bytes: self.bytes,
+        };
+        Ok(Ask {
+            capacity,
+            patience: self.patience,
+            holder,
+        })
     }
 }
 
@@ -121,19 +135,35 @@ impl fmt::Display for EmptyReason {
         match self {
             Self::NoMessages => f.write_str("there are no messages to deliver"),
             Self::DelayedUntil(time) => {
-                write!(f, "the next message is delayed until {} µs", time.as_micros())
+                write!(
+                    f,
+                    "the next message is delayed until {} µs",
+                    time.as_micros()
+                )
             }
             Self::InFlight { messages } => {
-                write!(f, "{messages} messages are in flight, as many as max_ack_pending allows")
+                write!(
+                    f,
+                    "{messages} messages are in flight, as many as max_ack_pending allows"
+                )
             }
             Self::InFlightBytes { bytes } => {
-                write!(f, "{bytes} bytes are in flight, as many as max_ack_pending_bytes allows")
+                write!(
+                    f,
+                    "{bytes} bytes are in flight, as many as max_ack_pending_bytes allows"
+                )
             }
             Self::HandledAlone { seq } => {
-                write!(f, "message {seq} was caught in two crashes and is handled alone")
+                write!(
+                    f,
+                    "message {seq} was caught in two crashes and is handled alone"
+                )
             }
             Self::SetAside { messages } => {
-                write!(f, "{messages} messages are set aside; release, discard or redrive some")
+                write!(
+                    f,
+                    "{messages} messages are set aside; release, discard or redrive some"
+                )
             }
         }
     }
@@ -142,10 +172,12 @@ impl fmt::Display for EmptyReason {
 impl From<Nothing> for EmptyReason {
     fn from(nothing: Nothing) -> Self {
         match nothing {
-            Nothing::Empty { delayed_until: None } => Self::NoMessages,
-            Nothing::Empty { delayed_until: Some(time) } => {
-                Self::DelayedUntil(Timestamp::from_micros(time))
-            }
+            Nothing::Empty {
+                delayed_until: None,
+            } => Self::NoMessages,
+            Nothing::Empty {
+                delayed_until: Some(time),
+            } => Self::DelayedUntil(Timestamp::from_micros(time)),
             Nothing::InFlight { messages } => Self::InFlight { messages },
             Nothing::InFlightBytes { bytes } => Self::InFlightBytes { bytes },
             Nothing::Alone { seq } => Self::HandledAlone { seq: Seq::new(seq) },
@@ -222,7 +254,10 @@ impl Batch {
 
 impl BatchAck {
     pub(crate) fn of(asked: usize, refused: Vec<Refusal>) -> Self {
-        Self { acked: asked - refused.len(), refused }
+        Self {
+            acked: asked - refused.len(),
+            refused,
+        }
     }
 }
 

@@ -147,7 +147,10 @@ impl Message {
     pub fn nak_after(&self, delay: Duration) -> Result<(), AckError> {
         if delay > DELAY_MAX {
             let (asked_secs, limit_secs) = (delay.as_secs(), DELAY_MAX.as_secs());
-            return Err(AckError::DelayTooLong { asked_secs, limit_secs });
+            return Err(AckError::DelayTooLong {
+                asked_secs,
+                limit_secs,
+            });
         }
         self.settle(&Verdict::NakAfter(delay))
     }
@@ -193,7 +196,10 @@ impl Message {
     }
 
     fn settle(&self, verdict: &Verdict) -> Result<(), AckError> {
-        self.whose.root.engine.settle(&self.whose.reference, self.delivered.token, verdict)
+        self.whose
+            .root
+            .engine
+            .settle(&self.whose.reference, self.delivered.token, verdict)
     }
 }
 

@@ -118,7 +118,9 @@ impl Builder {
     /// version, it is damaged, or the system refused something.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Riverbed, OpenError> {
         let engine = Engine::open(path.as_ref(), self.options)?;
-        Ok(Riverbed { root: Arc::new(Root { engine }) })
+        Ok(Riverbed {
+            root: Arc::new(Root { engine }),
+        })
     }
 }
 
@@ -249,7 +251,10 @@ impl Riverbed {
     ///
     /// As for [`publish`](Self::publish), and what the conditions say.
     pub fn publish_message(&self, message: impl Into<Publish>) -> Result<PublishAck, PublishError> {
-        one(self.root.engine.publish(&Target::Subject, vec![message.into()])?)
+        one(self
+            .root
+            .engine
+            .publish(&Target::Subject, vec![message.into()])?)
     }
 
     /// Publishes a batch to the one stream that captures its subjects: all messages or none, in one
@@ -305,6 +310,28 @@ impl Riverbed {
     /// written or released. The store is closed all the same.
     pub fn close(&self) -> Result<(), CloseError> {
         self.root.engine.close()
+    }
+
+    /// Recomputes every counter from the raw tables and says what does not agree; nothing, if all is
+    /// well. It reads the whole store, and waits for a moment without changes.
+    ///
+    /// # Errors
+    ///
+    /// The store is unavailable.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Riverbed, StreamConfig};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let store = Riverbed::open(folder.path().join("store"))?;
+    /// store.create_stream(StreamConfig::new("notes"))?.publish("notes", "one")?;
+    /// assert!(store.check()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn check(&self) -> Result<Vec<String>, Unavailable> {
+        self.root.engine.check()
     }
 
     /// Does everything that is due by now: what the sweeper's thread does when there is one.

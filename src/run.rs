@@ -114,7 +114,10 @@ impl Runner {
     ) -> Result<Self, RunError> {
         let workers = options.workers;
         if workers == 0 || workers > WORKERS_MAX {
-            return Err(RunError::Workers { workers, limit: WORKERS_MAX });
+            return Err(RunError::Workers {
+                workers,
+                limit: WORKERS_MAX,
+            });
         }
         let fetch = Fetch::new(options.batch).forever();
         fetch.ask(Holder::Runner)?;
@@ -128,7 +131,10 @@ impl Runner {
             settled: AtomicU64::new(0),
         });
         let handler = Arc::new(handler);
-        let mut runner = Self { shared: Arc::clone(&shared), workers: Vec::with_capacity(workers) };
+        let mut runner = Self {
+            shared: Arc::clone(&shared),
+            workers: Vec::with_capacity(workers),
+        };
         for number in 0..workers {
             let (shared, handler) = (Arc::clone(&shared), Arc::clone(&handler));
             let handle = move |message: &Message| match catch_unwind(AssertUnwindSafe(|| {
@@ -147,7 +153,9 @@ impl Runner {
                 Ok(worker) => runner.workers.push(worker),
                 Err(why) => {
                     runner.end()?;
-                    return Err(RunError::Thread { cause: why.to_string() });
+                    return Err(RunError::Thread {
+                        cause: why.to_string(),
+                    });
                 }
             }
         }
@@ -178,12 +186,18 @@ impl Runner {
 
     fn end(&mut self) -> Result<(), RunError> {
         self.shared.stopping.store(true, Ordering::Release);
-        self.shared.whose.root.engine.wake_fetches(&self.shared.whose.reference);
+        self.shared
+            .whose
+            .root
+            .engine
+            .wake_fetches(&self.shared.whose.reference);
         let mut outcome = Ok(());
         for worker in self.workers.drain(..) {
             let ended = match worker.join() {
                 Ok(ended) => ended,
-                Err(_) => Err(RunError::Thread { cause: "a worker panicked".into() }),
+                Err(_) => Err(RunError::Thread {
+                    cause: "a worker panicked".into(),
+                }),
             };
             outcome = outcome.and(ended);
         }
@@ -223,7 +237,10 @@ impl Shared {
         handle: &impl Fn(&Message) -> Handled,
     ) -> Result<bool, RunError> {
         // Whatever ends this early, what was not started is not left behind.
-        let mut unstarted = Unstarted { shared: self, left: batch };
+        let mut unstarted = Unstarted {
+            shared: self,
+            left: batch,
+        };
         while let Some((message, left)) = unstarted.left.split_first() {
             if self.stopping.load(Ordering::Acquire) {
                 break;
@@ -242,7 +259,10 @@ impl Shared {
                 Err(why) => {
                     // A runner's lease has no deadline: it must not outlive its worker.
                     let whose = &self.whose;
-                    whose.root.engine.release(&whose.reference, &[message.token()]);
+                    whose
+                        .root
+                        .engine
+                        .release(&whose.reference, &[message.token()]);
                     return Err(why.into());
                 }
             };
@@ -265,6 +285,8 @@ impl Drop for Unstarted<'_> {
         let tokens: Vec<_> = self.left.iter().map(Message::token).collect();
         let whose = &self.shared.whose;
         whose.root.engine.release(&whose.reference, &tokens);
-        self.shared.released.fetch_add(tokens.len() as u64, Ordering::Relaxed);
+        self.shared
+            .released
+            .fetch_add(tokens.len() as u64, Ordering::Relaxed);
     }
 }

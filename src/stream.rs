@@ -3,9 +3,7 @@
 use crate::config::ConsumerConfig;
 use crate::consumer::Consumer;
 use crate::engine::{ConsumerRef, PurgeAsk, Target};
-use crate::error::{
-    ConsumerError, PublishError, PurgeError, ReadError, StreamError, Unavailable,
-};
+use crate::error::{ConsumerError, PublishError, PurgeError, ReadError, StreamError, Unavailable};
 use crate::info::StreamInfo;
 use crate::message::StoredMessage;
 use crate::publish::{Publish, PublishAck, PublishHandle};
@@ -102,7 +100,10 @@ impl Stream {
     }
 
     fn target(&self) -> Target {
-        Target::Stream { id: self.id, name: self.name.clone() }
+        Target::Stream {
+            id: self.id,
+            name: self.name.clone(),
+        }
     }
 
     /// Publishes a message and waits until it is on disk.
@@ -134,7 +135,10 @@ impl Stream {
     ///
     /// As for [`publish`](Self::publish), and what the conditions say.
     pub fn publish_message(&self, message: impl Into<Publish>) -> Result<PublishAck, PublishError> {
-        one(self.root.engine.publish(&self.target(), vec![message.into()])?)
+        one(self
+            .root
+            .engine
+            .publish(&self.target(), vec![message.into()])?)
     }
 
     /// Publishes a batch, all messages or none, in one commit. Duplicates are flagged one by one and do
@@ -169,9 +173,18 @@ impl Stream {
     /// # Errors
     ///
     /// As for [`publish`](Self::publish).
-    pub fn publish_async(&self, message: impl Into<Publish>) -> Result<PublishHandle, PublishError> {
-        let accepted = self.root.engine.publish_async(&self.target(), message.into())?;
-        Ok(PublishHandle { root: Arc::clone(&self.root), accepted })
+    pub fn publish_async(
+        &self,
+        message: impl Into<Publish>,
+    ) -> Result<PublishHandle, PublishError> {
+        let accepted = self
+            .root
+            .engine
+            .publish_async(&self.target(), message.into())?;
+        Ok(PublishHandle {
+            root: Arc::clone(&self.root),
+            accepted,
+        })
     }
 
     /// Waits until everything that was published to the stream so far is on disk.
@@ -204,7 +217,10 @@ impl Stream {
     /// The subject is malformed, the stream is gone, or the store is unavailable.
     pub fn last_for_subject(&self, subject: &str) -> Result<Option<StoredMessage>, ReadError> {
         let filter: SubjectFilter = subject.parse()?;
-        let found = self.root.engine.last_for_subject(self.id, &self.name, filter)?;
+        let found = self
+            .root
+            .engine
+            .last_for_subject(self.id, &self.name, filter)?;
         Ok(found.map(StoredMessage::new))
     }
 
@@ -236,7 +252,12 @@ impl Stream {
             Bound::Unbounded => Some(u64::MAX),
         };
         let next = if to.is_none() { u64::MAX } else { from };
-        Range { stream: self.clone(), next, to: to.unwrap_or(0), read: VecDeque::new() }
+        Range {
+            stream: self.clone(),
+            next,
+            to: to.unwrap_or(0),
+            read: VecDeque::new(),
+        }
     }
 
     /// Removes messages and returns how many; see [`Purge`]. Sequences are never reused. A message that
@@ -252,7 +273,11 @@ impl Stream {
     /// The filter is malformed, both bounds are given, the stream is gone, or the store is unavailable.
     pub fn purge(&self, purge: Purge) -> Result<u64, PurgeError> {
         let filter = purge.filter.as_deref().map(str::parse).transpose()?;
-        let ask = PurgeAsk { filter, up_to: purge.up_to, keep: purge.keep };
+        let ask = PurgeAsk {
+            filter,
+            up_to: purge.up_to,
+            keep: purge.keep,
+        };
         self.root.engine.purge(self.id, &self.name, &ask)
     }
 
@@ -276,7 +301,9 @@ impl Stream {
     /// [`StreamError::NotFound`] when it is gone; the store is unavailable.
     pub fn info(&self) -> Result<StreamInfo, StreamError> {
         let info = self.root.engine.stream_info(self.id)?;
-        info.ok_or_else(|| StreamError::NotFound { name: self.name.clone() })
+        info.ok_or_else(|| StreamError::NotFound {
+            name: self.name.clone(),
+        })
     }
 
     /// Creates a consumer. One of the same name and the same configuration is simply found.
@@ -295,7 +322,10 @@ impl Stream {
     /// can't take its messages, the stream is gone, or the store is unavailable.
     pub fn create_consumer(&self, config: ConsumerConfig) -> Result<Consumer, ConsumerError> {
         let config = config.validated()?;
-        let id = self.root.engine.create_consumer(self.id, &self.name, &config)?;
+        let id = self
+            .root
+            .engine
+            .create_consumer(self.id, &self.name, &config)?;
         Ok(self.consumer_handle(id, config.name))
     }
 
@@ -349,7 +379,9 @@ impl Stream {
     /// The stream is gone, or the store is unavailable.
     pub fn consumers(&self) -> Result<Vec<String>, StreamError> {
         let names = self.root.engine.consumer_names(self.id)?;
-        names.ok_or_else(|| StreamError::NotFound { name: self.name.clone() })
+        names.ok_or_else(|| StreamError::NotFound {
+            name: self.name.clone(),
+        })
     }
 
     fn consumer_id(&self, name: &str) -> Result<u32, ConsumerError> {
@@ -361,7 +393,12 @@ impl Stream {
     }
 
     fn consumer_handle(&self, id: u32, name: String) -> Consumer {
-        let reference = ConsumerRef { id, name, stream: self.id, reading: Mutex::new(()) };
+        let reference = ConsumerRef {
+            id,
+            name,
+            stream: self.id,
+            reading: Mutex::new(()),
+        };
         Consumer::new(Arc::clone(&self.root), reference, self.name.clone())
     }
 }

@@ -25,7 +25,9 @@ impl Engine {
             (core.state.stream_id(name), core.state.catalog_group())
         };
         self.wait(group)?;
-        found.ok_or_else(|| StreamError::NotFound { name: name.to_owned() })
+        found.ok_or_else(|| StreamError::NotFound {
+            name: name.to_owned(),
+        })
     }
 
     pub(crate) fn update_stream(&self, config: StreamConfig) -> Result<u32, StreamError> {
@@ -42,7 +44,8 @@ impl Engine {
             let mut core = self.enter()?;
             let id = core.state.stream_id(name);
             let known = id.and_then(|id| core.state.stream(id));
-            let consumers = known.map_or_else(Vec::new, |known| known.consumers.iter().copied().collect());
+            let consumers =
+                known.map_or_else(Vec::new, |known| known.consumers.iter().copied().collect());
             let deleted = core.state.delete_stream(name);
             if let (Ok(()), Some(id)) = (&deleted, id) {
                 core.wake_all_publishers(id);
@@ -56,10 +59,17 @@ impl Engine {
         deleted
     }
 
-    pub(crate) fn find_consumer(&self, stream: u32, name: &str) -> Result<Option<u32>, ConsumerError> {
+    pub(crate) fn find_consumer(
+        &self,
+        stream: u32,
+        name: &str,
+    ) -> Result<Option<u32>, ConsumerError> {
         let (found, group) = {
             let core = self.enter()?;
-            (core.state.consumer_id(stream, name), core.state.catalog_group())
+            (
+                core.state.consumer_id(stream, name),
+                core.state.catalog_group(),
+            )
         };
         self.wait(group)?;
         Ok(found)
@@ -118,7 +128,10 @@ impl Engine {
     pub(crate) fn discard_parked(&self, whose: &ConsumerRef, seq: Seq) -> Result<(), RedriveError> {
         let (discarded, group) = {
             let mut core = self.enter()?;
-            (core.state.discard_parked(whose.id, seq.get()), core.observed(whose.id))
+            (
+                core.state.discard_parked(whose.id, seq.get()),
+                core.observed(whose.id),
+            )
         };
         self.wait(group)?;
         discarded

@@ -21,7 +21,9 @@ pub(crate) fn handler_scope(store: u64) -> HandlerScope {
 
 impl Drop for HandlerScope {
     fn drop(&mut self) {
-        HANDLING.with_borrow_mut(|handling| drop(handling.pop()));
+        HANDLING.with_borrow_mut(|handling| {
+            handling.pop();
+        });
     }
 }
 

@@ -28,7 +28,9 @@ impl Engine {
                     return Ok(());
                 }
                 if let Some(cause) = core.poisoned() {
-                    return Err(Unavailable::OutcomeUnknown { cause: cause.clone() });
+                    return Err(Unavailable::OutcomeUnknown {
+                        cause: cause.clone(),
+                    });
                 }
                 if core.closed {
                     return Err(Unavailable::Closed);
@@ -54,7 +56,10 @@ impl Engine {
 
     /// Commits the open group, when it is this thread's turn; then passes the turn on.
     pub(crate) fn lead(&self) {
-        let turn = Turnkeeper { engine: self, passed: false };
+        let turn = Turnkeeper {
+            engine: self,
+            passed: false,
+        };
         self.gather();
         let outcome = self.commit_open();
         turn.pass(outcome);
@@ -73,7 +78,9 @@ impl Engine {
     }
 
     fn commit_open(&self) -> Result<Option<Sealed>, StoreError> {
-        let Some(sealed) = self.seal()? else { return Ok(None) };
+        let Some(sealed) = self.seal()? else {
+            return Ok(None);
+        };
         let sealed = self.write(sealed)?;
         Ok(Some(sealed))
     }
@@ -81,7 +88,9 @@ impl Engine {
     /// Brings the open group within its limits, serves who waits for its messages, and takes it out.
     fn seal(&self) -> Result<Option<Sealed>, StoreError> {
         loop {
-            let Ok(mut core) = self.enter_closing() else { return Err(StoreError::Closed) };
+            let Ok(mut core) = self.enter_closing() else {
+                return Err(StoreError::Closed);
+            };
             if !core.state.has_work() {
                 return Ok(None);
             }
@@ -102,7 +111,10 @@ impl Engine {
 
     /// Cuts the group's messages into blocks and applies it in one transaction.
     fn write(&self, mut sealed: Sealed) -> Result<Sealed, StoreError> {
-        let mut changes = Changes { group: sealed.group, changes: std::mem::take(&mut sealed.rows) };
+        let mut changes = Changes {
+            group: sealed.group,
+            changes: std::mem::take(&mut sealed.rows),
+        };
         let mut tails = self.tails.lock();
         for append in &sealed.appends {
             let tail = self.tail(&mut tails, append.stream)?;
@@ -118,16 +130,25 @@ impl Engine {
                 payload: &stored.payload,
             });
             let tail = grown.as_ref().map(|(_, bytes)| bytes.as_slice());
-            let blocks = cut(self.store.id(), append.stream, first_seq, tail, records)
-                .map_err(|why| StoreError::Damaged { place: format!("a new block: {why}") })?;
+            let blocks =
+                cut(self.store.id(), append.stream, first_seq, tail, records).map_err(|why| {
+                    StoreError::Damaged {
+                        place: format!("a new block: {why}"),
+                    }
+                })?;
             let last = blocks.last().cloned();
-            tails.insert(append.stream, last.filter(|(_, bytes)| bytes.len() < TAIL_MAX));
-            let stream = append.stream;
-            changes.changes.extend(
-                blocks
-                    .into_iter()
-                    .map(|(first_seq, bytes)| Change::Block { stream, first_seq, bytes }),
+            tails.insert(
+                append.stream,
+                last.filter(|(_, bytes)| bytes.len() < TAIL_MAX),
             );
+            let stream = append.stream;
+            changes
+                .changes
+                .extend(blocks.into_iter().map(|(first_seq, bytes)| Change::Block {
+                    stream,
+                    first_seq,
+                    bytes,
+                }));
         }
         drop(tails);
         self.store.apply(&changes, Commit::Durable)?;
@@ -148,7 +169,9 @@ impl Engine {
             Ok(_) => Ok(()),
             Err(Unavailable::Damaged { place }) => Err(StoreError::Damaged { place }),
             Err(Unavailable::Closed) => Err(StoreError::Closed),
-            Err(why) => Err(StoreError::Poisoned { first: why.to_string() }),
+            Err(why) => Err(StoreError::Poisoned {
+                first: why.to_string(),
+            }),
         }
     }
 }
@@ -183,7 +206,8 @@ impl Turnkeeper<'_> {
 impl Drop for Turnkeeper<'_> {
     fn drop(&mut self) {
         if !self.passed {
-            self.engine.poison("a thread panicked while it ran a commit");
+            self.engine
+                .poison("a thread panicked while it ran a commit");
         }
     }
 }
@@ -196,7 +220,10 @@ impl Engine {
 
     /// The group is durable: answers may go out, and the next group gets its turn.
     fn committed(&self, sealed: Option<Sealed>) {
-        let mut core = Entered { core: self.core.lock(), engine: self };
+        let mut core = Entered {
+            core: self.core.lock(),
+            engine: self,
+        };
         if let Some(mut sealed) = sealed {
             core.state.complete(&sealed);
             core.durable = sealed.group;

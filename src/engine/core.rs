@@ -58,9 +58,15 @@ impl Core {
 
     pub(crate) fn check_open(&self) -> Result<(), Unavailable> {
         if let Some(cause) = &self.poisoned {
-            return Err(Unavailable::Poisoned { cause: cause.clone() });
+            return Err(Unavailable::Poisoned {
+                cause: cause.clone(),
+            });
         }
-        if self.closed { Err(Unavailable::Closed) } else { Ok(()) }
+        if self.closed {
+            Err(Unavailable::Closed)
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn poisoned(&self) -> Option<&String> {
@@ -74,23 +80,34 @@ impl Core {
         }
         self.poisoned = Some(cause.to_owned());
         self.leading = false;
-        let unknown = Unavailable::OutcomeUnknown { cause: cause.to_owned() };
+        let unknown = Unavailable::OutcomeUnknown {
+            cause: cause.to_owned(),
+        };
         for slot in std::mem::take(&mut self.slots).into_values() {
             slot.finish(Err(unknown.clone()));
         }
         self.waiting.wake_all();
-        self.announce(vec![Event::Poisoned { cause: cause.to_owned() }]);
+        self.announce(vec![Event::Poisoned {
+            cause: cause.to_owned(),
+        }]);
     }
 
     /// Now, on both clocks; store time never goes back.
     pub(crate) fn now(&mut self, clock: &Clock) -> Moment {
         let mono = clock.mono();
-        Moment { mono, now: self.time.at(mono) }
+        Moment {
+            mono,
+            now: self.time.at(mono),
+        }
     }
 
     /// The open group, if it has anything to commit, else one that is durable.
     pub(crate) fn newest_work(&self) -> u64 {
-        if self.state.has_work() { self.state.group } else { 0 }
+        if self.state.has_work() {
+            self.state.group
+        } else {
+            0
+        }
     }
 
     /// The slot of a group that is not durable.
@@ -108,23 +125,28 @@ impl Core {
     pub(crate) fn announce(&mut self, events: Vec<Event>) {
         for event in events {
             let missed = &mut self.events_missed;
-            self.subscribers.retain(|subscriber| match subscriber.try_send(event.clone()) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_)) => {
-                    *missed += 1;
-                    true
-                }
-                Err(TrySendError::Disconnected(_)) => false,
-            });
+            self.subscribers
+                .retain(|subscriber| match subscriber.try_send(event.clone()) {
+                    Ok(()) => true,
+                    Err(TrySendError::Full(_)) => {
+                        *missed += 1;
+                        true
+                    }
+                    Err(TrySendError::Disconnected(_)) => false,
+                });
         }
     }
 
     /// Whether the sweeper sleeps longer than it may.
     pub(crate) fn sweeper_is_late(&self) -> bool {
-        let Some(until) = self.sweeper_sleeps_until else { return false };
+        let Some(until) = self.sweeper_sleeps_until else {
+            return false;
+        };
         let alarm = self.state.alarm;
         self.state.sweep_wanted
             || alarm.mono.is_some_and(|mono| mono < until)
-            || alarm.time.is_some_and(|time| self.time.mono_at(time) < until)
+            || alarm
+                .time
+                .is_some_and(|time| self.time.mono_at(time) < until)
     }
 }

@@ -27,7 +27,9 @@ impl Engine {
         let mut core = self.enter()?;
         let mono = self.clock.mono();
         let mut earliest = None;
-        let Some(known) = core.state.consumers.get_mut(&consumer) else { return Ok(Vec::new()) };
+        let Some(known) = core.state.consumers.get_mut(&consumer) else {
+            return Ok(Vec::new());
+        };
         let mut delivered = Vec::with_capacity(claimed.len());
         for claim in claimed {
             let (seq, serial) = (claim.stored.seq, claim.serial);
@@ -37,7 +39,13 @@ impl Engine {
                 let (attempts, failures, crashes) = (claim.attempts, claim.failures, claim.crashes);
                 let token = Token { seq, serial };
                 let stored = claim.stored;
-                delivered.push(Delivered { stored, token, attempts, failures, crashes });
+                delivered.push(Delivered {
+                    stored,
+                    token,
+                    attempts,
+                    failures,
+                    crashes,
+                });
             }
         }
         if let Some(earliest) = earliest {

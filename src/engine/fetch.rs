@@ -47,7 +47,10 @@ struct Reading {
 impl Engine {
     /// Fetches for a consumer.
     pub(crate) fn fetch(&self, whose: &ConsumerRef, ask: &Ask) -> Result<Fetched, FetchError> {
-        let nothing = Fetched { delivered: Vec::new(), nothing: None };
+        let nothing = Fetched {
+            delivered: Vec::new(),
+            nothing: None,
+        };
         Ok(self.fetch_until(whose, ask, &|| false)?.unwrap_or(nothing))
     }
 
@@ -77,7 +80,10 @@ impl Engine {
                 Tried::Nothing(nothing, group) if !fetch.is_waiting() => {
                     // Even "nothing" is an answer about a state that must be durable (R1).
                     self.wait(group)?;
-                    return Ok(Some(Fetched { delivered: Vec::new(), nothing: Some(nothing) }));
+                    return Ok(Some(Fetched {
+                        delivered: Vec::new(),
+                        nothing: Some(nothing),
+                    }));
                 }
                 Tried::Nothing(nothing, group) => {
                     // It is in the queue now; a stop that was said before is seen, one that comes
@@ -96,11 +102,17 @@ impl Engine {
             };
             self.wait(group)?;
             if nothing.is_some() {
-                return Ok(Some(Fetched { delivered: Vec::new(), nothing }));
+                return Ok(Some(Fetched {
+                    delivered: Vec::new(),
+                    nothing,
+                }));
             }
             let delivered = self.hand_over(whose.id, claimed, ask.holder)?;
             if !delivered.is_empty() {
-                return Ok(Some(Fetched { delivered, nothing: None }));
+                return Ok(Some(Fetched {
+                    delivered,
+                    nothing: None,
+                }));
             }
         }
     }
@@ -155,7 +167,9 @@ impl Engine {
         core.state.end_delays_of(whose.id, now);
         let (due, new, capacity) = match core.state.plan(whose.id, fetch.asked) {
             Plan::Gone => {
-                return Err(FetchError::ConsumerGone { consumer: whose.name.clone() });
+                return Err(FetchError::ConsumerGone {
+                    consumer: whose.name.clone(),
+                });
             }
             Plan::Nothing(nothing) => {
                 return Ok(core.nothing(whose.id, nothing, fetch, may_wait));
@@ -193,7 +207,11 @@ impl Engine {
                 }
             }
             if let Some(scan) = &reading.new {
-                let scan = Scan { messages: left.messages, bytes: left.bytes, ..scan.clone() };
+                let scan = Scan {
+                    messages: left.messages,
+                    bytes: left.bytes,
+                    ..scan.clone()
+                };
                 let new = scan.collect(reader)?;
                 found.messages.extend(new.messages);
                 found.next = new.next;
@@ -215,7 +233,10 @@ fn claim_from_memory(
 ) -> Result<Tried, FetchError> {
     let asked = fetch.asked;
     // The first one shows whether it fits at all.
-    let first = Capacity { messages: 1, bytes: u64::MAX };
+    let first = Capacity {
+        messages: 1,
+        bytes: u64::MAX,
+    };
     if let Some(first) = core.state.recent_matches(id, from, first).first() {
         refuse_too_big(first, asked)?;
         if first.size() > capacity.bytes {
@@ -223,7 +244,11 @@ fn claim_from_memory(
         }
     }
     let found = core.state.recent_matches(id, from, capacity);
-    let scanned_to = if found.is_empty() { core.state.last_of(id) + 1 } else { 0 };
+    let scanned_to = if found.is_empty() {
+        core.state.last_of(id) + 1
+    } else {
+        0
+    };
     let claimed = core.state.claim(id, found, scanned_to, asked);
     Ok(finish_claim(core, id, claimed))
 }
@@ -242,9 +267,17 @@ fn claim_read(
         return Ok(Tried::Again);
     }
     if found.messages.is_empty() {
-        let stuck = reading.new.as_ref().map(|scan| scan.from).filter(|from| found.next <= *from);
+        let stuck = reading
+            .new
+            .as_ref()
+            .map(|scan| scan.from)
+            .filter(|from| found.next <= *from);
         let stuck = stuck.filter(|from| core.state.must_log(reading.stream, *from));
-        let lost = reading.due.iter().copied().find(|seq| core.state.must_hold(id, *seq));
+        let lost = reading
+            .due
+            .iter()
+            .copied()
+            .find(|seq| core.state.must_hold(id, *seq));
         if let Some(seq) = stuck.or(lost) {
             return Err(missing(reading.stream, seq).into());
         }
@@ -255,7 +288,10 @@ fn claim_read(
             return Ok(core.too_many_bytes(id, fetch, may_wait));
         }
     }
-    let none_new = found.messages.iter().all(|stored| reading.due.contains(&stored.seq));
+    let none_new = found
+        .messages
+        .iter()
+        .all(|stored| reading.due.contains(&stored.seq));
     let scanned_to = if none_new { found.next } else { 0 };
     let claimed = core.state.claim(id, found.messages, scanned_to, asked);
     Ok(finish_claim(&mut core, id, claimed))
@@ -277,7 +313,11 @@ fn refuse_too_big(first: &Stored, asked: Capacity) -> Result<(), FetchError> {
         return Ok(());
     }
     let (seq, bytes) = (Seq::new(first.seq), first.size());
-    Err(FetchError::TooBig { seq, bytes, limit: asked.bytes })
+    Err(FetchError::TooBig {
+        seq,
+        bytes,
+        limit: asked.bytes,
+    })
 }
 
 impl Core {
@@ -296,14 +336,22 @@ impl Core {
     }
 
     fn too_many_bytes(&mut self, id: u32, fetch: &Arc<WaitingFetch>, may_wait: bool) -> Tried {
-        let bytes = self.state.consumer(id).map_or(0, |consumer| consumer.leased_bytes);
+        let bytes = self
+            .state
+            .consumer(id)
+            .map_or(0, |consumer| consumer.leased_bytes);
         self.nothing(id, Nothing::InFlightBytes { bytes }, fetch, may_wait)
     }
 
     /// The newest group that an answer about a consumer depends on.
     pub(crate) fn observed(&self, consumer: u32) -> u64 {
-        let Some(consumer) = self.state.consumer(consumer) else { return 0 };
-        let stream = self.state.stream(consumer.stream).map_or(0, |stream| stream.group);
+        let Some(consumer) = self.state.consumer(consumer) else {
+            return 0;
+        };
+        let stream = self
+            .state
+            .stream(consumer.stream)
+            .map_or(0, |stream| stream.group);
         consumer.group.max(stream)
     }
 
@@ -314,10 +362,17 @@ impl Core {
         new: Option<NewMessages>,
         capacity: Capacity,
     ) -> Reading {
-        let stream = self.state.consumer(id).map_or(0, |consumer| consumer.stream);
+        let stream = self
+            .state
+            .consumer(id)
+            .map_or(0, |consumer| consumer.stream);
         let known = self.state.stream(stream);
-        let recent = known.into_iter().flat_map(|known| due.iter().filter_map(|seq| known.recent(*seq)));
-        let recent = recent.map(|stored| (stored.seq, Arc::clone(stored))).collect();
+        let recent = known
+            .into_iter()
+            .flat_map(|known| due.iter().filter_map(|seq| known.recent(*seq)));
+        let recent = recent
+            .map(|stored| (stored.seq, Arc::clone(stored)))
+            .collect();
         let scan = |new: NewMessages| Scan {
             stream,
             from: new.from,

@@ -12,7 +12,10 @@ impl Engine {
     pub(crate) fn stream_info(&self, id: u32) -> Result<Option<StreamInfo>, Unavailable> {
         let (info, group) = {
             let core = self.enter()?;
-            let group = core.state.stream(id).map_or(core.state.catalog_group(), |s| s.group);
+            let group = core
+                .state
+                .stream(id)
+                .map_or(core.state.catalog_group(), |s| s.group);
             (core.state.stream_info(id), group)
         };
         self.wait(group)?;
@@ -32,7 +35,9 @@ impl Engine {
             (core.state.consumer_info(whose.id), now, group)
         };
         self.wait(group)?;
-        let Some((mut info, oldest)) = found else { return Ok(None) };
+        let Some((mut info, oldest)) = found else {
+            return Ok(None);
+        };
         if let Some(from) = oldest {
             let time = self.time_from(whose.stream, from)?;
             info.oldest_unfinished = time.map(|time| Timestamp::from_micros(now).since(time));
@@ -81,7 +86,10 @@ impl Engine {
             if core.state.consumer(whose.id).is_none() {
                 return Ok(None);
             }
-            (core.state.parked(whose.id, from, limit), core.observed(whose.id))
+            (
+                core.state.parked(whose.id, from, limit),
+                core.observed(whose.id),
+            )
         };
         self.wait(group)?;
         let found = self.store.read(|reader| {

@@ -22,9 +22,14 @@ impl Engine {
     }
 
     fn load_window(&self, stream: u32, window: u64) -> Result<(), Unavailable> {
-        let evictions = |core: &super::Core| core.state.stream(stream).map(|s| s.windows.evictions());
-        let Some(before) = evictions(&*self.enter_closing()?) else { return Ok(()) };
-        let dead = self.store.read(|reader| read_window(reader, stream, window));
+        let evictions =
+            |core: &super::Core| core.state.stream(stream).map(|s| s.windows.evictions());
+        let Some(before) = evictions(&*self.enter_closing()?) else {
+            return Ok(());
+        };
+        let dead = self
+            .store
+            .read(|reader| read_window(reader, stream, window));
         let dead = dead.map_err(|why| self.failed(why))?;
         let mut core = self.enter_closing()?;
         if let Some(stream) = core.state.streams.get_mut(&stream) {
@@ -45,7 +50,9 @@ impl Engine {
         let facts = facts.map_err(|why| self.failed(why))?;
         let covers = facts.as_ref().is_some_and(|facts| facts.get(seq).is_some());
         let mut core = self.enter_closing()?;
-        let Some(known) = core.state.streams.get_mut(&stream) else { return Ok(()) };
+        let Some(known) = core.state.streams.get_mut(&stream) else {
+            return Ok(());
+        };
         if let Some(facts) = facts {
             known.supply_facts(Arc::new(facts));
         }
@@ -57,7 +64,10 @@ impl Engine {
 
     fn load_messages(&self, wanted: &[(u32, u64)]) -> Result<Vec<(u32, u64)>, Unavailable> {
         let found = self.store.read(|reader| {
-            wanted.iter().map(|(stream, seq)| read_message(reader, *stream, *seq)).collect()
+            wanted
+                .iter()
+                .map(|(stream, seq)| read_message(reader, *stream, *seq))
+                .collect()
         });
         let found: Vec<Option<Stored>> = found.map_err(|why| self.failed(why))?;
         let mut core = self.enter_closing()?;
@@ -78,20 +88,28 @@ impl Engine {
 
 /// What a stream's counters say is stored, but the log does not hold.
 pub(crate) fn missing(stream: u32, seq: u64) -> Unavailable {
-    Unavailable::Damaged { place: format!("stream {stream}: no block holds message {seq}") }
+    Unavailable::Damaged {
+        place: format!("stream {stream}: no block holds message {seq}"),
+    }
 }
 
 /// The holes of a window as the store has them.
 pub(crate) fn read_window(reader: &Reader, stream: u32, window: u64) -> Result<RunSet, StoreError> {
     let key = crate::changes::RowKey::new(crate::changes::Table::Holes, stream, window);
-    let Some(row) = reader.row(key)? else { return Ok(RunSet::default()) };
+    let Some(row) = reader.row(key)? else {
+        return Ok(RunSet::default());
+    };
     let damaged = |why: String| StoreError::Damaged {
         place: format!("holes of stream {stream}, window {window}: {why}"),
     };
     // At worst every other sequence is deleted.
     let (dead, rest) =
         RunSet::decode(&row, WINDOW as usize).map_err(|why| damaged(why.to_string()))?;
-    if rest.is_empty() { Ok(dead) } else { Err(damaged("bytes are left over".into())) }
+    if rest.is_empty() {
+        Ok(dead)
+    } else {
+        Err(damaged("bytes are left over".into()))
+    }
 }
 
 /// One message of the log, deleted or not.
@@ -103,7 +121,9 @@ pub(crate) fn read_message(
     let mut found = None;
     reader.blocks_back(stream, seq, |block| {
         if block.last_seq() >= seq {
-            let record = block.record_at_seq(seq).map_err(|why| damaged(block, &why))?;
+            let record = block
+                .record_at_seq(seq)
+                .map_err(|why| damaged(block, &why))?;
             found = Some(stored(&record, Arc::from(record.subject)));
         }
         Ok(ControlFlow::Break(()))
@@ -112,7 +132,11 @@ pub(crate) fn read_message(
 }
 
 pub(crate) fn damaged(block: &Block<'_>, why: &BlockError) -> StoreError {
-    let place = format!("stream {}, block {}: {why}", block.stream(), block.first_seq());
+    let place = format!(
+        "stream {}, block {}: {why}",
+        block.stream(),
+        block.first_seq()
+    );
     StoreError::Damaged { place }
 }
 
@@ -130,7 +154,10 @@ pub(crate) fn stored(record: &RecordRef<'_>, subject: Arc<str>) -> Stored {
 
 fn facts_of(block: &Block<'_>) -> Result<Facts, StoreError> {
     let mut numbers: HashMap<&str, u32> = HashMap::new();
-    let mut facts = Facts { first: block.first_seq(), ..Facts::default() };
+    let mut facts = Facts {
+        first: block.first_seq(),
+        ..Facts::default()
+    };
     for record in block.records() {
         let record = record.map_err(|why| damaged(block, &why))?;
         let number = *numbers.entry(record.subject).or_insert_with(|| {
@@ -144,7 +171,11 @@ fn facts_of(block: &Block<'_>) -> Result<Facts, StoreError> {
 
 /// What a record counts for: the same as `Stored::size`.
 pub(crate) fn size_of(record: &RecordRef<'_>) -> u64 {
-    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let headers: usize = record
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     let id = record.id.map_or(0, str::len);
     (record.subject.len() + id + headers + record.payload.len()) as u64
 }

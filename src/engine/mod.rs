@@ -6,6 +6,7 @@
 
 mod admin;
 mod ask;
+mod check;
 mod close;
 mod commit;
 mod core;
@@ -81,14 +82,21 @@ impl Engine {
     /// Takes the lock for work that goes on while the store closes.
     fn enter_closing(&self) -> Result<Entered<'_>, Unavailable> {
         self.check_process()?;
-        let entered = Entered { core: self.core.lock(), engine: self };
+        let entered = Entered {
+            core: self.core.lock(),
+            engine: self,
+        };
         entered.core.check_open()?;
         Ok(entered)
     }
 
     /// A fork of the process that opened the store must not touch it (R11).
     fn check_process(&self) -> Result<(), Unavailable> {
-        if std::process::id() == self.process { Ok(()) } else { Err(Unavailable::Forked) }
+        if std::process::id() == self.process {
+            Ok(())
+        } else {
+            Err(Unavailable::Forked)
+        }
     }
 
     /// Runs a rule, reading what it needs from the log until it has all of it.
@@ -129,7 +137,9 @@ impl Engine {
         self.core.lock().poison(cause);
         self.sweeper.raise();
         self.committer.raise();
-        Unavailable::Poisoned { cause: cause.to_owned() }
+        Unavailable::Poisoned {
+            cause: cause.to_owned(),
+        }
     }
 }
 
@@ -156,7 +166,8 @@ impl DerefMut for Entered<'_> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.core.poison("a thread panicked while it changed the store's state");
+            self.core
+                .poison("a thread panicked while it changed the store's state");
         }
         if self.core.sweeper_is_late() {
             self.engine.sweeper.raise();

@@ -36,10 +36,18 @@ impl Engine {
     /// Opens the store, makes every outstanding attempt end, and starts the threads.
     pub(crate) fn open(path: &Path, options: Options) -> Result<Arc<Self>, OpenError> {
         let now = options.clock.now().as_micros();
-        let store_options = StoreOptions { cache_bytes: options.cache_bytes, now_ms: now / 1_000 };
+        let store_options = StoreOptions {
+            cache_bytes: options.cache_bytes,
+            now_ms: now / 1_000,
+        };
         let store = Store::open(&*options.disk, path, &store_options)?;
-        let damaged = |what: String| OpenError::Damaged { path: path.to_owned(), what };
-        let recovered = store.read(recover).map_err(|why| damaged(why.to_string()))?;
+        let damaged = |what: String| OpenError::Damaged {
+            path: path.to_owned(),
+            what,
+        };
+        let recovered = store
+            .read(recover)
+            .map_err(|why| damaged(why.to_string()))?;
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(|why| OpenError::Io {
             path: path.to_owned(),
@@ -63,16 +71,17 @@ impl Engine {
             tails: Mutex::new(commit::Tails::new()),
             process: std::process::id(),
         });
-        engine.begin(options.threads).inspect_err(|_| engine.close_quietly()).map_err(|why| {
-            match why {
+        engine
+            .begin(options.threads)
+            .inspect_err(|_| engine.close_quietly())
+            .map_err(|why| match why {
                 Begun::Threads(source) => OpenError::Io {
                     path: path.to_owned(),
                     context: "starting the threads of",
                     source,
                 },
                 Begun::Unavailable(why) => damaged(why.to_string()),
-            }
-        })?;
+            })?;
         Ok(engine)
     }
 
@@ -108,12 +117,14 @@ fn recover(reader: &Reader) -> Result<Recovered, StoreError> {
     let mut recovered = Recovered::default();
     for table in TABLES {
         let mut failed = None;
-        reader.rows(table, None, 0, |key, value| match recovered.row(key, value) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(why) => {
-                let place = format!("{table:?} {} {}: {why}", key.id, key.part);
-                failed = Some(StoreError::Damaged { place });
-                ControlFlow::Break(())
+        reader.rows(table, None, 0, |key, value| {
+            match recovered.row(key, value) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(why) => {
+                    let place = format!("{table:?} {} {}: {why}", key.id, key.part);
+                    failed = Some(StoreError::Damaged { place });
+                    ControlFlow::Break(())
+                }
             }
         })?;
         if let Some(why) = failed {

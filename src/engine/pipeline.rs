@@ -24,12 +24,19 @@ impl Engine {
         let Some(ack) = staged.acks.into_iter().next() else {
             unreachable!("one message has one answer")
         };
-        Ok(Accepted { ack, group: staged.group })
+        Ok(Accepted {
+            ack,
+            group: staged.group,
+        })
     }
 
     /// Waits until everything that was staged for a stream is durable.
     pub(crate) fn flush(&self, stream: u32) -> Result<(), Unavailable> {
-        let group = self.enter()?.state.stream(stream).map_or(0, |stream| stream.group);
+        let group = self
+            .enter()?
+            .state
+            .stream(stream)
+            .map_or(0, |stream| stream.group);
         self.wait(group)
     }
 }

@@ -51,7 +51,10 @@ impl Engine {
         }
         let patience = messages.first().and_then(|message| message.wait_for_room);
         let mut room = patience.map(|patience| {
-            (Arc::new(Signal::default()), self.clock.mono().plus(patience))
+            (
+                Arc::new(Signal::default()),
+                self.clock.mono().plus(patience),
+            )
         });
         loop {
             let signal = room.as_ref().map(|(signal, _)| signal);
@@ -62,7 +65,11 @@ impl Engine {
                         return Err(PublishError::new(why, messages));
                     }
                 }
-                Ok(Tried::Refused { kind, group, stream }) => {
+                Ok(Tried::Refused {
+                    kind,
+                    group,
+                    stream,
+                }) => {
                     if let (Some(stream), PublishErrorKind::Full { .. }) = (stream, &kind)
                         && let Some((signal, deadline)) = &room
                     {
@@ -101,7 +108,13 @@ impl Engine {
                 return Ok(Tried::WaitFor(oldest.unwrap_or(core.state.group)));
             }
         }
-        let refused = |kind, group, stream| Ok(Tried::Refused { kind, group, stream });
+        let refused = |kind, group, stream| {
+            Ok(Tried::Refused {
+                kind,
+                group,
+                stream,
+            })
+        };
         let id = match core.resolve(target, messages) {
             Ok(id) => id,
             Err(kind) => return refused(kind, core.state.catalog_group(), None),
@@ -154,19 +167,31 @@ pub(crate) enum Pace {
 enum Tried {
     Staged(Staged),
     WaitFor(u64),
-    Refused { kind: PublishErrorKind, group: u64, stream: Option<u32> },
+    Refused {
+        kind: PublishErrorKind,
+        group: u64,
+        stream: Option<u32>,
+    },
 }
 
 impl super::core::Core {
     /// The stream that all messages go to.
     fn resolve(&self, target: &Target, messages: &[Publish]) -> Result<u32, PublishErrorKind> {
         if let Target::Stream { id, name } = target {
-            let gone = || PublishErrorKind::StreamGone { stream: name.clone() };
-            return self.state.stream(*id).map(|stream| stream.id).ok_or_else(gone);
+            let gone = || PublishErrorKind::StreamGone {
+                stream: name.clone(),
+            };
+            return self
+                .state
+                .stream(*id)
+                .map(|stream| stream.id)
+                .ok_or_else(gone);
         }
         let mut found = None;
         for message in messages {
-            let no_stream = || PublishErrorKind::NoStream { subject: message.subject.clone() };
+            let no_stream = || PublishErrorKind::NoStream {
+                subject: message.subject.clone(),
+            };
             let id = self.state.route(&message.subject).ok_or_else(no_stream)?;
             match found {
                 Some(known) if known != id => {
@@ -176,7 +201,9 @@ impl super::core::Core {
                 _ => found = Some(id),
             }
         }
-        found.ok_or(PublishErrorKind::StreamGone { stream: String::new() })
+        found.ok_or(PublishErrorKind::StreamGone {
+            stream: String::new(),
+        })
     }
 }
 
@@ -184,7 +211,9 @@ impl super::core::Core {
 fn named(kind: PublishErrorKind, target: &Target) -> PublishErrorKind {
     match (kind, target) {
         (PublishErrorKind::StreamGone { .. }, Target::Stream { name, .. }) => {
-            PublishErrorKind::StreamGone { stream: name.clone() }
+            PublishErrorKind::StreamGone {
+                stream: name.clone(),
+            }
         }
         (kind, _) => kind,
     }

@@ -21,7 +21,9 @@ pub(crate) struct PurgeAsk {
 impl Engine {
     /// Purges and waits until all of it is done; returns how many messages went.
     pub(crate) fn purge(&self, id: u32, name: &str, ask: &PurgeAsk) -> Result<u64, PurgeError> {
-        let gone = || PurgeError::StreamGone { stream: name.to_owned() };
+        let gone = || PurgeError::StreamGone {
+            stream: name.to_owned(),
+        };
         let bound = match (ask.up_to, ask.keep) {
             (Some(_), Some(_)) => return Err(PurgeError::TwoBounds),
             (Some(seq), None) => PurgeBound::Below(seq.get()),
@@ -36,7 +38,10 @@ impl Engine {
             core.state.now = core.state.now.max(moment.now);
             let before = core.state.stream(id).ok_or_else(gone)?.purged;
             core.state.begin_purge(id, ask.filter.clone(), &bound)?;
-            (before, core.state.stream(id).map_or(0, |stream| stream.group))
+            (
+                before,
+                core.state.stream(id).map_or(0, |stream| stream.group),
+            )
         };
         // The cut is durable before anything else: from here on the messages are gone.
         self.wait(group)?;
@@ -73,7 +78,9 @@ impl Engine {
     ) -> Result<u64, PurgeError> {
         let (scan, last, group) = {
             let core = self.enter()?;
-            let gone = || PurgeError::StreamGone { stream: name.to_owned() };
+            let gone = || PurgeError::StreamGone {
+                stream: name.to_owned(),
+            };
             let stream = core.state.stream(id).ok_or_else(gone)?;
             let filters = ask.filter.clone().into_iter().collect();
             (core.scan_of(id, filters), stream.last, stream.group)
@@ -103,7 +110,11 @@ impl Engine {
                     }
                 }
                 let more = block.first_seq() > scan.from;
-                Ok(if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                Ok(if more {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                })
             })?;
             Ok(below)
         });
@@ -121,7 +132,9 @@ impl Engine {
         })?;
         self.wait(group)?;
         answer.map_err(|why| match why {
-            PurgeError::StreamGone { .. } => PurgeError::StreamGone { stream: name.to_owned() },
+            PurgeError::StreamGone { .. } => PurgeError::StreamGone {
+                stream: name.to_owned(),
+            },
             why => why,
         })
     }

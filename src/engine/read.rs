@@ -20,7 +20,11 @@ impl Engine {
         name: &str,
         seq: u64,
     ) -> Result<Option<Arc<Stored>>, ReadError> {
-        Ok(self.range(stream, name, seq, seq, 1)?.messages.into_iter().next())
+        Ok(self
+            .range(stream, name, seq, seq, 1)?
+            .messages
+            .into_iter()
+            .next())
     }
 
     /// Messages of a range, as many as one read takes, and where the next read begins.
@@ -35,11 +39,23 @@ impl Engine {
         let scan = self.durable_scan(stream, name, Vec::new())?;
         let (from, to) = (from.max(scan.from), to.min(scan.to));
         if from > to {
-            return Ok(Found { messages: Vec::new(), next: u64::MAX });
+            return Ok(Found {
+                messages: Vec::new(),
+                next: u64::MAX,
+            });
         }
         let messages = messages.min(CHUNK);
-        let scan = Scan { from, to, messages, bytes: CHUNK_BYTES, ..scan };
-        let mut found = self.store.read(|reader| scan.collect(reader)).map_err(|w| self.failed(w))?;
+        let scan = Scan {
+            from,
+            to,
+            messages,
+            bytes: CHUNK_BYTES,
+            ..scan
+        };
+        let mut found = self
+            .store
+            .read(|reader| scan.collect(reader))
+            .map_err(|w| self.failed(w))?;
         if found.next > to || found.next <= from && found.messages.is_empty() {
             found.next = u64::MAX;
         }
@@ -58,12 +74,23 @@ impl Engine {
         let newest = {
             let core = self.enter()?;
             let known = core.state.stream(stream);
-            known.and_then(|known| known.subjects.matching(&filters).map(|known| known.last).max())
+            known.and_then(|known| {
+                known
+                    .subjects
+                    .matching(&filters)
+                    .map(|known| known.last)
+                    .max()
+            })
         };
         // No message that matches is newer; the one itself may be deleted since, then an older one is
         // looked for.
-        let Some(newest) = newest else { return Ok(None) };
-        let scan = Scan { to: scan.to.min(newest), ..scan };
+        let Some(newest) = newest else {
+            return Ok(None);
+        };
+        let scan = Scan {
+            to: scan.to.min(newest),
+            ..scan
+        };
         let last = self.last_matching(&scan).map_err(|why| self.failed(why))?;
         match last {
             Some(seq) => self.get(stream, name, seq),
@@ -83,7 +110,9 @@ impl Engine {
             let group = core.state.catalog_group();
             drop(core);
             self.wait(group)?;
-            return Err(ReadError::StreamGone { stream: name.to_owned() });
+            return Err(ReadError::StreamGone {
+                stream: name.to_owned(),
+            });
         };
         let durable = known.durable;
         let marks = known.purges.clone();
@@ -104,7 +133,11 @@ impl Engine {
     pub(crate) fn stream_names(&self) -> Result<Vec<String>, Unavailable> {
         let (names, group) = {
             let core = self.enter()?;
-            let names = core.state.stream_names().map(|(name, _)| name.clone()).collect();
+            let names = core
+                .state
+                .stream_names()
+                .map(|(name, _)| name.clone())
+                .collect();
             (names, core.state.catalog_group())
         };
         self.wait(group)?;
@@ -115,7 +148,11 @@ impl Engine {
     pub(crate) fn consumer_names(&self, stream: u32) -> Result<Option<Vec<String>>, Unavailable> {
         let (names, group) = {
             let core = self.enter()?;
-            let name = |id: &u32| core.state.consumer(*id).map(|known| known.config.name.clone());
+            let name = |id: &u32| {
+                core.state
+                    .consumer(*id)
+                    .map(|known| known.config.name.clone())
+            };
             let names = core.state.stream(stream).map(|known| {
                 let mut names: Vec<String> = known.consumers.iter().filter_map(name).collect();
                 names.sort_unstable();

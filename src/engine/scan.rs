@@ -42,7 +42,10 @@ impl Scan {
 
     /// Collects matching messages in order, up to the bounds; the first is taken whatever its size.
     pub(crate) fn collect(&self, reader: &Reader) -> Result<Found, StoreError> {
-        let mut found = Found { next: self.from, ..Found::default() };
+        let mut found = Found {
+            next: self.from,
+            ..Found::default()
+        };
         let mut bytes = 0;
         self.visit(reader, &mut found.next, |block, n, subject| {
             let record = block.record(n).map_err(|why| damaged(block, &why))?;
@@ -52,7 +55,9 @@ impl Scan {
                 return Ok(Taken::Full);
             }
             bytes += size;
-            found.messages.push(Arc::new(stored(&record, Arc::clone(subject))));
+            found
+                .messages
+                .push(Arc::new(stored(&record, Arc::clone(subject))));
             let full = found.messages.len() >= self.messages || bytes >= self.bytes;
             Ok(if full { Taken::Last } else { Taken::More })
         })?;
@@ -91,7 +96,9 @@ impl Scan {
             if subjects.iter().any(Option::is_some) {
                 for seq in (*next).max(block.first_seq())..=last {
                     let n = (seq - block.first_seq()) as u32;
-                    let at = block.subject_index_of(n).map_err(|why| damaged(block, &why))?;
+                    let at = block
+                        .subject_index_of(n)
+                        .map_err(|why| damaged(block, &why))?;
                     if let Some(Some(subject)) = subjects.get(at as usize)
                         && !self.is_gone(reader, &mut holes, seq, subject)?
                     {
@@ -110,7 +117,11 @@ impl Scan {
             *next = (*next).max(last + 1);
             blocks += 1;
             let done = last >= self.to || blocks >= BLOCKS_MAX;
-            Ok(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            Ok(if done {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
         })
     }
 

@@ -18,7 +18,10 @@ impl Engine {
     ) -> Result<(), AckError> {
         let (answer, group, durability) = self.run(|core| {
             let moment = core.now(&self.clock);
-            let known = core.state.consumer(whose.id).map(|known| known.config.ack_durability);
+            let known = core
+                .state
+                .consumer(whose.id)
+                .map(|known| known.config.ack_durability);
             let Some(durability) = known else {
                 return Ok((None, core.state.catalog_group(), AckDurability::Durable));
             };
@@ -26,7 +29,11 @@ impl Engine {
             let answer = core.state.settle(whose.id, token, verdict, mono, now)?;
             core.wake_fetch(whose.id);
             let group = core.state.consumer(whose.id).map_or(0, |known| known.group);
-            let group = if *verdict == Verdict::InProgress && answer.is_ok() { 0 } else { group };
+            let group = if *verdict == Verdict::InProgress && answer.is_ok() {
+                0
+            } else {
+                group
+            };
             Ok((Some(answer), group, durability))
         })?;
         let lazy = durability == AckDurability::Lazy && *verdict == Verdict::Ack;
@@ -37,7 +44,9 @@ impl Engine {
         }
         match answer {
             Some(answer) => Ok(answer?),
-            None => Err(AckError::ConsumerGone { consumer: whose.name.clone() }),
+            None => Err(AckError::ConsumerGone {
+                consumer: whose.name.clone(),
+            }),
         }
     }
 
@@ -49,13 +58,16 @@ impl Engine {
     ) -> Result<(Vec<Refusal>, u64, AckDurability), AckError> {
         let mut core = self.enter()?;
         let moment = core.now(&self.clock);
-        let gone = || AckError::ConsumerGone { consumer: whose.name.clone() };
+        let gone = || AckError::ConsumerGone {
+            consumer: whose.name.clone(),
+        };
         let known = core.state.consumer(whose.id).ok_or_else(gone)?;
         let durability = known.config.ack_durability;
         let mut refused = Vec::new();
         for token in tokens {
             let settled =
-                core.state.settle(whose.id, *token, &Verdict::Ack, moment.mono, moment.now);
+                core.state
+                    .settle(whose.id, *token, &Verdict::Ack, moment.mono, moment.now);
             match settled {
                 Ok(Ok(())) => {}
                 Ok(Err(refusal)) => refused.push(refusal),
@@ -90,7 +102,10 @@ impl Engine {
         ask: &Ask,
     ) -> Result<(Vec<Refusal>, Fetched), AckAndFetchError> {
         let (refused, group, durability) = self.stage_acks(whose, tokens)?;
-        let at_once = Ask { patience: Patience::None, ..*ask };
+        let at_once = Ask {
+            patience: Patience::None,
+            ..*ask
+        };
         let mut fetched = self.fetch(whose, &at_once)?;
         if durability == AckDurability::Durable {
             self.wait(group)?;
@@ -108,7 +123,8 @@ impl Engine {
         let moment = core.now(&self.clock);
         for token in tokens {
             let released =
-                core.state.settle(whose.id, *token, &Verdict::Release, moment.mono, moment.now);
+                core.state
+                    .settle(whose.id, *token, &Verdict::Release, moment.mono, moment.now);
             debug_assert!(released.is_ok(), "giving back needs nothing from the log");
         }
         core.wake_fetch(whose.id);

@@ -42,7 +42,9 @@ impl Engine {
             // What a purge cut but did not free would be counted as ahead of the consumer.
             self.finish_purges(stream).map_err(purge_error)?;
             let mut core = self.enter()?;
-            let gone = || ConsumerError::StreamGone { stream: stream_name.to_owned() };
+            let gone = || ConsumerError::StreamGone {
+                stream: stream_name.to_owned(),
+            };
             let known = core.state.stream(stream).ok_or_else(gone)?;
             let group = known.group;
             let found = core.state.find_consumer(stream, config).transpose();
@@ -98,7 +100,12 @@ impl Engine {
             Some(before) => before,
             None => {
                 let from = self.find_start(&scan, config)?;
-                Ahead { from, live: 0, counted_to: from.saturating_sub(1), kills }
+                Ahead {
+                    from,
+                    live: 0,
+                    counted_to: from.saturating_sub(1),
+                    kills,
+                }
             }
         };
         while ahead.counted_to < scan.to {
@@ -117,7 +124,9 @@ impl Engine {
     fn find_start(&self, scan: &Scan, config: &ConsumerConfig) -> Result<u64, Unavailable> {
         let found = match config.deliver {
             DeliverPolicy::FromTime(time) => self.first_at(scan, time.as_micros()),
-            DeliverPolicy::Last => self.last_matching(scan).map(|found| found.unwrap_or(scan.to + 1)),
+            DeliverPolicy::Last => self
+                .last_matching(scan)
+                .map(|found| found.unwrap_or(scan.to + 1)),
             DeliverPolicy::FromSequence(seq) => return Ok(seq.get().max(scan.from)),
             DeliverPolicy::All | DeliverPolicy::New => return Ok(scan.from),
         };
@@ -187,7 +196,10 @@ impl Core {
     pub(crate) fn scan_of(&self, stream: u32, filters: Vec<SubjectFilter>) -> Scan {
         let known = self.state.stream(stream);
         let stored_to = |known: &crate::state::Stream| {
-            known.recent.front().map_or(known.last, |first| first.seq - 1)
+            known
+                .recent
+                .front()
+                .map_or(known.last, |first| first.seq - 1)
         };
         Scan {
             stream,
@@ -210,8 +222,16 @@ impl Core {
             DeliverPolicy::New => Some((end, 0)),
             DeliverPolicy::FromSequence(seq) if seq.get() >= end => Some((seq.get(), 0)),
             DeliverPolicy::All => {
-                let matching = known.subjects.matching(&filters).map(|subject| subject.count).sum();
-                let live = if filters.is_empty() { known.messages } else { matching };
+                let matching = known
+                    .subjects
+                    .matching(&filters)
+                    .map(|subject| subject.count)
+                    .sum();
+                let live = if filters.is_empty() {
+                    known.messages
+                } else {
+                    matching
+                };
                 Some((known.first(), live))
             }
             DeliverPolicy::Last if known.messages == 0 => Some((end, 0)),
@@ -229,7 +249,10 @@ impl Core {
         ahead: &Ahead,
     ) -> Option<(u64, u64)> {
         let known = self.state.stream(stream)?;
-        let first_recent = known.recent.front().map_or(known.last + 1, |first| first.seq);
+        let first_recent = known
+            .recent
+            .front()
+            .map_or(known.last + 1, |first| first.seq);
         if ahead.counted_to + 1 < first_recent || known.kills != ahead.kills {
             return None;
         }
@@ -240,9 +263,14 @@ impl Core {
         let wanted = |subject: &str| {
             filters.is_empty() || filters.iter().any(|filter| filter.matches(subject))
         };
-        let recent = known.recent.iter().filter(|stored| stored.seq > ahead.counted_to);
-        let recent: Vec<u64> =
-            recent.filter(|stored| wanted(&stored.subject)).map(|stored| stored.seq).collect();
+        let recent = known
+            .recent
+            .iter()
+            .filter(|stored| stored.seq > ahead.counted_to);
+        let recent: Vec<u64> = recent
+            .filter(|stored| wanted(&stored.subject))
+            .map(|stored| stored.seq)
+            .collect();
         match recent.last() {
             // What came since is the last one now.
             Some(last) if deliver == DeliverPolicy::Last => Some((*last, 1)),
@@ -254,6 +282,8 @@ impl Core {
 fn purge_error(why: PurgeError) -> ConsumerError {
     match why {
         PurgeError::Unavailable(why) => why.into(),
-        why => ConsumerError::StreamGone { stream: why.to_string() },
+        why => ConsumerError::StreamGone {
+            stream: why.to_string(),
+        },
     }
 }

@@ -14,17 +14,25 @@ pub(crate) struct StoreTime {
 impl StoreTime {
     pub(crate) fn anchored(clock: &Clock, last_stored: u64) -> Self {
         let anchor = clock.now().as_micros().max(last_stored);
-        Self { anchor, anchored_at: clock.mono() }
+        Self {
+            anchor,
+            anchored_at: clock.mono(),
+        }
     }
 
     /// Store time at a moment of the monotonic clock.
     pub(crate) fn at(&self, mono: Mono) -> u64 {
-        self.anchor.saturating_add(mono.0.saturating_sub(self.anchored_at.0))
+        self.anchor
+            .saturating_add(mono.0.saturating_sub(self.anchored_at.0))
     }
 
     /// When the monotonic clock reaches a store time.
     pub(crate) fn mono_at(&self, time: u64) -> Mono {
-        Mono(self.anchored_at.0.saturating_add(time.saturating_sub(self.anchor)))
+        Mono(
+            self.anchored_at
+                .0
+                .saturating_add(time.saturating_sub(self.anchor)),
+        )
     }
 
     /// Follows a wall clock that is ahead.
@@ -50,10 +58,16 @@ mod tests {
         hand.set_calendar(Timestamp::from_micros(1));
         hand.advance(Duration::from_secs(1));
         time.re_anchor(clock.now(), clock.mono());
-        assert_eq!(time.at(clock.mono()), start.plus(Duration::from_secs(1)).as_micros());
+        assert_eq!(
+            time.at(clock.mono()),
+            start.plus(Duration::from_secs(1)).as_micros()
+        );
         hand.set_calendar(start.plus(Duration::from_secs(3600)));
         time.re_anchor(clock.now(), clock.mono());
-        assert_eq!(time.at(clock.mono()), start.plus(Duration::from_secs(3600)).as_micros());
+        assert_eq!(
+            time.at(clock.mono()),
+            start.plus(Duration::from_secs(3600)).as_micros()
+        );
     }
 
     #[test]

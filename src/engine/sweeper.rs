@@ -51,7 +51,9 @@ impl Engine {
             Drop::Blocks(id) => (id, self.run(|core| core.state.live_from(id))?),
             Drop::Stream(id) => (id, u64::MAX),
         };
-        let starts = self.store.read(|reader| reader.block_starts(id, below, BLOCKS_FREED));
+        let starts = self
+            .store
+            .read(|reader| reader.block_starts(id, below, BLOCKS_FREED));
         let starts = starts.map_err(|why| self.failed(why))?;
         let to = starts.last().copied();
         let group = {
@@ -74,12 +76,17 @@ impl Engine {
         let mut core = self.core.lock();
         let now = self.clock.mono();
         let alarm = core.state.next_alarm(STEP.idle);
-        let calendar =
-            alarm.time.map(|time| core.time.mono_at(time).min(now.plus(CALENDAR_CHECK)));
+        let calendar = alarm
+            .time
+            .map(|time| core.time.mono_at(time).min(now.plus(CALENDAR_CHECK)));
         let until = [alarm.mono, calendar].into_iter().flatten().min();
         core.state.alarm = crate::state::Alarm::default();
         // Without a deadline it sleeps until one comes up.
         core.sweeper_sleeps_until = Some(until.unwrap_or(Mono(u64::MAX)));
-        if core.state.sweep_wanted { Some(now) } else { until }
+        if core.state.sweep_wanted {
+            Some(now)
+        } else {
+            until
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The engine's two threads, thin shells around it (R6).
 
 use super::Engine;
-use crate::clock::Woken;
 use crate::changes::Changes;
+use crate::clock::Woken;
 use crate::store::{Commit, StoreError};
 use std::io;
 use std::sync::Arc;
@@ -53,7 +53,8 @@ impl Engine {
                 if self.is_over() {
                     return;
                 }
-                self.clock.wait(&self.sweeper, Some(self.clock.mono().plus(IDLE)));
+                self.clock
+                    .wait(&self.sweeper, Some(self.clock.mono().plus(IDLE)));
             }
         }
     }
@@ -83,7 +84,9 @@ impl Engine {
     fn commit_idle(&self) {
         {
             let mut core = self.core.lock();
-            let quiet = core.busy_at.is_some_and(|busy| busy.plus(IDLE) <= self.clock.mono());
+            let quiet = core
+                .busy_at
+                .is_some_and(|busy| busy.plus(IDLE) <= self.clock.mono());
             if core.leading || core.closed || core.state.has_work() || !quiet {
                 return;
             }

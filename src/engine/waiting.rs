@@ -33,7 +33,12 @@ pub(crate) struct WaitingFetch {
 impl WaitingFetch {
     pub(crate) fn new(asked: Capacity) -> Arc<Self> {
         let (signal, served) = (Arc::default(), Mutex::default());
-        Arc::new(Self { asked, signal, served, waiting: AtomicBool::new(false) })
+        Arc::new(Self {
+            asked,
+            signal,
+            served,
+            waiting: AtomicBool::new(false),
+        })
     }
 
     /// Whether it is in the queue.
@@ -49,7 +54,11 @@ impl WaitingFetch {
 impl Core {
     pub(crate) fn add_fetch(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) {
         fetch.waiting.store(true, Ordering::Relaxed);
-        self.waiting.fetches.entry(consumer).or_default().push_back(Arc::clone(fetch));
+        self.waiting
+            .fetches
+            .entry(consumer)
+            .or_default()
+            .push_back(Arc::clone(fetch));
         self.count_waiting(consumer);
     }
 
@@ -74,7 +83,12 @@ impl Core {
 
     /// Wakes the first fetch of a consumer; it wakes the next when there is more than it takes.
     pub(crate) fn wake_fetch(&self, consumer: u32) {
-        if let Some(first) = self.waiting.fetches.get(&consumer).and_then(VecDeque::front) {
+        if let Some(first) = self
+            .waiting
+            .fetches
+            .get(&consumer)
+            .and_then(VecDeque::front)
+        {
             first.signal.raise();
         }
     }
@@ -100,7 +114,9 @@ impl Core {
         for id in ids {
             while let Some(first) = self.waiting.fetches.get(&id).and_then(VecDeque::front) {
                 let fetch = Arc::clone(first);
-                let Some(claimed) = self.state.claim_recent(id, fetch.asked) else { break };
+                let Some(claimed) = self.state.claim_recent(id, fetch.asked) else {
+                    break;
+                };
                 *fetch.served.lock() = Some((claimed, group));
                 self.remove_fetch(id, &fetch);
                 self.waiting.served.push(fetch);
@@ -121,7 +137,9 @@ impl Core {
             if self.waiting.fetches.is_empty() {
                 continue;
             }
-            let Some(stream) = self.state.stream(stream) else { continue };
+            let Some(stream) = self.state.stream(stream) else {
+                continue;
+            };
             for consumer in &stream.consumers {
                 self.wake_fetch(*consumer);
             }

@@ -10,6 +10,7 @@
 
 mod admin;
 mod admit;
+mod audit;
 mod claim;
 mod consumer;
 mod dead_letter;
@@ -31,6 +32,7 @@ mod sweep;
 mod trim;
 mod windows;
 
+pub(crate) use audit::{ConsumerAudit, StreamAudit};
 pub(crate) use claim::{Capacity, Claimed, NewMessages, Nothing, Plan};
 pub(crate) use consumer::Consumer;
 pub(crate) use envelope::Envelope;
@@ -131,7 +133,9 @@ impl State {
     }
 
     pub(crate) fn stream_name(&self, id: u32) -> String {
-        self.streams.get(&id).map_or_else(String::new, |stream| stream.config.name.clone())
+        self.streams
+            .get(&id)
+            .map_or_else(String::new, |stream| stream.config.name.clone())
     }
 
     /// Names of all streams, sorted.
@@ -184,7 +188,12 @@ impl State {
 
     /// A message's bytes, from the open groups or as supplied.
     fn message(&self, stream: u32, seq: u64) -> Option<Arc<Stored>> {
-        let recent = self.streams.get(&stream).and_then(|stream| stream.recent(seq));
-        recent.or_else(|| self.supplied.get(&(stream, seq))).cloned()
+        let recent = self
+            .streams
+            .get(&stream)
+            .and_then(|stream| stream.recent(seq));
+        recent
+            .or_else(|| self.supplied.get(&(stream, seq)))
+            .cloned()
     }
 }

@@ -47,7 +47,12 @@ impl Facts {
         let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
         let (subject, size, time) = *self.records.get(at)?;
         let subject = self.subjects.get(subject as usize)?.clone();
-        Some(Fact { seq, subject, size, time })
+        Some(Fact {
+            seq,
+            subject,
+            size,
+            time,
+        })
     }
 
     /// The first sequence behind the block.

@@ -60,7 +60,11 @@ impl State {
     fn end_delays(&mut self) {
         let now = self.now;
         for consumer in self.consumers.values_mut() {
-            if consumer.delayed.first().is_some_and(|(until, _)| *until <= now) {
+            if consumer
+                .delayed
+                .first()
+                .is_some_and(|(until, _)| *until <= now)
+            {
                 consumer.end_delays(now);
             }
         }
@@ -69,13 +73,18 @@ impl State {
     fn expire_leases(&mut self, mono: Mono, limit: usize) -> Result<bool, Need> {
         let mut lapsed: Vec<(u32, u64)> = Vec::new();
         for consumer in self.consumers.values() {
-            let over = consumer.expiry.iter().take_while(|(deadline, _)| *deadline <= mono);
+            let over = consumer
+                .expiry
+                .iter()
+                .take_while(|(deadline, _)| *deadline <= mono);
             let left = limit.saturating_sub(lapsed.len());
             lapsed.extend(over.take(left).map(|(_, seq)| (consumer.id, *seq)));
         }
         // What is given up is copied, so its bytes come first.
-        let missing: Vec<(u32, u64)> =
-            lapsed.iter().filter_map(|(id, seq)| self.missing_letter(*id, *seq)).collect();
+        let missing: Vec<(u32, u64)> = lapsed
+            .iter()
+            .filter_map(|(id, seq)| self.missing_letter(*id, *seq))
+            .collect();
         if !missing.is_empty() {
             return Err(Need::Messages(missing));
         }
@@ -103,7 +112,12 @@ impl State {
         let due = |stream: &&super::Stream| {
             stream.head < stream.cut || stream.next_expiry().is_some_and(|time| time <= now)
         };
-        let ids: Vec<u32> = self.streams.values().filter(due).map(|stream| stream.id).collect();
+        let ids: Vec<u32> = self
+            .streams
+            .values()
+            .filter(due)
+            .map(|stream| stream.id)
+            .collect();
         let mut more = false;
         for id in ids {
             more |= self.trim(id)? == Trimmed::More;
@@ -116,7 +130,9 @@ impl State {
         let mut more = false;
         let mut changed = Vec::new();
         for stream in self.streams.values_mut() {
-            let Some(horizon) = stream.dedup_horizon(now) else { continue };
+            let Some(horizon) = stream.dedup_horizon(now) else {
+                continue;
+            };
             more |= stream.dedup.forget(horizon, limit);
             if stream.dedup.drops_rows() {
                 changed.push(stream.id);
@@ -130,7 +146,12 @@ impl State {
 
     fn continue_purges(&mut self) -> Result<bool, Need> {
         let purging = |stream: &&super::Stream| !stream.purges.is_empty();
-        let ids: Vec<u32> = self.streams.values().filter(purging).map(|stream| stream.id).collect();
+        let ids: Vec<u32> = self
+            .streams
+            .values()
+            .filter(purging)
+            .map(|stream| stream.id)
+            .collect();
         for id in &ids {
             self.purge_step(*id)?;
         }
@@ -141,10 +162,17 @@ impl State {
         let quiet = |consumer: &&super::Consumer| {
             !consumer.idle_told && consumer.waiting == 0 && consumer.last_fetch.plus(idle) <= mono
         };
-        let ids: Vec<u32> = self.consumers.values().filter(quiet).map(|known| known.id).collect();
+        let ids: Vec<u32> = self
+            .consumers
+            .values()
+            .filter(quiet)
+            .map(|known| known.id)
+            .collect();
         for id in ids {
             let pending = self.pending_count(id);
-            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            let Some(consumer) = self.consumers.get_mut(&id) else {
+                continue;
+            };
             if !consumer.leases.is_empty() || (pending == 0 && consumer.due.is_empty()) {
                 // Nothing to tell; look again after as long.
                 consumer.last_fetch = mono;
@@ -153,13 +181,20 @@ impl State {
             consumer.idle_told = true;
             let (stream, name) = (consumer.stream, consumer.config.name.clone());
             let stream = self.stream_name(stream);
-            self.tell(Event::ConsumerIdle { stream, consumer: name, idle });
+            self.tell(Event::ConsumerIdle {
+                stream,
+                consumer: name,
+                idle,
+            });
         }
     }
 
     /// When the next sweep is due.
     pub(crate) fn next_alarm(&self, idle: Duration) -> Alarm {
-        let mut alarm = Alarm { mono: None, time: None };
+        let mut alarm = Alarm {
+            mono: None,
+            time: None,
+        };
         for consumer in self.consumers.values() {
             alarm.at_mono(consumer.expiry.first().map(|(deadline, _)| *deadline));
             alarm.at_time(consumer.delayed.first().map(|(until, _)| *until));
@@ -168,7 +203,10 @@ impl State {
             }
         }
         for stream in self.streams.values() {
-            let bulk = [stream.next_expiry(), stream.next_forgetting()].into_iter().flatten().min();
+            let bulk = [stream.next_expiry(), stream.next_forgetting()]
+                .into_iter()
+                .flatten()
+                .min();
             alarm.at_time(bulk.map(|time| time.max(self.now + BULK_PAUSE)));
         }
         alarm
@@ -176,7 +214,9 @@ impl State {
 
     /// The start of the block that holds a stream's first message: what starts before it is dead.
     pub(crate) fn live_from(&mut self, id: u32) -> Result<u64, Need> {
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(0) };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Ok(0);
+        };
         if stream.first() > stream.last {
             stream.drop_to = stream.last + 1;
         } else if stream.head > 1 {
@@ -196,7 +236,11 @@ impl State {
         let group = self.group;
         match to {
             Some(to) => {
-                let change = Change::DropBlocks { stream: id, from: 0, to };
+                let change = Change::DropBlocks {
+                    stream: id,
+                    from: 0,
+                    to,
+                };
                 self.open.changes.push(change);
                 self.open.work = true;
                 if let Some(stream) = self.streams.get_mut(&id) {
@@ -215,8 +259,18 @@ impl State {
 
     /// Frees what is left of a deleted stream, once its blocks are gone.
     pub(crate) fn free_stream(&mut self, id: u32) {
-        let all = |table| Change::DeleteParts { table, id, from: 0, to: u64::MAX };
-        let tables = [Table::StreamState, Table::Holes, Table::Subjects, Table::Dedup];
+        let all = |table| Change::DeleteParts {
+            table,
+            id,
+            from: 0,
+            to: u64::MAX,
+        };
+        let tables = [
+            Table::StreamState,
+            Table::Holes,
+            Table::Subjects,
+            Table::Dedup,
+        ];
         self.open.changes.extend(tables.map(all));
         self.open.changes.push(Change::DropStream { stream: id });
         let key = RowKey::new(Table::Drops, id, 0);
@@ -255,6 +309,11 @@ impl super::Stream {
     /// window and take its neighbours with it.
     fn next_forgetting(&self) -> Option<u64> {
         let window = micros(self.config.dedup_window?);
-        Some(self.dedup.oldest()?.saturating_add(window).saturating_add(window / 8))
+        Some(
+            self.dedup
+                .oldest()?
+                .saturating_add(window)
+                .saturating_add(window / 8),
+        )
     }
 }
