@@ -136,11 +136,8 @@ impl Engine {
                         place: format!("a new block: {why}"),
                     }
                 })?;
-            let last = blocks.last().cloned();
-            tails.insert(
-                append.stream,
-                last.filter(|(_, bytes)| bytes.len() < TAIL_MAX),
-            );
+            let last = blocks.last().filter(|(_, bytes)| bytes.len() < TAIL_MAX);
+            tails.insert(append.stream, last.cloned());
             let stream = append.stream;
             changes
                 .changes
@@ -151,6 +148,8 @@ impl Engine {
                 }));
         }
         drop(tails);
+        #[cfg(test)]
+        self.store.apply(&super::tests::through_bytes(&changes), Commit::Durable)?;
         self.store.apply(&changes, Commit::Durable)?;
         Ok(sealed)
     }

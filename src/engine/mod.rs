@@ -25,6 +25,8 @@ mod settle;
 mod start;
 mod store_time;
 mod sweeper;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod waiting;
 

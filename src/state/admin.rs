@@ -4,7 +4,7 @@ use super::{Consumer, Drop, State, Stream};
 use crate::changes::{Change, RowKey, Table};
 use crate::config::{ConsumerConfig, Discard, OnExhausted, StreamConfig};
 use crate::error::{ConsumerError, InvalidSetting, StreamError};
-use crate::format::rows::{Place, Reason};
+use crate::format::rows::Place;
 use crate::state::envelope;
 use std::collections::BTreeSet;
 
@@ -369,14 +369,6 @@ impl Consumer {
             (waits(&entry.place) && self.is_exhausted(entry)).then_some(seq)
         };
         self.entries.iter().filter_map(over).collect()
-    }
-
-    /// Why a parked message was set aside, and since when.
-    pub(crate) fn parked_reason(&self, seq: u64) -> Option<(&Reason, u64)> {
-        match &self.entries.get(seq).place {
-            Place::Parked { reason, since } => Some((reason, *since)),
-            _ => None,
-        }
     }
 }
 

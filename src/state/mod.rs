@@ -42,8 +42,8 @@ pub(crate) use recover::{Recovered, TABLES};
 pub(crate) use redrive::RedriveTo;
 pub(crate) use seal::Sealed;
 pub(crate) use settle::{Token, Verdict};
-pub(crate) use stored::{Fact, Facts, Need, Stored};
-pub(crate) use stream::{Durable, Placed, PurgeMark, Stream};
+pub(crate) use stored::{Facts, Need, Stored};
+pub(crate) use stream::{Placed, PurgeMark, Stream};
 pub(crate) use sweep::{Alarm, Moment, SweepLimits};
 pub(crate) use windows::{WINDOW, window_of};
 

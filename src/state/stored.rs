@@ -54,11 +54,6 @@ impl Facts {
             time,
         })
     }
-
-    /// The first sequence behind the block.
-    pub(crate) fn end(&self) -> u64 {
-        self.first + self.records.len() as u64
-    }
 }
 
 /// What a rule needs from the log before it can go on; the engine reads it outside the lock.

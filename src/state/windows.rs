@@ -38,10 +38,6 @@ impl Windows {
         self.evictions
     }
 
-    pub(crate) fn is_cached(&self, window: u64) -> bool {
-        self.cached.contains_key(&window)
-    }
-
     /// Whether a sequence is deleted; `None` when its window is not cached.
     pub(crate) fn is_dead(&self, seq: u64) -> Option<bool> {
         Some(self.cached.get(&window_of(seq))?.dead.contains(seq))
