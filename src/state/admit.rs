@@ -188,11 +188,10 @@ fn judge_id(
         return Verdict::DuplicateOf(seq);
     }
     let hash = hash_id(secret, id);
-    match batch_ids.get(&hash) {
-        Some(first) => Verdict::DuplicateInBatch(*first),
-        None => {
-            batch_ids.insert(hash, at);
-            Verdict::New { hash: Some(hash) }
-        }
+    if let Some(first) = batch_ids.get(&hash) {
+        Verdict::DuplicateInBatch(*first)
+    } else {
+        batch_ids.insert(hash, at);
+        Verdict::New { hash: Some(hash) }
     }
 }

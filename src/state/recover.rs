@@ -151,7 +151,7 @@ impl Recovered {
             if !rest.is_empty() {
                 return Err(malformed("bytes are left over".into()));
             }
-            let mut consumer = Consumer::restore(id, row.stream, row.config, counters, pending);
+            let mut consumer = Consumer::restore(id, row.stream, row.config, &counters, pending);
             for row in self.entries.remove(&id).unwrap_or_default() {
                 consumer.entries.restore(row);
             }

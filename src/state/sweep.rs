@@ -234,25 +234,22 @@ impl State {
     /// there are no more before its first message.
     pub(crate) fn free_blocks(&mut self, id: u32, to: Option<u64>) {
         let group = self.group;
-        match to {
-            Some(to) => {
-                let change = Change::DropBlocks {
-                    stream: id,
-                    from: 0,
-                    to,
-                };
-                self.open.changes.push(change);
-                self.open.work = true;
-                if let Some(stream) = self.streams.get_mut(&id) {
-                    stream.dropped_to = stream.dropped_to.max(to + 1);
-                    stream.group = group;
-                }
+        if let Some(to) = to {
+            let change = Change::DropBlocks {
+                stream: id,
+                from: 0,
+                to,
+            };
+            self.open.changes.push(change);
+            self.open.work = true;
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.dropped_to = stream.dropped_to.max(to + 1);
+                stream.group = group;
             }
-            None => {
-                self.drops.remove(&Drop::Blocks(id));
-                if let Some(stream) = self.streams.get_mut(&id) {
-                    stream.dropped_to = stream.drop_to;
-                }
+        } else {
+            self.drops.remove(&Drop::Blocks(id));
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.dropped_to = stream.drop_to;
             }
         }
     }

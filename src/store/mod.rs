@@ -87,6 +87,7 @@ impl Store {
         self.header.store
     }
 
+    #[cfg(test)]
     /// When the store was made, in milliseconds since 1970.
     pub(crate) const fn created_ms(&self) -> u64 {
         self.header.created
@@ -116,6 +117,7 @@ impl Store {
         self.with(|opened| Ok(opened.file.len()?))
     }
 
+    #[cfg(test)]
     /// The bytes in all tables. It reads the whole store: for a report on demand.
     pub(crate) fn stored_bytes(&self) -> Result<u64, StoreError> {
         self.read(Reader::stored_bytes)
