@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{apply, block, content, open, put, row};
+use super::{apply, content, open, put, row};
 use crate::changes::Table;
 use crate::disk::{Disk, DiskFile, MemoryDisk};
 use crate::store::{OpenError, StoreError};
@@ -214,13 +214,19 @@ fn after_a_failed_sync(disk: &CachedDisk) {
     let store = open(disk).unwrap();
     apply(
         &store,
-        vec![put(Table::Meta, 0, 1, b"kept"), block(1, 1, &[1; 9000])],
+        vec![
+            put(Table::Meta, 0, 1, b"kept"),
+            put(Table::Holes, 1, 1, &[1; 9000]),
+        ],
     )
     .unwrap();
     disk.fail_a_sync_after(0);
     let lost = apply(
         &store,
-        vec![put(Table::Meta, 0, 2, b"lost"), block(1, 9, &[2; 9000])],
+        vec![
+            put(Table::Meta, 0, 2, b"lost"),
+            put(Table::Holes, 1, 2, &[2; 9000]),
+        ],
     );
     assert!(matches!(lost, Err(StoreError::Io(_))), "{lost:?}");
     let syncs = disk.syncs();
@@ -237,7 +243,10 @@ fn a_reopen_after_a_failed_sync_sees_what_the_device_has() {
     assert_eq!(row(&store, Table::Meta, 0, 2), None);
     apply(
         &store,
-        vec![put(Table::Meta, 0, 3, b"new"), block(1, 9, &[3; 9000])],
+        vec![
+            put(Table::Meta, 0, 3, b"new"),
+            put(Table::Holes, 1, 2, &[3; 9000]),
+        ],
     )
     .unwrap();
     let seen = content(&store).unwrap();
