@@ -217,7 +217,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = FileDisk.create(&dir.path().join("a")).unwrap();
         file.drop_cache().unwrap();
-        file.write_at(0, &[7; 100_000]).unwrap();
+        file.write_at(0, &vec![7; 100_000]).unwrap();
         file.sync().unwrap();
         file.write_at(50_000, b"not synced").unwrap();
         file.drop_cache().unwrap();

@@ -60,7 +60,9 @@ fn a_kill_during_creation_leaves_a_path_that_opens_and_lasts() {
 
 #[test]
 fn a_power_cut_while_a_leftover_is_taken_over_leaves_a_path_that_opens() {
-    for at in 0..operations() {
+    let end = operations();
+    // At the end of a creation its leftover becomes complete.
+    for at in end - 5..end {
         for then in 0..6 {
             let after = interrupted(at).kill_image();
             after.fail_from(then);
