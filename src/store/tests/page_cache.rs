@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::{apply, content, open, put, row};
 use crate::changes::Table;
 use crate::disk::{Disk, DiskFile, MemoryDisk};
-use crate::store::{OpenError, StoreError};
+use crate::store::{OpenError, Store, StoreError};
 
 const PAGE: u64 = 4096;
 
@@ -28,8 +28,8 @@ struct Switches {
     good: Mutex<Option<usize>>,
     /// Whether a request to drop the cache is ignored.
     keep: AtomicBool,
-    /// How often it was asked for.
-    drops: AtomicUsize,
+    /// Whether it was asked for.
+    dropped: AtomicBool,
     /// Syncs of files that were tried.
     syncs: AtomicUsize,
 }
@@ -55,8 +55,8 @@ impl CachedDisk {
         *self.switches.good.lock() = Some(good);
     }
 
-    fn drops(&self) -> usize {
-        self.switches.drops.load(Ordering::Relaxed)
+    fn dropped(&self) -> bool {
+        self.switches.dropped.load(Ordering::Relaxed)
     }
 
     fn syncs(&self) -> usize {
@@ -200,7 +200,7 @@ impl DiskFile for CachedFile {
     }
 
     fn drop_cache(&self) -> io::Result<()> {
-        self.switches.drops.fetch_add(1, Ordering::Relaxed);
+        self.switches.dropped.store(true, Ordering::Relaxed);
         if !self.switches.keep.load(Ordering::Relaxed) {
             let cache = &mut *self.cache.lock();
             cache.pages.retain(|page, _| cache.dirty.contains(page));
@@ -209,8 +209,8 @@ impl DiskFile for CachedFile {
     }
 }
 
-/// A store with one row; then the sync of a second one fails, and the store is closed.
-fn after_a_failed_sync(disk: &CachedDisk) {
+/// A store with two rows, and with two more whose sync has failed.
+fn after_a_failed_sync(disk: &CachedDisk) -> Store {
     let store = open(disk).unwrap();
     apply(
         &store,
@@ -229,54 +229,74 @@ fn after_a_failed_sync(disk: &CachedDisk) {
         ],
     );
     assert!(matches!(lost, Err(StoreError::Io(_))), "{lost:?}");
+    store
+}
+
+fn close_failed(disk: &CachedDisk, store: &Store) {
     let syncs = disk.syncs();
-    assert_eq!(disk.drops(), 0);
     assert!(matches!(store.close(), Err(StoreError::Io(_))));
-    assert_eq!((disk.drops(), disk.syncs()), (1, syncs));
+    assert_eq!(disk.syncs(), syncs, "a failed sync is not tried again");
+}
+
+/// The store opens as the device has it, and what it acknowledges then is on the device.
+fn check_reopened(disk: &CachedDisk) {
+    let store = open(disk).unwrap();
+    assert_eq!(row(&store, Table::Meta, 0, 1).unwrap(), b"kept");
+    assert_eq!(row(&store, Table::Meta, 0, 2), None);
+    let new = put(Table::Holes, 1, 2, &[3; 9000]);
+    apply(&store, vec![put(Table::Meta, 0, 3, b"new"), new]).unwrap();
+    let seen = content(&store).unwrap();
+    let cut = open(&disk.device.crash_image(0)).unwrap();
+    assert_eq!(content(&cut).unwrap(), seen);
 }
 
 #[test]
 fn a_reopen_after_a_failed_sync_sees_what_the_device_has() {
     let disk = CachedDisk::default();
-    after_a_failed_sync(&disk);
-    let store = open(&disk).unwrap();
-    assert_eq!(row(&store, Table::Meta, 0, 2), None);
-    apply(
-        &store,
-        vec![
-            put(Table::Meta, 0, 3, b"new"),
-            put(Table::Holes, 1, 2, &[3; 9000]),
-        ],
-    )
-    .unwrap();
-    let seen = content(&store).unwrap();
-    assert_eq!(
-        content(&open(&disk.device.crash_image(0)).unwrap()).unwrap(),
-        seen
-    );
-    drop(store);
-    assert_eq!(disk.drops(), 1, "no failure, no drop");
+    let store = after_a_failed_sync(&disk);
+    close_failed(&disk, &store);
+    check_reopened(&disk);
+}
+
+#[test]
+fn so_does_the_next_process_when_this_one_ends_without_a_close() {
+    let disk = CachedDisk::default();
+    let _store = after_a_failed_sync(&disk);
+    // The page cache outlives the process.
+    let next = CachedDisk {
+        device: disk.device.kill_image(),
+        caches: Mutex::new(disk.caches.lock().clone()),
+        ..CachedDisk::default()
+    };
+    check_reopened(&next);
 }
 
 #[test]
 fn without_the_drop_a_reopen_would_see_a_group_that_is_nowhere() {
     let disk = CachedDisk::default();
     disk.switches.keep.store(true, Ordering::Relaxed);
-    after_a_failed_sync(&disk);
+    let store = after_a_failed_sync(&disk);
+    close_failed(&disk, &store);
     let store = open(&disk).unwrap();
     assert_eq!(row(&store, Table::Meta, 0, 2).unwrap(), b"lost");
 }
 
 #[test]
 fn a_failed_sync_of_the_close_itself_drops_the_cache() {
-    let disk = CachedDisk::default();
-    let store = open(&disk).unwrap();
-    apply(&store, vec![put(Table::Meta, 0, 1, b"kept")]).unwrap();
-    disk.fail_a_sync_after(0);
-    assert!(matches!(store.close(), Err(StoreError::Io(_))));
-    assert_eq!(disk.drops(), 1);
-    let store = open(&disk).unwrap();
-    assert_eq!(row(&store, Table::Meta, 0, 1).unwrap(), b"kept");
+    for good in 0.. {
+        let disk = CachedDisk::default();
+        let store = open(&disk).unwrap();
+        apply(&store, vec![put(Table::Meta, 0, 1, b"kept")]).unwrap();
+        disk.fail_a_sync_after(good);
+        let closed = store.close();
+        assert_eq!(disk.dropped(), closed.is_err(), "{good}");
+        if closed.is_ok() {
+            assert!(good > 1);
+            return;
+        }
+        assert!(matches!(closed, Err(StoreError::Io(_))), "{closed:?}");
+        check_reopened(&disk);
+    }
 }
 
 #[test]
@@ -291,7 +311,7 @@ fn a_failed_sync_while_opening_drops_the_cache() {
     };
     disk.fail_a_sync_after(0);
     assert!(matches!(open(&disk), Err(OpenError::Io { .. })));
-    assert_eq!((disk.drops(), disk.syncs()), (1, 1));
+    assert_eq!((disk.dropped(), disk.syncs()), (true, 1));
     let store = open(&disk).unwrap();
     assert_eq!(row(&store, Table::Meta, 0, 1).unwrap(), b"kept");
 }
@@ -305,7 +325,7 @@ fn a_failed_sync_while_creating_is_not_tried_again() {
             assert!(good > 1);
             return;
         }
-        assert_eq!((disk.drops(), disk.syncs()), (1, good + 1));
+        assert_eq!((disk.dropped(), disk.syncs()), (true, good + 1));
         open(&disk).unwrap();
     }
 }
