@@ -131,6 +131,12 @@ pub enum PublishErrorKind {
         /// What it is.
         actual: Seq,
     },
+    /// A message of a batch that is not its first expects a last sequence.
+    #[error("message {at} of the batch expects a last sequence; only the first (0) may")]
+    ExpectInBatch {
+        /// Its place in the batch, from 0.
+        at: usize,
+    },
     /// The stream remembers as many message ids as it may.
     #[error("the stream `{stream}` remembers {limit} message ids, its limit; raise dedup_ids, shorten dedup_window, or wait")]
     DedupFull {

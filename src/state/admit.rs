@@ -3,6 +3,7 @@
 use super::dedup::hash_id;
 use super::stream::{Appended, Placed};
 use super::{State, Stream};
+use crate::clock::micros;
 use crate::error::PublishErrorKind;
 use crate::publish::Publish;
 use std::collections::{HashMap, HashSet};
@@ -68,6 +69,9 @@ impl State {
     pub(crate) fn after_append(&mut self, stream: u32) {
         self.touch_stream(stream);
         let Some(target) = self.streams.get_mut(&stream) else { return };
+        for span in [target.config.max_age, target.config.dedup_window].into_iter().flatten() {
+            self.alarm.at_time(Some(target.last_time.saturating_add(micros(span))));
+        }
         if target.early.is_empty() {
             return;
         }

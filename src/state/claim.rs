@@ -5,6 +5,7 @@
 
 use super::stored::Stored;
 use super::{Consumer, State};
+use crate::event::Removal;
 use crate::subject::SubjectFilter;
 use std::sync::Arc;
 
@@ -111,6 +112,55 @@ impl State {
         fill(matches.cloned(), capacity)
     }
 
+    /// Delayed messages of one consumer whose time has come are due, before the sweeper says so.
+    pub(crate) fn end_delays_of(&mut self, id: u32, now: u64) {
+        self.now = self.now.max(now);
+        if let Some(consumer) = self.consumers.get_mut(&id) {
+            consumer.end_delays(self.now);
+        }
+    }
+
+    /// The last sequence of a consumer's stream.
+    pub(crate) fn last_of(&self, id: u32) -> u64 {
+        let stream = self.consumers.get(&id).and_then(|known| self.streams.get(&known.stream));
+        stream.map_or(0, |stream| stream.last)
+    }
+
+    /// Whether a consumer may have something left to deliver.
+    pub(crate) fn has_more(&self, id: u32) -> bool {
+        let more = |known: &Consumer| !known.due.is_empty() || known.next <= self.last_of(id);
+        self.consumers.get(&id).is_some_and(more)
+    }
+
+    /// Whether a due message must be in the log.
+    pub(crate) fn must_hold(&self, id: u32, seq: u64) -> bool {
+        self.consumers.get(&id).is_some_and(|consumer| {
+            consumer.is_due(seq)
+                && self.streams.get(&consumer.stream).is_some_and(|known| known.is_expected(seq))
+        })
+    }
+
+    /// Whether the log must hold a sequence of a stream.
+    pub(crate) fn must_log(&self, stream: u32, seq: u64) -> bool {
+        self.streams.get(&stream).is_some_and(|known| seq >= known.first() && known.is_expected(seq))
+    }
+
+    /// How often a stream's windows left the cache.
+    pub(crate) fn evictions(&self, stream: u32) -> Option<u64> {
+        self.streams.get(&stream).map(|stream| stream.windows.evictions())
+    }
+
+    /// Claims new messages for a fetch, if all that it may take next is in memory.
+    pub(crate) fn claim_recent(&mut self, id: u32, asked: Capacity) -> Option<Vec<Claimed>> {
+        let Plan::Take { due, new: Some(new), capacity } = self.plan(id, asked) else { return None };
+        if !due.is_empty() || new.from <= new.stored_to {
+            return None;
+        }
+        let found = self.recent_matches(id, new.from, capacity);
+        let claimed = self.claim(id, found, 0, asked);
+        (!claimed.is_empty()).then_some(claimed)
+    }
+
     /// Claims what was read, as far as it is still there to be claimed.
     ///
     /// `evictions` is the stream's count when the holes were read; `scanned_to` is how far the cursor
@@ -125,13 +175,18 @@ impl State {
         let Some(consumer) = self.consumers.get_mut(&id) else { return Vec::new() };
         let Some(stream) = self.streams.get(&consumer.stream) else { return Vec::new() };
         let mut claimed = Vec::with_capacity(found.len());
+        let mut purged = Vec::new();
         // What was planned before others fetched may be too much now.
         let Ok(capacity) = consumer.capacity(capacity) else { return claimed };
         for stored in fill(found.into_iter(), capacity) {
             let seq = stored.seq;
             // An evicted window was re-read by the caller, so `None` is as alive as it was read.
             let dead = stream.windows.is_dead(seq).unwrap_or(false);
-            if dead || stream.is_purged(seq, &stored.subject) || !consumer.may_claim(seq) {
+            if dead || !consumer.may_claim(seq) {
+                continue;
+            }
+            if stream.is_purged(seq, &stored.subject) {
+                purged.push(seq);
                 continue;
             }
             let serial = if seq >= consumer.next {
@@ -150,6 +205,8 @@ impl State {
         if !claimed.is_empty() {
             self.touch_consumer(id);
         }
+        purged.retain(|seq| self.consumers.get(&id).is_some_and(|known| known.is_due(*seq)));
+        self.lose(id, &purged, Removal::Purge);
         claimed
     }
 }

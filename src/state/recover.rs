@@ -3,6 +3,7 @@
 use super::runset::RunSet;
 use super::{Consumer, Drop, State, Stream};
 use crate::changes::{RowKey, Table};
+use crate::clock::Mono;
 use crate::event::DeadReason;
 use crate::format::rows::{
     ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, RowError, StoreRow, StreamConfigRow,
@@ -95,6 +96,7 @@ impl Recovered {
             open: super::Open::default(),
             supplied: HashMap::new(),
             sweep_wanted: true,
+            alarm: super::Alarm::default(),
             now: now.max(self.store.last_time),
         };
         self.streams(&mut state);
@@ -174,6 +176,23 @@ impl State {
             if changed {
                 self.touch_consumer(id);
             }
+        }
+    }
+
+    /// Releases everything in flight, as when the store is closed (R10).
+    pub(crate) fn release_leases(&mut self) {
+        let ids: Vec<u32> = self.consumers.keys().copied().collect();
+        for id in ids {
+            if self.consumers.get_mut(&id).is_some_and(Consumer::release_all) {
+                self.touch_consumer(id);
+            }
+        }
+    }
+
+    /// Nobody fetched yet, but idleness counts from now.
+    pub(crate) fn start_watching(&mut self, mono: Mono) {
+        for consumer in self.consumers.values_mut().filter(|known| known.last_fetch == Mono(0)) {
+            consumer.last_fetch = mono;
         }
     }
 

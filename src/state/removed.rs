@@ -32,6 +32,9 @@ impl State {
         if gone.is_empty() {
             return;
         }
+        if by == Removal::Purge {
+            target.purged += gone.len() as u64;
+        }
         let retired = take_from_stream(target, gone);
         let name = target.config.name.clone();
         for id in target.consumers.clone() {
@@ -68,21 +71,26 @@ impl State {
     /// Takes the unfinished messages below a cut away from every consumer at once, as a purge does
     /// before the space is freed. What was never delivered is counted when it is freed.
     pub(crate) fn cut_consumers(&mut self, stream: u32, cut: u64) {
-        let Some(target) = self.streams.get(&stream) else { return };
-        let name = target.config.name.clone();
-        for id in target.consumers.clone() {
-            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+        for id in target_consumers(self, stream) {
+            let Some(consumer) = self.consumers.get(&id) else { continue };
             let held: Vec<u64> = held_below(consumer, cut);
-            let mut loss = None;
-            for seq in held {
-                consumer.finish(seq);
-                consumer.totals.lost += 1;
-                Loss::add(&mut loss, seq);
-            }
-            if let Some(loss) = loss {
-                self.touch_consumer(id);
-                self.tell_loss(id, &name, loss, Removal::Purge);
-            }
+            self.lose(id, &held, Removal::Purge);
+        }
+    }
+
+    /// Takes messages that a consumer holds away from it.
+    pub(crate) fn lose(&mut self, id: u32, seqs: &[u64], by: Removal) {
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        let mut loss = None;
+        for seq in seqs {
+            consumer.finish(*seq);
+            consumer.totals.lost += 1;
+            Loss::add(&mut loss, *seq);
+        }
+        if let Some(loss) = loss {
+            let stream = consumer.stream;
+            self.touch_consumer(id);
+            self.tell_loss(id, &self.stream_name(stream), loss, by);
         }
     }
 }
@@ -106,6 +114,7 @@ impl State {
             }
         }
         let Some(target) = self.streams.get_mut(&stream) else { return };
+        target.purged += target.messages;
         (target.messages, target.bytes, target.holes) = (0, 0, 0);
         (target.head, target.cut) = (last + 1, last + 1);
         target.subjects.clear();

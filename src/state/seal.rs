@@ -28,6 +28,13 @@ pub(crate) struct Append {
     pub(crate) records: Vec<Arc<Stored>>,
 }
 
+impl Sealed {
+    /// The streams that the group changed.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = u32> {
+        self.marks.iter().map(|(stream, _)| *stream)
+    }
+}
+
 impl State {
     /// Takes the open group and opens the next one.
     pub(crate) fn seal(&mut self) -> Sealed {

@@ -96,7 +96,9 @@ impl State {
             let rank = consumer.fresh_rank();
             consumer.make_due(seq, rank);
         } else {
-            consumer.make_delayed(seq, now.saturating_add(micros(delay)));
+            let until = now.saturating_add(micros(delay));
+            consumer.make_delayed(seq, until);
+            self.alarm.at_time(Some(until));
         }
         Ok(())
     }

@@ -51,6 +51,8 @@ pub(crate) struct Stream {
     /// Blocks that start below this hold nothing any more.
     pub(crate) drop_to: u64,
     pub(crate) dropped_to: u64,
+    /// Messages that purges took, ever since the store was opened.
+    pub(crate) purged: u64,
     /// Messages deleted from the inside, ever since the store was opened.
     pub(crate) kills: u64,
     /// Consumers that start at a sequence still to come.
@@ -130,8 +132,10 @@ impl Stream {
             recent: VecDeque::new(),
             open_from: row.last + 1,
             facts: VecDeque::new(),
-            drop_to: row.head,
-            dropped_to: row.head,
+            // Which block holds the head is not known yet.
+            drop_to: 1,
+            dropped_to: 1,
+            purged: 0,
             kills: 0,
             early: BTreeSet::new(),
             early_from: row.last + 1,
@@ -185,6 +189,11 @@ impl Stream {
         let first = self.recent.front()?.seq;
         let at = usize::try_from(seq.checked_sub(first)?).ok()?;
         self.recent.get(at)
+    }
+
+    /// Whether the log must hold a sequence.
+    pub(crate) fn is_expected(&self, seq: u64) -> bool {
+        seq >= self.head && seq <= self.last && self.recent(seq).is_none()
     }
 
     /// Takes the facts of a block in, as they were read.

@@ -11,6 +11,10 @@ use crate::clock::{Mono, micros};
 use crate::event::Event;
 use std::time::Duration;
 
+/// Ages are enforced at most this often (in microseconds), so that a steady stream does not wake the
+/// sweeper for every message: a message may be seen this much longer than its `max_age`.
+const BULK_PAUSE: u64 = 50_000;
+
 /// Now, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
@@ -29,7 +33,7 @@ pub(crate) struct SweepLimits {
 }
 
 /// When the sweeper must look again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Alarm {
     pub(crate) mono: Option<Mono>,
     pub(crate) time: Option<u64>,
@@ -164,10 +168,21 @@ impl State {
             }
         }
         for stream in self.streams.values() {
-            alarm.at_time(stream.next_expiry());
-            alarm.at_time(stream.next_forgetting());
+            let bulk = [stream.next_expiry(), stream.next_forgetting()].into_iter().flatten().min();
+            alarm.at_time(bulk.map(|time| time.max(self.now + BULK_PAUSE)));
         }
         alarm
+    }
+
+    /// The start of the block that holds a stream's first message: what starts before it is dead.
+    pub(crate) fn live_from(&mut self, id: u32) -> Result<u64, Need> {
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(0) };
+        if stream.first() > stream.last {
+            stream.drop_to = stream.last + 1;
+        } else if stream.head > 1 {
+            stream.fact(stream.head)?;
+        }
+        Ok(stream.drop_to)
     }
 
     /// The next thing whose space is to be freed.
@@ -212,17 +227,20 @@ impl State {
 }
 
 impl Alarm {
-    fn at_mono(&mut self, mono: Option<Mono>) {
+    pub(super) fn at_mono(&mut self, mono: Option<Mono>) {
         self.mono = [self.mono, mono].into_iter().flatten().min();
     }
 
-    fn at_time(&mut self, time: Option<u64>) {
+    pub(super) fn at_time(&mut self, time: Option<u64>) {
         self.time = [self.time, time].into_iter().flatten().min();
     }
 }
 
 impl super::Consumer {
-    fn end_delays(&mut self, now: u64) {
+    pub(super) fn end_delays(&mut self, now: u64) {
+        if self.delayed.first().is_none_or(|(until, _)| *until > now) {
+            return;
+        }
         let rank = self.fresh_rank();
         while let Some((until, seq)) = self.delayed.first().copied().filter(|(t, _)| *t <= now) {
             self.delayed.remove(&(until, seq));
