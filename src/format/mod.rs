@@ -24,6 +24,8 @@ mod varint;
 
 #[cfg(test)]
 mod block_tests;
+#[cfg(test)]
+mod rows_tests;
 
 pub(crate) use block::Block;
 pub(crate) use block_error::BlockError;

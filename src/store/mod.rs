@@ -169,15 +169,12 @@ impl Opened {
             drop(database);
             Ok(())
         });
-        let synced = match faults.first() {
-            None => file.sync().map_err(StoreError::from),
-            Some(fault) => {
-                // What could not be written may look written in the page cache (R8); that this
-                // fails is no news beside the failure that led here.
-                let _: io::Result<()> = file.drop_cache();
-                Err(fault.into())
-            }
-        };
+        if faults.first().is_none() {
+            // Remembered like any other: it is the failed sync that must not be forgotten.
+            let _: io::Result<()> = file.sync().map_err(|error| faults.io(error));
+        }
+        faults.drop_cache(&*file);
+        let synced = faults.first().map_or(Ok(()), |fault| Err(fault.into()));
         let unlocked = file.unlock().map_err(StoreError::from);
         dropped.and(synced).and(unlocked)
     }

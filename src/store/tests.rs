@@ -6,6 +6,7 @@ mod create;
 mod damage;
 mod faults;
 mod files;
+mod page_cache;
 mod race;
 mod rows;
 
