@@ -73,7 +73,7 @@ impl Engine {
         let mut core = self.enter_closing()?;
         for ((stream, seq), stored) in wanted.iter().zip(found) {
             if let Some(stored) = stored {
-                core.state.supply_message(*stream, Arc::new(stored))
+                core.state.supply_message(*stream, Arc::new(stored));
             } else {
                 let known = core.state.stream(*stream);
                 if known.is_some_and(|known| known.is_expected(*seq)) {

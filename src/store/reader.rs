@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use redb::{
-    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableError,
-};
+#[cfg(test)]
+use redb::ReadableTableMetadata;
+use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, TableError};
 
 use super::error::StoreError;
 use super::tables::{self, RowTableKey};
