@@ -22,10 +22,7 @@ enum Verdict {
 impl State {
     /// The stream that captures a subject.
     pub(crate) fn route(&self, subject: &str) -> Option<u32> {
-        self.streams
-            .values()
-            .find(|stream| stream.captures(subject))
-            .map(|stream| stream.id)
+        self.routes.find(subject)
     }
 
     /// Appends messages to a stream, all or none; on success they are taken out of `messages`.
