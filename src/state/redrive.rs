@@ -100,8 +100,8 @@ impl State {
             None => None,
         };
         // A stream that was deleted and made again has another message under that sequence.
-        let original = stored
-            .filter(|fact| fact.time == envelope.time && *fact.subject == *envelope.subject);
+        let original =
+            stored.filter(|fact| fact.time == envelope.time && *fact.subject == *envelope.subject);
         if original.is_none() {
             return gone(format!("message {} of `{}`", envelope.seq, envelope.stream));
         }

@@ -13,7 +13,13 @@ fn k1_an_ack_through_another_consumer_is_refused_and_changes_nothing() {
     let batch = one.fetch(Fetch::new(1).no_wait()).unwrap();
     take_one(&two);
     let foreign = two.ack_batch(&batch).unwrap_err();
-    assert_eq!(foreign, AckError::Foreign { seq: Seq::new(1), consumer: "two".into() });
+    assert_eq!(
+        foreign,
+        AckError::Foreign {
+            seq: Seq::new(1),
+            consumer: "two".into()
+        }
+    );
     assert_eq!((info(&one).in_flight, info(&two).in_flight), (1, 1));
     // Another handle of the same consumer is the same consumer.
     let acked = stream.consumer("one").unwrap().ack_batch(&batch).unwrap();
@@ -61,7 +67,10 @@ fn a_message_twice_in_one_batch_ack_is_acked_once() {
     let consumer = create(&stream, ConsumerConfig::new("c"));
     let message = take_one(&consumer);
     let answer = consumer.ack_batch(&[message.clone(), message]).unwrap();
-    assert_eq!((answer.acked, answer.refused), (1, vec![Refusal::Gone { seq: Seq::new(1) }]));
+    assert_eq!(
+        (answer.acked, answer.refused),
+        (1, vec![Refusal::Gone { seq: Seq::new(1) }])
+    );
     assert_eq!(info(&consumer).acked, 1);
 }
 
@@ -113,11 +122,11 @@ fn r13_serials_grow_with_every_delivery_and_are_never_used_again() {
     let first = take_one(&consumer);
     serials.push(first.serial());
     first.nak().unwrap();
-    serials.extend(take(&consumer, 2).iter().map(|message| message.serial()));
+    serials.extend(take(&consumer, 2).iter().map(riverbed::Message::serial));
     let world = world.killed();
     let consumer = world.consumer("s", "c");
     let stream = world.store.stream("s").unwrap();
-    serials.extend(take(&consumer, 2).iter().map(|message| message.serial()));
+    serials.extend(take(&consumer, 2).iter().map(riverbed::Message::serial));
     stream.purge(riverbed::Purge::all()).unwrap();
     stream.publish("s.a", "").unwrap();
     serials.push(take_one(&consumer).serial());
