@@ -195,9 +195,7 @@ impl Turnkeeper<'_> {
         self.passed = true;
         match outcome {
             Ok(sealed) => self.engine.committed(sealed),
-            Err(StoreError::Closed) => {
-                self.engine.core.lock().leading = false;
-            }
+            Err(StoreError::Closed) => self.engine.core.lock().abandon(),
             Err(why) => drop(self.engine.poison(&why.to_string())),
         }
     }

@@ -39,8 +39,15 @@ impl State {
             });
         };
         if let Some(horizon) = target.dedup_horizon(now) {
-            // A little at a time: the sweeper does the rest.
-            target.dedup.forget(horizon, 64 + messages.len());
+            // A little at a time: the sweeper does the rest, unless the bound is near.
+            let ids = target.dedup.len() + messages.len() as u64;
+            let near = ids > target.config.dedup_ids;
+            let limit = if near {
+                usize::MAX
+            } else {
+                64 + messages.len()
+            };
+            target.dedup.forget(horizon, limit);
         }
         let verdicts = check(target, self.secret, self.subjects_max, messages, now)?;
         let group = self.group;

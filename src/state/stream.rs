@@ -188,6 +188,11 @@ impl Stream {
         seq < self.first() || self.purges.iter().any(|mark| mark.covers(seq, subject))
     }
 
+    /// Whether the store may have rows of holes, of messages before the head too.
+    pub(crate) fn has_hole_rows(&self) -> bool {
+        self.hole_from.is_some()
+    }
+
     /// Whether a sequence is deleted from the inside of the stream.
     pub(crate) fn is_hole(&self, seq: u64) -> Result<bool, Need> {
         if self.holes == 0 {
