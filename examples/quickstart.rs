@@ -58,19 +58,20 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("\n5. The poison message is out of the way, and nothing of it is lost:");
     let mut back = BTreeSet::new();
-    for letter in orders.dead_letters()? {
+    let dead = store.stream("orders-dead")?;
+    for letter in dead.dead_letters() {
         let letter = letter?;
         println!(
             "   dead letter {}: {:?}, message {} of `{}`, given up by `{}` after {} failed deliveries",
-            letter.seq(),
-            String::from_utf8_lossy(letter.payload()),
-            letter.original_seq(),
-            letter.stream(),
-            letter.consumer(),
-            letter.failures(),
+            letter.message.seq(),
+            String::from_utf8_lossy(letter.message.payload()),
+            letter.seq,
+            letter.stream,
+            letter.consumer,
+            letter.failures,
         );
         REPAIRED.store(true, SeqCst);
-        let seq = orders.redrive(letter.seq())?;
+        let seq = dead.redrive(letter.message.seq())?;
         println!(
             "   The printer is repaired. Redriven to its stream as message {seq}, in one step."
         );

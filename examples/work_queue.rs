@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let workers = store.stream("jobs")?.consumer("workers")?;
     let info = workers.info()?;
     println!(
-        "opened again: {} jobs are acked; {} were out with a worker, or never, and are all due now",
+        "opened again: {} jobs are acked, {} are left, those that were at work included",
         info.acked,
         info.pending + info.due + info.in_flight,
     );
