@@ -54,9 +54,18 @@ pub(crate) enum Change {
     /// The row is gone.
     Delete { key: RowKey },
     /// All rows of `table` and `id` with `from <= part <= to` are gone.
-    DeleteParts { table: Table, id: u32, from: u64, to: u64 },
+    DeleteParts {
+        table: Table,
+        id: u32,
+        from: u64,
+        to: u64,
+    },
     /// The stream's block that starts at `first_seq` now has these bytes (a grown tail replaces).
-    Block { stream: u32, first_seq: u64, bytes: Vec<u8> },
+    Block {
+        stream: u32,
+        first_seq: u64,
+        bytes: Vec<u8>,
+    },
     /// The stream's blocks with `from <= first_seq <= to` are gone.
     DropBlocks { stream: u32, from: u64, to: u64 },
     /// The stream's block table is gone.

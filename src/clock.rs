@@ -111,7 +111,9 @@ impl Default for Clock {
 impl Clock {
     /// The system's wall clock and monotonic clock.
     pub fn system() -> Self {
-        Self(Source::System { origin: Instant::now() })
+        Self(Source::System {
+            origin: Instant::now(),
+        })
     }
 
     /// The calendar time now.
@@ -197,7 +199,9 @@ impl Manual {
     fn register(&self, signal: &Arc<Signal>) {
         let mut waiting = self.waiting.lock();
         waiting.retain(|known| known.strong_count() > 0);
-        let known = waiting.iter().any(|known| known.as_ptr() == Arc::as_ptr(signal));
+        let known = waiting
+            .iter()
+            .any(|known| known.as_ptr() == Arc::as_ptr(signal));
         if !known {
             waiting.push(Arc::downgrade(signal));
         }
@@ -243,7 +247,10 @@ impl ManualClock {
             wall: Timestamp::from_micros(1_577_836_800_000_000),
             mono: Mono(1),
         };
-        Self(Arc::new(Manual { time: Mutex::new(time), waiting: Mutex::default() }))
+        Self(Arc::new(Manual {
+            time: Mutex::new(time),
+            waiting: Mutex::default(),
+        }))
     }
 
     /// The clock to give to a store's builder.

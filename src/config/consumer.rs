@@ -173,7 +173,9 @@ impl ConsumerConfig {
 
     /// Sends exhausted and terminated messages to this stream.
     pub fn dead_letter(mut self, stream: impl Into<String>) -> Self {
-        self.on_exhausted = OnExhausted::DeadLetter { stream: stream.into() };
+        self.on_exhausted = OnExhausted::DeadLetter {
+            stream: stream.into(),
+        };
         self
     }
 
@@ -193,7 +195,10 @@ impl ConsumerConfig {
     pub(crate) fn validated(mut self) -> Result<Self, InvalidSetting> {
         validate_name(&self.name).map_err(|why| InvalidSetting::new("name", why))?;
         if self.filters.len() > SUBJECTS_MAX {
-            let why = format!("{} filters are more than {SUBJECTS_MAX}", self.filters.len());
+            let why = format!(
+                "{} filters are more than {SUBJECTS_MAX}",
+                self.filters.len()
+            );
             return Err(InvalidSetting::new("filters", why));
         }
         refuse_subsets(&parse_filters("filters", &self.filters)?)?;
@@ -209,7 +214,10 @@ impl ConsumerConfig {
         }
         at_least_one("max_ack_pending", Some(self.max_ack_pending))?;
         if self.max_ack_pending > 1_000_000 {
-            return Err(InvalidSetting::new("max_ack_pending", "it is more than 1,000,000"));
+            return Err(InvalidSetting::new(
+                "max_ack_pending",
+                "it is more than 1,000,000",
+            ));
         }
         at_least_one("max_ack_pending_bytes", Some(self.max_ack_pending_bytes))?;
         at_least_one("max_deliver", self.max_deliver)?;
@@ -222,7 +230,10 @@ impl ConsumerConfig {
 
     /// The filters, parsed. Only for a validated configuration, where none is left out.
     pub(crate) fn parsed_filters(&self) -> Vec<SubjectFilter> {
-        self.filters.iter().filter_map(|filter| filter.parse().ok()).collect()
+        self.filters
+            .iter()
+            .filter_map(|filter| filter.parse().ok())
+            .collect()
     }
 
     /// The dead-letter stream's name, if there is one.

@@ -38,6 +38,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { group_bytes: 4 << 20, pipeline_bytes: 16 << 20, subjects_per_stream: 1_000_000 }
+        Self {
+            group_bytes: 4 << 20,
+            pipeline_bytes: 16 << 20,
+            subjects_per_stream: 1_000_000,
+        }
     }
 }

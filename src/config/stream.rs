@@ -140,7 +140,10 @@ impl StreamConfig {
             self.subjects.push(self.name.clone());
         }
         if self.subjects.len() > SUBJECTS_MAX {
-            let why = format!("{} subjects are more than {SUBJECTS_MAX}", self.subjects.len());
+            let why = format!(
+                "{} subjects are more than {SUBJECTS_MAX}",
+                self.subjects.len()
+            );
             return Err(InvalidSetting::new("subjects", why));
         }
         let filters = parse_filters("subjects", &self.subjects)?;
@@ -165,7 +168,9 @@ impl StreamConfig {
         if self.max_age.is_some_and(|age| age < least) {
             return Err(InvalidSetting::new("max_age", "it is shorter than 100 ms"));
         }
-        let Some(window) = self.dedup_window else { return Ok(()) };
+        let Some(window) = self.dedup_window else {
+            return Ok(());
+        };
         if window < least {
             let why = "it is shorter than 100 ms; use without_dedup to switch it off";
             return Err(InvalidSetting::new("dedup_window", why));
@@ -179,7 +184,10 @@ impl StreamConfig {
 
     /// The subjects, parsed. Only for a validated configuration, where none is left out.
     pub(crate) fn filters(&self) -> Vec<SubjectFilter> {
-        self.subjects.iter().filter_map(|subject| subject.parse().ok()).collect()
+        self.subjects
+            .iter()
+            .filter_map(|subject| subject.parse().ok())
+            .collect()
     }
 }
 
@@ -188,7 +196,11 @@ pub(crate) fn parse_filters(
     setting: &'static str,
     filters: &[String],
 ) -> Result<Vec<SubjectFilter>, InvalidSetting> {
-    let parse = |filter: &String| filter.parse().map_err(|why| InvalidSetting::new(setting, why));
+    let parse = |filter: &String| {
+        filter
+            .parse()
+            .map_err(|why| InvalidSetting::new(setting, why))
+    };
     filters.iter().map(parse).collect()
 }
 
@@ -201,7 +213,10 @@ pub(crate) fn at_least_one(name: &'static str, value: Option<u64>) -> Result<(),
 
 fn overlapping(filters: &[SubjectFilter]) -> Option<(&SubjectFilter, &SubjectFilter)> {
     filters.iter().enumerate().find_map(|(at, one)| {
-        let other = filters.iter().skip(at + 1).find(|other| one.overlaps(other))?;
+        let other = filters
+            .iter()
+            .skip(at + 1)
+            .find(|other| one.overlaps(other))?;
         Some((one, other))
     })
 }

@@ -19,7 +19,10 @@ pub struct InvalidSetting {
 
 impl InvalidSetting {
     pub(crate) fn new(setting: &'static str, why: impl Display) -> Self {
-        Self { setting, why: why.to_string() }
+        Self {
+            setting,
+            why: why.to_string(),
+        }
     }
 }
 
@@ -45,7 +48,9 @@ pub enum StreamError {
         name: String,
     },
     /// Another stream captures some of the same subjects.
-    #[error("`{subject}` and `{taken}` of the stream `{other}` can match the same subject; a subject belongs to one stream")]
+    #[error(
+        "`{subject}` and `{taken}` of the stream `{other}` can match the same subject; a subject belongs to one stream"
+    )]
     SubjectOverlap {
         /// The subject asked for.
         subject: String,
@@ -55,7 +60,9 @@ pub enum StreamError {
         other: String,
     },
     /// Consumers send their dead letters to this stream.
-    #[error("the stream `{name}` takes the dead letters of the consumer `{consumer}` on `{source_stream}`; delete or update that consumer first")]
+    #[error(
+        "the stream `{name}` takes the dead letters of the consumer `{consumer}` on `{source_stream}`; delete or update that consumer first"
+    )]
     InUse {
         /// The dead-letter stream.
         name: String,
@@ -77,7 +84,9 @@ pub enum ConsumerError {
     #[error(transparent)]
     Invalid(#[from] InvalidSetting),
     /// A consumer of this name exists with another configuration.
-    #[error("the consumer `{name}` exists with another `{setting}`; update it, or use another name")]
+    #[error(
+        "the consumer `{name}` exists with another `{setting}`; update it, or use another name"
+    )]
     Exists {
         /// The consumer's name.
         name: String,
@@ -160,7 +169,9 @@ pub enum PurgeError {
     #[error("a purge takes `up_to` or `keep`, not both")]
     TwoBounds,
     /// Too many purges by subject are still at work on the stream.
-    #[error("{limit} purges by subject are still at work on the stream `{stream}`; try again when they are done")]
+    #[error(
+        "{limit} purges by subject are still at work on the stream `{stream}`; try again when they are done"
+    )]
     TooMany {
         /// The stream.
         stream: String,

@@ -43,7 +43,9 @@ pub enum FetchError {
 #[non_exhaustive]
 pub enum Refusal {
     /// The message is not this delivery's any more: its lease lapsed, or it was delivered again.
-    #[error("this delivery of message {seq} is over; the message is due again or with someone else")]
+    #[error(
+        "this delivery of message {seq} is over; the message is due again or with someone else"
+    )]
     Stale {
         /// The message.
         seq: Seq,

@@ -21,14 +21,18 @@ pub enum Unavailable {
     #[error("this process was forked from the one that opened the store; open a store of its own")]
     Forked,
     /// An earlier failure stopped the store before this call changed anything (G12).
-    #[error("the store stopped after a failure ({cause}); drop it and open it again: nothing of this call was stored")]
+    #[error(
+        "the store stopped after a failure ({cause}); drop it and open it again: nothing of this call was stored"
+    )]
     Poisoned {
         /// What failed.
         cause: String,
     },
     /// A commit failed while this call was in it: whether it is stored shows only after reopening
     /// (R2).
-    #[error("the commit failed ({cause}); whether this call was stored is known only after the store is opened again")]
+    #[error(
+        "the commit failed ({cause}); whether this call was stored is known only after the store is opened again"
+    )]
     OutcomeUnknown {
         /// What failed.
         cause: String,

@@ -35,7 +35,10 @@ pub struct PublishError {
 
 impl PublishError {
     pub(crate) fn new(kind: impl Into<PublishErrorKind>, messages: Vec<Publish>) -> Self {
-        Self { kind: kind.into(), messages }
+        Self {
+            kind: kind.into(),
+            messages,
+        }
     }
 }
 
@@ -58,7 +61,9 @@ pub enum PublishErrorKind {
         subject: String,
     },
     /// The messages of an atomic batch belong to more than one stream.
-    #[error("the batch has subjects of the streams `{one}` and `{other}`; an atomic batch goes to one stream")]
+    #[error(
+        "the batch has subjects of the streams `{one}` and `{other}`; an atomic batch goes to one stream"
+    )]
     TwoStreams {
         /// One of them.
         one: String,
@@ -102,7 +107,9 @@ pub enum PublishErrorKind {
         stream: String,
     },
     /// The batch is empty or over its bounds.
-    #[error("a batch of {messages} messages and {bytes} bytes is refused: it has 1 to {max_messages} messages and at most {max_bytes} bytes")]
+    #[error(
+        "a batch of {messages} messages and {bytes} bytes is refused: it has 1 to {max_messages} messages and at most {max_bytes} bytes"
+    )]
     BatchSize {
         /// Its messages.
         messages: usize,
@@ -131,8 +138,16 @@ pub enum PublishErrorKind {
         /// What it is.
         actual: Seq,
     },
+    /// A message of a batch that is not its first expects a last sequence.
+    #[error("message {at} of the batch expects a last sequence; only the first (0) may")]
+    ExpectInBatch {
+        /// Its place in the batch, from 0.
+        at: usize,
+    },
     /// The stream remembers as many message ids as it may.
-    #[error("the stream `{stream}` remembers {limit} message ids, its limit; raise dedup_ids, shorten dedup_window, or wait")]
+    #[error(
+        "the stream `{stream}` remembers {limit} message ids, its limit; raise dedup_ids, shorten dedup_window, or wait"
+    )]
     DedupFull {
         /// The stream.
         stream: String,
@@ -140,7 +155,9 @@ pub enum PublishErrorKind {
         limit: u64,
     },
     /// The stream tracks as many subjects as it may.
-    #[error("the stream `{stream}` has {limit} distinct subjects, its limit; purge some, or raise subjects_per_stream")]
+    #[error(
+        "the stream `{stream}` has {limit} distinct subjects, its limit; purge some, or raise subjects_per_stream"
+    )]
     SubjectsFull {
         /// The stream.
         stream: String,

@@ -4,7 +4,7 @@ use super::{Consumer, Drop, State, Stream};
 use crate::changes::{Change, RowKey, Table};
 use crate::config::{ConsumerConfig, Discard, OnExhausted, StreamConfig};
 use crate::error::{ConsumerError, InvalidSetting, StreamError};
-use crate::format::rows::{Place, Reason};
+use crate::format::rows::Place;
 use crate::state::envelope;
 use std::collections::BTreeSet;
 
@@ -19,7 +19,10 @@ impl State {
         if let Some(id) = self.stream_id(&config.name) {
             let known = self.streams.get(&id).map(|stream| stream.config.as_ref());
             return match known.and_then(|known| stream_difference(known, &config)) {
-                Some(setting) => Err(StreamError::Exists { name: config.name, setting }),
+                Some(setting) => Err(StreamError::Exists {
+                    name: config.name,
+                    setting,
+                }),
                 None => Ok(id),
             };
         }
@@ -63,7 +66,9 @@ impl State {
     /// Gives a stream another configuration; its messages and consumers stay, as far as the new limits
     /// allow.
     pub(crate) fn update_stream(&mut self, config: StreamConfig) -> Result<u32, StreamError> {
-        let not_found = || StreamError::NotFound { name: config.name.clone() };
+        let not_found = || StreamError::NotFound {
+            name: config.name.clone(),
+        };
         let id = self.stream_id(&config.name).ok_or_else(not_found)?;
         self.refuse_overlap(&config, Some(id))?;
         self.keep_dead_letters(&config)?;
@@ -84,10 +89,15 @@ impl State {
     /// Whether the stream still takes the dead letters that it was named for.
     fn keep_dead_letters(&self, config: &StreamConfig) -> Result<(), StreamError> {
         for consumer in self.senders_to(&config.name) {
-            let Some(source) = self.streams.get(&consumer.stream) else { continue };
+            let Some(source) = self.streams.get(&consumer.stream) else {
+                continue;
+            };
             let subject =
                 envelope::subject(&config.name, &source.config.name, &consumer.config.name);
-            let captured = config.filters().iter().any(|filter| filter.matches(&subject));
+            let captured = config
+                .filters()
+                .iter()
+                .any(|filter| filter.matches(&subject));
             if !captured || config.max_message_size < source.config.max_message_size {
                 return Err(self.in_use(config.name.clone(), consumer));
             }
@@ -102,12 +112,18 @@ impl State {
 
     fn in_use(&self, name: String, consumer: &Consumer) -> StreamError {
         let source_stream = self.stream_name(consumer.stream);
-        StreamError::InUse { name, consumer: consumer.config.name.clone(), source_stream }
+        StreamError::InUse {
+            name,
+            consumer: consumer.config.name.clone(),
+            source_stream,
+        }
     }
 
     /// Deletes a stream with its consumers. What it occupies is freed in steps afterwards (R9).
     pub(crate) fn delete_stream(&mut self, name: &str) -> Result<(), StreamError> {
-        let not_found = || StreamError::NotFound { name: name.to_owned() };
+        let not_found = || StreamError::NotFound {
+            name: name.to_owned(),
+        };
         let id = self.stream_id(name).ok_or_else(not_found)?;
         if let Some(sender) = self.senders_to(name).find(|sender| sender.stream != id) {
             return Err(self.in_use(name.to_owned(), sender));
@@ -120,7 +136,10 @@ impl State {
         let key = RowKey::new(Table::StreamConfig, id, 0);
         self.open.changes.push(Change::Delete { key });
         let key = RowKey::new(Table::Drops, id, 0);
-        self.open.changes.push(Change::Put { key, value: vec![1] });
+        self.open.changes.push(Change::Put {
+            key,
+            value: vec![1],
+        });
         self.drops.remove(&Drop::Blocks(id));
         self.drops.insert(Drop::Stream(id));
         self.open.streams.remove(&id);
@@ -135,10 +154,18 @@ impl State {
         stream: u32,
         config: &ConsumerConfig,
     ) -> Result<Option<u32>, ConsumerError> {
-        let Some(id) = self.consumer_id(stream, &config.name) else { return Ok(None) };
-        let known = self.consumers.get(&id).map(|consumer| consumer.config.as_ref());
+        let Some(id) = self.consumer_id(stream, &config.name) else {
+            return Ok(None);
+        };
+        let known = self
+            .consumers
+            .get(&id)
+            .map(|consumer| consumer.config.as_ref());
         match known.and_then(|known| consumer_difference(known, config)) {
-            Some(setting) => Err(ConsumerError::Exists { name: config.name.clone(), setting }),
+            Some(setting) => Err(ConsumerError::Exists {
+                name: config.name.clone(),
+                setting,
+            }),
             None => Ok(Some(id)),
         }
     }
@@ -156,7 +183,9 @@ impl State {
         self.next_consumer += 1;
         let mut consumer = Consumer::new(id, stream, config, next);
         let Some(source) = self.streams.get_mut(&stream) else {
-            return Err(ConsumerError::StreamGone { stream: String::new() });
+            return Err(ConsumerError::StreamGone {
+                stream: String::new(),
+            });
         };
         let total = if consumer.filters.is_empty() {
             source.published
@@ -172,7 +201,8 @@ impl State {
             }
             source.early.insert(id);
         }
-        self.consumer_names.insert((stream, consumer.config.name.clone()), id);
+        self.consumer_names
+            .insert((stream, consumer.config.name.clone()), id);
         self.open.changes.push(consumer.config_change());
         self.consumers.insert(id, consumer);
         self.touch_consumer(id);
@@ -186,27 +216,44 @@ impl State {
         stream: u32,
         config: &ConsumerConfig,
     ) -> Result<(), ConsumerError> {
-        let Some(to) = config.dead_letter_stream() else { return Ok(()) };
-        let refused = |why: String| ConsumerError::DeadLetter { stream: to.to_owned(), why };
+        let Some(to) = config.dead_letter_stream() else {
+            return Ok(());
+        };
+        let refused = |why: String| ConsumerError::DeadLetter {
+            stream: to.to_owned(),
+            why,
+        };
         let Some(source) = self.streams.get(&stream) else {
-            return Err(ConsumerError::StreamGone { stream: String::new() });
+            return Err(ConsumerError::StreamGone {
+                stream: String::new(),
+            });
         };
         if self.leads_to(to, &source.config.name) {
-            return Err(refused("they would come back to the stream they left".into()));
+            return Err(refused(
+                "they would come back to the stream they left".into(),
+            ));
         }
         let Some(target) = self.stream_id(to).and_then(|id| self.streams.get(&id)) else {
             let made = dead_letter_config(to)?;
-            self.refuse_overlap(&made, None).map_err(|why| refused(why.to_string()))?;
+            self.refuse_overlap(&made, None)
+                .map_err(|why| refused(why.to_string()))?;
             self.add_stream(made);
             return Ok(());
         };
         let subject = envelope::subject(to, &source.config.name, &config.name);
         if !target.captures(&subject) {
-            return Err(refused(format!("it does not capture the subject `{subject}`")));
+            return Err(refused(format!(
+                "it does not capture the subject `{subject}`"
+            )));
         }
-        let (most, needed) = (target.config.max_message_size, source.config.max_message_size);
+        let (most, needed) = (
+            target.config.max_message_size,
+            source.config.max_message_size,
+        );
         if most < needed {
-            return Err(refused(format!("its messages have at most {most} bytes, not {needed}")));
+            return Err(refused(format!(
+                "its messages have at most {most} bytes, not {needed}"
+            )));
         }
         Ok(())
     }
@@ -216,9 +263,19 @@ impl State {
         let mut reached = BTreeSet::from([from.to_owned()]);
         let mut open = vec![from.to_owned()];
         while let Some(name) = open.pop() {
-            let Some(id) = self.stream_id(&name) else { continue };
-            for consumer in self.consumers.values().filter(|consumer| consumer.stream == id) {
-                let next = consumer.config.dead_letter_stream().unwrap_or_default().to_owned();
+            let Some(id) = self.stream_id(&name) else {
+                continue;
+            };
+            for consumer in self
+                .consumers
+                .values()
+                .filter(|consumer| consumer.stream == id)
+            {
+                let next = consumer
+                    .config
+                    .dead_letter_stream()
+                    .unwrap_or_default()
+                    .to_owned();
                 if reached.insert(next.clone()) {
                     open.push(next);
                 }
@@ -236,7 +293,10 @@ impl State {
     ) -> Result<(), ConsumerError> {
         let name = config.name.clone();
         let Some(consumer) = self.consumers.get(&id) else {
-            return Err(ConsumerError::NotFound { name, stream: String::new() });
+            return Err(ConsumerError::NotFound {
+                name,
+                stream: String::new(),
+            });
         };
         let stream = consumer.stream;
         for (setting, same) in [
@@ -250,7 +310,9 @@ impl State {
         if consumer.config.on_exhausted != config.on_exhausted {
             self.prepare_dead_letters(stream, &config)?;
         }
-        let Some(consumer) = self.consumers.get_mut(&id) else { return Ok(()) };
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return Ok(());
+        };
         consumer.config = config.into();
         consumer.refused_at = None;
         let change = consumer.config_change();
@@ -279,14 +341,22 @@ impl State {
     }
 
     fn remove_consumer(&mut self, id: u32) {
-        let Some(consumer) = self.consumers.remove(&id) else { return };
-        self.consumer_names.remove(&(consumer.stream, consumer.config.name.clone()));
+        let Some(consumer) = self.consumers.remove(&id) else {
+            return;
+        };
+        self.consumer_names
+            .remove(&(consumer.stream, consumer.config.name.clone()));
         for table in [Table::ConsumerConfig, Table::ConsumerState] {
             let key = RowKey::new(table, id, 0);
             self.open.changes.push(Change::Delete { key });
         }
         let (table, from, to) = (Table::Exceptions, 0, u64::MAX);
-        self.open.changes.push(Change::DeleteParts { table, id, from, to });
+        self.open.changes.push(Change::DeleteParts {
+            table,
+            id,
+            from,
+            to,
+        });
         self.open.consumers.remove(&id);
     }
 }
@@ -299,14 +369,6 @@ impl Consumer {
             (waits(&entry.place) && self.is_exhausted(entry)).then_some(seq)
         };
         self.entries.iter().filter_map(over).collect()
-    }
-
-    /// Why a parked message was set aside, and since when.
-    pub(crate) fn parked_reason(&self, seq: u64) -> Option<(&Reason, u64)> {
-        match &self.entries.get(seq).place {
-            Place::Parked { reason, since } => Some((reason, *since)),
-            _ => None,
-        }
     }
 }
 
@@ -326,13 +388,19 @@ fn stream_difference(one: &StreamConfig, other: &StreamConfig) -> Option<&'stati
         ("max_messages", one.max_messages == other.max_messages),
         ("max_bytes", one.max_bytes == other.max_bytes),
         ("max_age", one.max_age == other.max_age),
-        ("max_message_size", one.max_message_size == other.max_message_size),
+        (
+            "max_message_size",
+            one.max_message_size == other.max_message_size,
+        ),
         ("discard", one.discard == other.discard),
         ("dedup_window", one.dedup_window == other.dedup_window),
         ("dedup_ids", one.dedup_ids == other.dedup_ids),
         ("configuration", one == other),
     ];
-    settings.into_iter().find(|(_, same)| !same).map(|(setting, _)| setting)
+    settings
+        .into_iter()
+        .find(|(_, same)| !same)
+        .map(|(setting, _)| setting)
 }
 
 fn consumer_difference(one: &ConsumerConfig, other: &ConsumerConfig) -> Option<&'static str> {
@@ -344,8 +412,14 @@ fn consumer_difference(one: &ConsumerConfig, other: &ConsumerConfig) -> Option<&
         ("filters", one.filters == other.filters),
         ("deliver", one.deliver == other.deliver),
         ("ack_wait", one.ack_wait == other.ack_wait),
-        ("max_ack_pending", one.max_ack_pending == other.max_ack_pending),
-        ("max_ack_pending_bytes", one.max_ack_pending_bytes == other.max_ack_pending_bytes),
+        (
+            "max_ack_pending",
+            one.max_ack_pending == other.max_ack_pending,
+        ),
+        (
+            "max_ack_pending_bytes",
+            one.max_ack_pending_bytes == other.max_ack_pending_bytes,
+        ),
         ("backoff", one.backoff == other.backoff),
         ("max_deliver", one.max_deliver == other.max_deliver),
         ("dead_letter", exhausted(one) == exhausted(other)),
@@ -353,5 +427,8 @@ fn consumer_difference(one: &ConsumerConfig, other: &ConsumerConfig) -> Option<&
         ("ack_durability", one.ack_durability == other.ack_durability),
         ("configuration", one == other),
     ];
-    settings.into_iter().find(|(_, same)| !same).map(|(setting, _)| setting)
+    settings
+        .into_iter()
+        .find(|(_, same)| !same)
+        .map(|(setting, _)| setting)
 }

@@ -3,6 +3,7 @@
 use super::dedup::hash_id;
 use super::stream::{Appended, Placed};
 use super::{State, Stream};
+use crate::clock::micros;
 use crate::error::PublishErrorKind;
 use crate::publish::Publish;
 use std::collections::{HashMap, HashSet};
@@ -10,7 +11,9 @@ use std::collections::{HashMap, HashSet};
 /// What the checks found out about each message.
 #[derive(Debug)]
 enum Verdict {
-    New { hash: Option<u128> },
+    New {
+        hash: Option<u128>,
+    },
     DuplicateOf(u64),
     /// The same id stands earlier in the batch.
     DuplicateInBatch(usize),
@@ -19,7 +22,10 @@ enum Verdict {
 impl State {
     /// The stream that captures a subject.
     pub(crate) fn route(&self, subject: &str) -> Option<u32> {
-        self.streams.values().find(|stream| stream.captures(subject)).map(|stream| stream.id)
+        self.streams
+            .values()
+            .find(|stream| stream.captures(subject))
+            .map(|stream| stream.id)
     }
 
     /// Appends messages to a stream, all or none; on success they are taken out of `messages`.
@@ -31,7 +37,9 @@ impl State {
     ) -> Result<Vec<Placed>, PublishErrorKind> {
         self.now = self.now.max(now);
         let Some(target) = self.streams.get_mut(&stream) else {
-            return Err(PublishErrorKind::StreamGone { stream: String::new() });
+            return Err(PublishErrorKind::StreamGone {
+                stream: String::new(),
+            });
         };
         if let Some(horizon) = target.dedup_horizon(now) {
             // A little at a time: the sweeper does the rest.
@@ -44,15 +52,24 @@ impl State {
         let mut stored = false;
         for (message, verdict) in messages.drain(..).zip(verdicts) {
             placed.push(match verdict {
-                Verdict::DuplicateOf(seq) => Placed { seq, duplicate: true },
+                Verdict::DuplicateOf(seq) => Placed {
+                    seq,
+                    duplicate: true,
+                },
                 Verdict::DuplicateInBatch(at) => {
                     let seq = placed.get(at).map_or(0, |first| first.seq);
-                    Placed { seq, duplicate: true }
+                    Placed {
+                        seq,
+                        duplicate: true,
+                    }
                 }
                 Verdict::New { hash } => {
                     stored = true;
                     let seq = target.append(appended(message, hash), now, group);
-                    Placed { seq, duplicate: false }
+                    Placed {
+                        seq,
+                        duplicate: false,
+                    }
                 }
             });
         }
@@ -67,16 +84,29 @@ impl State {
     /// A stream has new messages: what starts later passes them over, and its age may need a look.
     pub(crate) fn after_append(&mut self, stream: u32) {
         self.touch_stream(stream);
-        let Some(target) = self.streams.get_mut(&stream) else { return };
+        let Some(target) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        for span in [target.config.max_age, target.config.dedup_window]
+            .into_iter()
+            .flatten()
+        {
+            self.alarm
+                .at_time(Some(target.last_time.saturating_add(micros(span))));
+        }
         if target.early.is_empty() {
             return;
         }
         let from = std::mem::replace(&mut target.early_from, target.last + 1);
         for id in target.early.clone() {
-            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            let Some(consumer) = self.consumers.get_mut(&id) else {
+                continue;
+            };
             let fresh = (from..=target.last).take_while(|seq| *seq < consumer.next);
             let passed = fresh.filter_map(|seq| target.recent(seq));
-            let passed = passed.filter(|stored| consumer.wants(&stored.subject)).count() as u64;
+            let passed = passed
+                .filter(|stored| consumer.wants(&stored.subject))
+                .count() as u64;
             consumer.accounted += passed;
             if consumer.next <= target.last + 1 {
                 target.early.remove(&id);
@@ -128,10 +158,17 @@ fn check(
     stream.room_for(new_messages, new_bytes)?;
     let name = || stream.config.name.clone();
     if new_ids > 0 && stream.dedup.len() + new_ids > stream.config.dedup_ids {
-        return Err(PublishErrorKind::DedupFull { stream: name(), limit: stream.config.dedup_ids });
+        return Err(PublishErrorKind::DedupFull {
+            stream: name(),
+            limit: stream.config.dedup_ids,
+        });
     }
-    if !new_subjects.is_empty() && stream.subjects.len() + new_subjects.len() as u64 > subjects_max {
-        return Err(PublishErrorKind::SubjectsFull { stream: name(), limit: subjects_max });
+    if !new_subjects.is_empty() && stream.subjects.len() + new_subjects.len() as u64 > subjects_max
+    {
+        return Err(PublishErrorKind::SubjectsFull {
+            stream: name(),
+            limit: subjects_max,
+        });
     }
     Ok(verdicts)
 }
@@ -144,7 +181,9 @@ fn judge_id(
     at: usize,
     batch_ids: &mut HashMap<u128, usize>,
 ) -> Verdict {
-    let Some(id) = &message.id else { return Verdict::New { hash: None } };
+    let Some(id) = &message.id else {
+        return Verdict::New { hash: None };
+    };
     if let Some(seq) = stream.duplicate_of(secret, id, now) {
         return Verdict::DuplicateOf(seq);
     }

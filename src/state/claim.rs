@@ -5,6 +5,7 @@
 
 use super::stored::Stored;
 use super::{Consumer, State};
+use crate::event::Removal;
 use crate::subject::SubjectFilter;
 use std::sync::Arc;
 
@@ -26,7 +27,11 @@ pub(crate) enum Plan {
     /// Nothing, and why.
     Nothing(Nothing),
     /// These due messages, then new ones.
-    Take { due: Vec<u64>, new: Option<NewMessages>, capacity: Capacity },
+    Take {
+        due: Vec<u64>,
+        new: Option<NewMessages>,
+        capacity: Capacity,
+    },
 }
 
 /// Where the new messages are.
@@ -66,8 +71,12 @@ pub(crate) struct Claimed {
 impl State {
     /// What a fetch of this size may take from a consumer.
     pub(crate) fn plan(&self, id: u32, asked: Capacity) -> Plan {
-        let Some(consumer) = self.consumers.get(&id) else { return Plan::Gone };
-        let Some(stream) = self.streams.get(&consumer.stream) else { return Plan::Gone };
+        let Some(consumer) = self.consumers.get(&id) else {
+            return Plan::Gone;
+        };
+        let Some(stream) = self.streams.get(&consumer.stream) else {
+            return Plan::Gone;
+        };
         let capacity = match consumer.capacity(asked) {
             Ok(capacity) => capacity,
             Err(nothing) => return Plan::Nothing(nothing),
@@ -85,8 +94,15 @@ impl State {
                     return Plan::Nothing(nothing);
                 }
             } else if !consumer.suspect_is_due() {
-                let stored_to = stream.recent.front().map_or(stream.last, |first| first.seq - 1);
-                new = Some(NewMessages { from, stored_to, filters: Arc::clone(&consumer.filters) });
+                let stored_to = stream
+                    .recent
+                    .front()
+                    .map_or(stream.last, |first| first.seq - 1);
+                new = Some(NewMessages {
+                    from,
+                    stored_to,
+                    filters: Arc::clone(&consumer.filters),
+                });
             }
         }
         if due.is_empty() && new.is_none() {
@@ -97,9 +113,18 @@ impl State {
     }
 
     /// New messages that are still in memory and match, from the consumer's cursor on.
-    pub(crate) fn recent_matches(&self, id: u32, from: u64, capacity: Capacity) -> Vec<Arc<Stored>> {
-        let Some(consumer) = self.consumers.get(&id) else { return Vec::new() };
-        let Some(stream) = self.streams.get(&consumer.stream) else { return Vec::new() };
+    pub(crate) fn recent_matches(
+        &self,
+        id: u32,
+        from: u64,
+        capacity: Capacity,
+    ) -> Vec<Arc<Stored>> {
+        let Some(consumer) = self.consumers.get(&id) else {
+            return Vec::new();
+        };
+        let Some(stream) = self.streams.get(&consumer.stream) else {
+            return Vec::new();
+        };
         let first = stream.recent.front().map_or(u64::MAX, |stored| stored.seq);
         let skip = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
         let wanted = |stored: &&Arc<Stored>| {
@@ -109,6 +134,72 @@ impl State {
         };
         let matches = stream.recent.iter().skip(skip).filter(wanted);
         fill(matches.cloned(), capacity)
+    }
+
+    /// Delayed messages of one consumer whose time has come are due, before the sweeper says so.
+    pub(crate) fn end_delays_of(&mut self, id: u32, now: u64) {
+        self.now = self.now.max(now);
+        if let Some(consumer) = self.consumers.get_mut(&id) {
+            consumer.end_delays(self.now);
+        }
+    }
+
+    /// The last sequence of a consumer's stream.
+    pub(crate) fn last_of(&self, id: u32) -> u64 {
+        let stream = self
+            .consumers
+            .get(&id)
+            .and_then(|known| self.streams.get(&known.stream));
+        stream.map_or(0, |stream| stream.last)
+    }
+
+    /// Whether a consumer may have something left to deliver.
+    pub(crate) fn has_more(&self, id: u32) -> bool {
+        let more = |known: &Consumer| !known.due.is_empty() || known.next <= self.last_of(id);
+        self.consumers.get(&id).is_some_and(more)
+    }
+
+    /// Whether a due message must be in the log.
+    pub(crate) fn must_hold(&self, id: u32, seq: u64) -> bool {
+        self.consumers.get(&id).is_some_and(|consumer| {
+            consumer.is_due(seq)
+                && self
+                    .streams
+                    .get(&consumer.stream)
+                    .is_some_and(|known| known.is_expected(seq))
+        })
+    }
+
+    /// Whether the log must hold a sequence of a stream.
+    pub(crate) fn must_log(&self, stream: u32, seq: u64) -> bool {
+        self.streams
+            .get(&stream)
+            .is_some_and(|known| seq >= known.first() && known.is_expected(seq))
+    }
+
+    /// How often a stream's windows left the cache.
+    pub(crate) fn evictions(&self, stream: u32) -> Option<u64> {
+        self.streams
+            .get(&stream)
+            .map(|stream| stream.windows.evictions())
+    }
+
+    /// Claims new messages for a fetch, if all that it may take next is in memory.
+    pub(crate) fn claim_recent(&mut self, id: u32, asked: Capacity) -> Option<Vec<Claimed>> {
+        let Plan::Take {
+            due,
+            new: Some(new),
+            capacity,
+        } = self.plan(id, asked)
+        else {
+            return None;
+        };
+        if !due.is_empty() || new.from <= new.stored_to {
+            return None;
+        }
+        let found = self.recent_matches(id, new.from, capacity);
+        let claimed = self.claim(id, found, 0, asked);
+        (!claimed.is_empty()).then_some(claimed)
     }
 
     /// Claims what was read, as far as it is still there to be claimed.
@@ -122,16 +213,27 @@ impl State {
         scanned_to: u64,
         capacity: Capacity,
     ) -> Vec<Claimed> {
-        let Some(consumer) = self.consumers.get_mut(&id) else { return Vec::new() };
-        let Some(stream) = self.streams.get(&consumer.stream) else { return Vec::new() };
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return Vec::new();
+        };
+        let Some(stream) = self.streams.get(&consumer.stream) else {
+            return Vec::new();
+        };
         let mut claimed = Vec::with_capacity(found.len());
+        let mut purged = Vec::new();
         // What was planned before others fetched may be too much now.
-        let Ok(capacity) = consumer.capacity(capacity) else { return claimed };
+        let Ok(capacity) = consumer.capacity(capacity) else {
+            return claimed;
+        };
         for stored in fill(found.into_iter(), capacity) {
             let seq = stored.seq;
             // An evicted window was re-read by the caller, so `None` is as alive as it was read.
             let dead = stream.windows.is_dead(seq).unwrap_or(false);
-            if dead || stream.is_purged(seq, &stored.subject) || !consumer.may_claim(seq) {
+            if dead || !consumer.may_claim(seq) {
+                continue;
+            }
+            if stream.is_purged(seq, &stored.subject) {
+                purged.push(seq);
                 continue;
             }
             let serial = if seq >= consumer.next {
@@ -141,7 +243,13 @@ impl State {
             };
             let entry = consumer.entries.get(seq);
             let (attempts, failures, crashes) = (entry.attempts, entry.failures, entry.crashes);
-            claimed.push(Claimed { stored, serial, attempts, failures, crashes });
+            claimed.push(Claimed {
+                stored,
+                serial,
+                attempts,
+                failures,
+                crashes,
+            });
         }
         if scanned_to > consumer.next {
             // Passed over: it only saves looking again, so it waits for the next change.
@@ -150,6 +258,12 @@ impl State {
         if !claimed.is_empty() {
             self.touch_consumer(id);
         }
+        purged.retain(|seq| {
+            self.consumers
+                .get(&id)
+                .is_some_and(|known| known.is_due(*seq))
+        });
+        self.lose(id, &purged, Removal::Purge);
         claimed
     }
 }
@@ -182,13 +296,24 @@ impl Consumer {
         }
         // One message is always allowed, however large.
         let most = self.config.max_ack_pending_bytes;
-        let most = if out == 0 { most.max(ONE_MESSAGE) } else { most };
+        let most = if out == 0 {
+            most.max(ONE_MESSAGE)
+        } else {
+            most
+        };
         let bytes_free = most.saturating_sub(self.leased_bytes);
         if bytes_free == 0 {
-            return Err(Nothing::InFlightBytes { bytes: self.leased_bytes });
+            return Err(Nothing::InFlightBytes {
+                bytes: self.leased_bytes,
+            });
         }
-        let messages = asked.messages.min(usize::try_from(free).unwrap_or(usize::MAX));
-        Ok(Capacity { messages, bytes: asked.bytes.min(bytes_free) })
+        let messages = asked
+            .messages
+            .min(usize::try_from(free).unwrap_or(usize::MAX));
+        Ok(Capacity {
+            messages,
+            bytes: asked.bytes.min(bytes_free),
+        })
     }
 
     /// The due messages to deliver next: in order, up to one that must be alone.

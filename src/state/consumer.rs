@@ -67,7 +67,11 @@ pub(crate) struct Lease {
 
 impl Consumer {
     pub(crate) fn new(id: u32, stream: u32, config: ConsumerConfig, next: u64) -> Self {
-        let row = ConsumerRow { next, floor: next - 1, ..ConsumerRow::default() };
+        let row = ConsumerRow {
+            next,
+            floor: next - 1,
+            ..ConsumerRow::default()
+        };
         Self::restore(id, stream, config, row, RunSet::default())
     }
 
@@ -134,7 +138,10 @@ impl Consumer {
 
     /// Makes a message due; it has no lease any more.
     pub(crate) fn make_due(&mut self, seq: u64, rank: u64) {
-        debug_assert!(self.pending.contains(seq), "only an unfinished message becomes due");
+        debug_assert!(
+            self.pending.contains(seq),
+            "only an unfinished message becomes due"
+        );
         self.drop_lease(seq);
         self.entries.change(seq).place = Place::Due;
         self.queue_due(seq, rank);
@@ -157,7 +164,9 @@ impl Consumer {
     }
 
     pub(crate) fn drop_lease(&mut self, seq: u64) {
-        let Some(lease) = self.leases.remove(&seq) else { return };
+        let Some(lease) = self.leases.remove(&seq) else {
+            return;
+        };
         self.leased_bytes -= lease.bytes;
         if let Some(deadline) = lease.deadline {
             self.expiry.remove(&(deadline, seq));
@@ -188,7 +197,10 @@ impl Consumer {
 
     /// Delivers a message for the first time.
     pub(crate) fn claim_new(&mut self, seq: u64, bytes: u64) -> u64 {
-        assert!(seq >= self.next, "a message is delivered for the first time once");
+        assert!(
+            seq >= self.next,
+            "a message is delivered for the first time once"
+        );
         self.next = seq + 1;
         self.accounted += 1;
         self.pending.insert(seq);
@@ -209,7 +221,12 @@ impl Consumer {
         self.next_serial += 1;
         self.totals.deliveries += 1;
         self.leased_bytes += bytes;
-        let lease = Lease { serial, deadline: None, handed: false, bytes };
+        let lease = Lease {
+            serial,
+            deadline: None,
+            handed: false,
+            bytes,
+        };
         let before = self.leases.insert(seq, lease);
         assert!(before.is_none(), "a message has one lease at a time");
         serial
@@ -217,7 +234,11 @@ impl Consumer {
 
     /// Starts the lease of a message that is handed over now; a runner's has no deadline (R16).
     pub(crate) fn hand_over(&mut self, seq: u64, serial: u64, deadline: Option<Mono>) -> bool {
-        let Some(lease) = self.leases.get_mut(&seq).filter(|lease| lease.serial == serial) else {
+        let Some(lease) = self
+            .leases
+            .get_mut(&seq)
+            .filter(|lease| lease.serial == serial)
+        else {
             return false;
         };
         if let Some(old) = lease.deadline.take() {
@@ -243,7 +264,11 @@ impl Consumer {
     /// The deadline of an attempt that starts now.
     pub(crate) fn deadline(&self, seq: u64, now: Mono) -> Mono {
         let attempt = self.entries.get(seq).attempts;
-        now.plus(self.config.backoff_step(attempt).unwrap_or(self.config.ack_wait))
+        now.plus(
+            self.config
+                .backoff_step(attempt)
+                .unwrap_or(self.config.ack_wait),
+        )
     }
 
     /// Ends what was in flight when the process died (R17, R18), and says whether anything
@@ -251,7 +276,11 @@ impl Consumer {
     ///
     /// A message that was alone in flight failed; one beside others was caught in a crash.
     pub(crate) fn recover(&mut self) -> bool {
-        let in_flight: Vec<u64> = self.pending.iter().filter(|seq| self.was_out(*seq)).collect();
+        let in_flight: Vec<u64> = self
+            .pending
+            .iter()
+            .filter(|seq| self.was_out(*seq))
+            .collect();
         let alone = in_flight.len() == 1;
         let changed = !in_flight.is_empty();
         for seq in in_flight {
@@ -275,8 +304,11 @@ impl Consumer {
 
     /// Fills the sets that entries belong to, after they were read.
     fn index_entries(&mut self) {
-        let placed: Vec<(u64, Place)> =
-            self.entries.iter().map(|(seq, entry)| (seq, entry.place.clone())).collect();
+        let placed: Vec<(u64, Place)> = self
+            .entries
+            .iter()
+            .map(|(seq, entry)| (seq, entry.place.clone()))
+            .collect();
         for (seq, place) in placed {
             match place {
                 Place::Due => self.queue_due(seq, 1),
@@ -291,8 +323,11 @@ impl Consumer {
     /// Makes everything in flight due, as when the store is closed: its attempt counts, it did not
     /// fail; what was never handed over does not count.
     pub(crate) fn release_all(&mut self) -> bool {
-        let leases: Vec<(u64, bool)> =
-            self.leases.iter().map(|(seq, lease)| (*seq, lease.handed)).collect();
+        let leases: Vec<(u64, bool)> = self
+            .leases
+            .iter()
+            .map(|(seq, lease)| (*seq, lease.handed))
+            .collect();
         for (seq, handed) in &leases {
             if *handed {
                 self.make_due(*seq, 0);
@@ -305,13 +340,18 @@ impl Consumer {
 
     /// How many attempts at a message failed so often that the limit is reached.
     pub(crate) fn is_exhausted(&self, entry: &EntryRow) -> bool {
-        self.config.max_deliver.is_some_and(|limit| entry.failures >= limit)
+        self.config
+            .max_deliver
+            .is_some_and(|limit| entry.failures >= limit)
     }
 
     /// The ack floor: everything up to it is finished or parked. It never goes back, not even when a
     /// dead letter is redriven below it (R20).
     pub(crate) fn raise_floor(&mut self) -> u64 {
-        let below = self.pending.first().map_or(self.next - 1, |first| first - 1);
+        let below = self
+            .pending
+            .first()
+            .map_or(self.next - 1, |first| first - 1);
         self.floor = self.floor.max(below);
         self.floor
     }
@@ -328,14 +368,23 @@ impl Consumer {
             totals: self.totals,
         };
         let key = RowKey::new(Table::ConsumerState, self.id, 0);
-        changes.push(Change::Put { key, value: encode_row(&row) });
+        changes.push(Change::Put {
+            key,
+            value: encode_row(&row),
+        });
     }
 
     pub(crate) fn config_change(&self) -> Change {
         let config = ConsumerConfig::clone(&self.config);
-        let row = ConsumerConfigRow { stream: self.stream, config };
+        let row = ConsumerConfigRow {
+            stream: self.stream,
+            config,
+        };
         let key = RowKey::new(Table::ConsumerConfig, self.id, 0);
-        Change::Put { key, value: encode_row(&row) }
+        Change::Put {
+            key,
+            value: encode_row(&row),
+        }
     }
 }
 

@@ -35,7 +35,9 @@ impl State {
             DeadReason::Term(detail) => DeadReason::Term(envelope::cut_reason(&detail)),
             DeadReason::MaxDeliver => DeadReason::MaxDeliver,
         };
-        let Some(consumer) = self.consumers.get(&id) else { return Ok(()) };
+        let Some(consumer) = self.consumers.get(&id) else {
+            return Ok(());
+        };
         let whose = self.whose(id, seq);
         match (&consumer.config.on_exhausted, &reason) {
             (OnExhausted::DeadLetter { stream }, _) => {
@@ -72,11 +74,16 @@ impl State {
 
     fn park(&mut self, id: u32, seq: u64, reason: &DeadReason) {
         let since = self.now;
-        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return;
+        };
         consumer.lift(seq);
         consumer.pending.remove(seq);
         consumer.parked.insert(seq);
-        consumer.entries.change(seq).place = Place::Parked { reason: reason.into(), since };
+        consumer.entries.change(seq).place = Place::Parked {
+            reason: reason.into(),
+            since,
+        };
     }
 
     /// The move: out of the consumer and into the dead-letter stream, in one group. A stream that
@@ -89,7 +96,9 @@ impl State {
         to: &str,
         whose: Whose,
     ) -> Result<(), Need> {
-        let Some(consumer) = self.consumers.get(&id) else { return Ok(()) };
+        let Some(consumer) = self.consumers.get(&id) else {
+            return Ok(());
+        };
         let source = consumer.stream;
         let Some(message) = self.message(source, seq) else {
             return Err(Need::Messages(vec![(source, seq)]));
@@ -102,7 +111,12 @@ impl State {
                     consumer.totals.dead_lettered += 1;
                 }
                 let to = to.to_owned();
-                self.tell(Event::DeadLettered { whose, reason: reason.clone(), to, to_seq });
+                self.tell(Event::DeadLettered {
+                    whose,
+                    reason: reason.clone(),
+                    to,
+                    to_seq,
+                });
             }
             Err(why) => self.condemn(id, seq, reason, to, whose, &why),
         }
@@ -118,8 +132,13 @@ impl State {
         whose: Whose,
         why: &PublishErrorKind,
     ) {
-        let removals = self.stream_id(to).and_then(|to| self.streams.get(&to)).map(|to| to.removals);
-        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        let removals = self
+            .stream_id(to)
+            .and_then(|to| self.streams.get(&to))
+            .map(|to| to.removals);
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return;
+        };
         consumer.refused_at = removals;
         if consumer.condemned.contains(&seq) {
             return;
@@ -131,16 +150,23 @@ impl State {
 
     /// Gives a message up in two steps: now it is out of delivery, the sweeper moves it.
     pub(crate) fn set_condemned(&mut self, id: u32, seq: u64, reason: &DeadReason) {
-        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return;
+        };
         consumer.lift(seq);
-        consumer.entries.change(seq).place = Place::Condemned { reason: reason.into() };
+        consumer.entries.change(seq).place = Place::Condemned {
+            reason: reason.into(),
+        };
         consumer.condemned.insert(seq);
         self.touch_consumer(id);
     }
 
     fn letter(&self, id: u32, message: &Stored, reason: &DeadReason, to: &str) -> Appended {
         let whose = self.whose(id, message.seq);
-        let entry = self.consumers.get(&id).map(|consumer| consumer.entries.get(message.seq).clone());
+        let entry = self
+            .consumers
+            .get(&id)
+            .map(|consumer| consumer.entries.get(message.seq).clone());
         let last_failure = u64::from(*reason == DeadReason::MaxDeliver);
         let envelope = Envelope {
             stream: whose.stream.clone(),
@@ -170,7 +196,9 @@ impl State {
     /// Appends to a dead-letter stream by its own rules; the envelope is outside the header limit, and
     /// ids and expectations play no part (R19).
     fn append_letter(&mut self, to: &str, letter: Appended) -> Result<Seq, PublishErrorKind> {
-        let gone = || PublishErrorKind::StreamGone { stream: to.to_owned() };
+        let gone = || PublishErrorKind::StreamGone {
+            stream: to.to_owned(),
+        };
         let id = self.stream_id(to).ok_or_else(gone)?;
         self.append_checked(id, letter)
     }
@@ -182,15 +210,23 @@ impl State {
         letter: Appended,
     ) -> Result<Seq, PublishErrorKind> {
         let (now, group, subjects_max) = (self.now, self.group, self.subjects_max);
-        let gone = || PublishErrorKind::StreamGone { stream: String::new() };
+        let gone = || PublishErrorKind::StreamGone {
+            stream: String::new(),
+        };
         let stream = self.streams.get_mut(&id).ok_or_else(gone)?;
         let name = || stream.config.name.clone();
         if !stream.captures(&letter.subject) {
             let subject = letter.subject.clone();
-            return Err(PublishErrorKind::NotCaptured { stream: name(), subject });
+            return Err(PublishErrorKind::NotCaptured {
+                stream: name(),
+                subject,
+            });
         }
         if !stream.subjects.contains(&letter.subject) && stream.subjects.len() >= subjects_max {
-            return Err(PublishErrorKind::SubjectsFull { stream: name(), limit: subjects_max });
+            return Err(PublishErrorKind::SubjectsFull {
+                stream: name(),
+                limit: subjects_max,
+            });
         }
         let own = envelope::strip(&letter.headers).encoded_size() + letter.payload.len();
         let stored = letter.subject.len() + letter.headers.encoded_size() + letter.payload.len();
@@ -205,10 +241,18 @@ impl State {
     /// Tries again to move condemned messages of a consumer whose dead-letter stream made room.
     /// Returns whether more are left that are worth trying at once.
     pub(crate) fn retry_condemned(&mut self, id: u32, limit: usize) -> Result<bool, Need> {
-        let Some(consumer) = self.consumers.get(&id) else { return Ok(false) };
-        let to = consumer.config.dead_letter_stream().and_then(|name| self.stream_id(name));
-        let removals = to.and_then(|to| self.streams.get(&to)).map(|stream| stream.removals);
-        if consumer.condemned.is_empty() || (removals.is_some() && removals == consumer.refused_at) {
+        let Some(consumer) = self.consumers.get(&id) else {
+            return Ok(false);
+        };
+        let to = consumer
+            .config
+            .dead_letter_stream()
+            .and_then(|name| self.stream_id(name));
+        let removals = to
+            .and_then(|to| self.streams.get(&to))
+            .map(|stream| stream.removals);
+        if consumer.condemned.is_empty() || (removals.is_some() && removals == consumer.refused_at)
+        {
             return Ok(false);
         }
         let tried: Vec<u64> = consumer.condemned.iter().copied().take(limit).collect();
@@ -222,7 +266,9 @@ impl State {
             return Err(Need::Messages(missing));
         }
         for seq in &tried {
-            let Some(consumer) = self.consumers.get_mut(&id) else { return Ok(false) };
+            let Some(consumer) = self.consumers.get_mut(&id) else {
+                return Ok(false);
+            };
             if removals.is_some() && consumer.refused_at == removals {
                 return Ok(false);
             }
@@ -231,6 +277,9 @@ impl State {
             };
             self.give_up(id, *seq, DeadReason::from(&reason))?;
         }
-        Ok(self.consumers.get(&id).is_some_and(|consumer| !consumer.condemned.is_empty()))
+        Ok(self
+            .consumers
+            .get(&id)
+            .is_some_and(|consumer| !consumer.condemned.is_empty()))
     }
 }

@@ -43,7 +43,10 @@ impl Dedup {
 
     /// The sequence of the message that has this id, if it was remembered after `oldest`.
     pub(crate) fn find(&self, hash: u128, oldest: u64) -> Option<u64> {
-        self.ids.get(&hash).filter(|(_, time)| *time > oldest).map(|(seq, _)| *seq)
+        self.ids
+            .get(&hash)
+            .filter(|(_, time)| *time > oldest)
+            .map(|(seq, _)| *seq)
     }
 
     /// Whether rows are to be deleted from the store.
@@ -70,7 +73,9 @@ impl Dedup {
     /// Forgets at most `limit` ids from `until` and before, and says whether more are left to forget.
     pub(crate) fn forget(&mut self, until: u64, limit: usize) -> bool {
         for _ in 0..limit {
-            let Some(row) = self.rows.front_mut() else { return self.forget_fresh(until) };
+            let Some(row) = self.rows.front_mut() else {
+                return self.forget_fresh(until);
+            };
             match row.ids.front() {
                 Some(id) if id.time <= until => {
                     forget_one(&mut self.ids, id);
@@ -101,22 +106,39 @@ impl Dedup {
     /// The rows that changed since the last call.
     pub(crate) fn take_changes(&mut self, stream: u32, changes: &mut Vec<Change>) {
         if let Some(to) = self.dropped_to.take() {
-            changes.push(Change::DeleteParts { table: Table::Dedup, id: stream, from: 0, to });
+            changes.push(Change::DeleteParts {
+                table: Table::Dedup,
+                id: stream,
+                from: 0,
+                to,
+            });
         }
         if self.fresh.is_empty() {
             return;
         }
-        let row = DedupRow { ids: std::mem::take(&mut self.fresh) };
+        let row = DedupRow {
+            ids: std::mem::take(&mut self.fresh),
+        };
         let key = RowKey::new(Table::Dedup, stream, self.next_row);
-        changes.push(Change::Put { key, value: encode_row(&row) });
-        self.rows.push_back(Row { number: self.next_row, ids: row.ids.into() });
+        changes.push(Change::Put {
+            key,
+            value: encode_row(&row),
+        });
+        self.rows.push_back(Row {
+            number: self.next_row,
+            ids: row.ids.into(),
+        });
         self.next_row += 1;
     }
 
     /// Takes a stored row in; rows come in the order of their numbers.
     pub(crate) fn restore(&mut self, number: u64, row: DedupRow) {
-        self.ids.extend(row.ids.iter().map(|id| (id.hash, (id.seq, id.time))));
-        self.rows.push_back(Row { number, ids: row.ids.into() });
+        self.ids
+            .extend(row.ids.iter().map(|id| (id.hash, (id.seq, id.time))));
+        self.rows.push_back(Row {
+            number,
+            ids: row.ids.into(),
+        });
     }
 
     pub(crate) fn restore_next(&mut self, next: u64) {
@@ -147,7 +169,10 @@ mod tests {
         assert_eq!(changes.len(), 2);
         assert_eq!(dedup.oldest(), Some(100));
         assert!(!dedup.forget(200, 100));
-        assert_eq!((dedup.find(1, 0), dedup.find(2, 0), dedup.find(3, 0)), (None, None, Some(12)));
+        assert_eq!(
+            (dedup.find(1, 0), dedup.find(2, 0), dedup.find(3, 0)),
+            (None, None, Some(12))
+        );
         changes.clear();
         dedup.take_changes(7, &mut changes);
         assert_eq!(changes.len(), 1, "the first row is dropped");

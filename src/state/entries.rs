@@ -12,8 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 const CHUNK_SHIFT: u32 = 8;
 
 /// A message that was just delivered for the first time.
-pub(crate) const FIRST: EntryRow =
-    EntryRow { place: Place::InFlight, attempts: 1, failures: 0, crashes: 0 };
+pub(crate) const FIRST: EntryRow = EntryRow {
+    place: Place::InFlight,
+    attempts: 1,
+    failures: 0,
+    crashes: 0,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
@@ -55,12 +59,20 @@ impl Entries {
             let key = RowKey::new(Table::Exceptions, consumer, chunk);
             let first = chunk << CHUNK_SHIFT;
             let seqs = first..=first | ((1 << CHUNK_SHIFT) - 1);
-            let entries = self.by_seq.range(seqs).map(|(seq, entry)| (*seq, entry.clone()));
-            let row = EntriesRow { entries: entries.collect() };
+            let entries = self
+                .by_seq
+                .range(seqs)
+                .map(|(seq, entry)| (*seq, entry.clone()));
+            let row = EntriesRow {
+                entries: entries.collect(),
+            };
             changes.push(if row.entries.is_empty() {
                 Change::Delete { key }
             } else {
-                Change::Put { key, value: encode_row(&row) }
+                Change::Put {
+                    key,
+                    value: encode_row(&row),
+                }
             });
         }
     }

@@ -88,18 +88,27 @@ impl Envelope {
 
 /// Headers without an envelope.
 pub(crate) fn strip(headers: &Headers) -> Headers {
-    headers.iter().filter(|(name, _)| !ALL.contains(name)).collect()
+    headers
+        .iter()
+        .filter(|(name, _)| !ALL.contains(name))
+        .collect()
 }
 
 /// A reason as it is kept: cut at 1 KiB, on a character's boundary (R19).
 pub(crate) fn cut_reason(reason: &str) -> String {
     let fits = |(at, character): &(usize, char)| at + character.len_utf8() <= REASON_BYTES_MAX;
-    reason.char_indices().take_while(fits).map(|(_, character)| character).collect()
+    reason
+        .char_indices()
+        .take_while(fits)
+        .map(|(_, character)| character)
+        .collect()
 }
 
 /// Text that a header may carry: line breaks become spaces.
 fn header_text(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// The subject of a dead letter (R19).

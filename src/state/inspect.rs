@@ -44,14 +44,21 @@ impl State {
 
     /// Messages that match a consumer and were never delivered to it.
     pub(crate) fn pending_count(&self, id: u32) -> u64 {
-        let Some(consumer) = self.consumers.get(&id) else { return 0 };
-        let Some(stream) = self.streams.get(&consumer.stream) else { return 0 };
+        let Some(consumer) = self.consumers.get(&id) else {
+            return 0;
+        };
+        let Some(stream) = self.streams.get(&consumer.stream) else {
+            return 0;
+        };
         let total = if consumer.filters.is_empty() {
             stream.published
         } else {
             stream.subjects.total_matching(&consumer.filters)
         };
-        debug_assert!(total >= consumer.accounted, "what is accounted for was published");
+        debug_assert!(
+            total >= consumer.accounted,
+            "what is accounted for was published"
+        );
         total.saturating_sub(consumer.accounted)
     }
 
@@ -60,7 +67,10 @@ impl State {
         let consumer = self.consumers.get(&id)?;
         let stream = self.streams.get(&consumer.stream)?;
         let pending = self.pending_count(id);
-        let floor = consumer.pending.first().map_or(consumer.next - 1, |first| first - 1);
+        let floor = consumer
+            .pending
+            .first()
+            .map_or(consumer.next - 1, |first| first - 1);
         let unfinished = [consumer.pending.first(), consumer.parked.first().copied()];
         let undelivered = (pending > 0).then_some(consumer.next.max(stream.first()));
         let oldest = unfinished.into_iter().chain([undelivered]).flatten().min();
@@ -93,13 +103,28 @@ impl State {
 
     /// The parked messages of a consumer from a sequence on, at most `limit`.
     pub(crate) fn parked(&self, id: u32, from: u64, limit: usize) -> Vec<PendingPlace> {
-        let Some(consumer) = self.consumers.get(&id) else { return Vec::new() };
+        let Some(consumer) = self.consumers.get(&id) else {
+            return Vec::new();
+        };
         let place = |seq: &u64| {
             let entry = consumer.entries.get(*seq);
-            let Place::Parked { reason, since } = &entry.place else { return None };
+            let Place::Parked { reason, since } = &entry.place else {
+                return None;
+            };
             let (deliveries, failures) = (entry.attempts, entry.failures);
-            Some(PendingPlace { seq: *seq, deliveries, failures, reason: reason.into(), since: *since })
+            Some(PendingPlace {
+                seq: *seq,
+                deliveries,
+                failures,
+                reason: reason.into(),
+                since: *since,
+            })
         };
-        consumer.parked.range(from..).filter_map(place).take(limit).collect()
+        consumer
+            .parked
+            .range(from..)
+            .filter_map(place)
+            .take(limit)
+            .collect()
     }
 }

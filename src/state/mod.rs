@@ -10,6 +10,7 @@
 
 mod admin;
 mod admit;
+mod audit;
 mod claim;
 mod consumer;
 mod dead_letter;
@@ -31,21 +32,23 @@ mod sweep;
 mod trim;
 mod windows;
 
-pub(crate) use claim::{Capacity, Claimed, NewMessages, Plan};
+pub(crate) use audit::{ConsumerAudit, StreamAudit};
+pub(crate) use claim::{Capacity, Claimed, NewMessages, Nothing, Plan};
 pub(crate) use consumer::Consumer;
 pub(crate) use envelope::Envelope;
 pub(crate) use inspect::PendingPlace;
 pub(crate) use purge::PurgeBound;
-pub(crate) use recover::Recovered;
+pub(crate) use recover::{Recovered, TABLES};
 pub(crate) use redrive::RedriveTo;
 pub(crate) use seal::Sealed;
 pub(crate) use settle::{Token, Verdict};
 pub(crate) use stored::{Facts, Need, Stored};
-pub(crate) use stream::{Durable, Placed, PurgeMark, Stream};
-pub(crate) use sweep::{Moment, SweepLimits};
+pub(crate) use stream::{Placed, PurgeMark, Stream};
+pub(crate) use sweep::{Alarm, Moment, SweepLimits};
 pub(crate) use windows::{WINDOW, window_of};
 
 use crate::changes::Change;
+use crate::clock::Mono;
 use crate::event::Event;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -75,6 +78,8 @@ pub(crate) struct State {
     supplied: HashMap<(u32, u64), Arc<Stored>>,
     /// Work for the sweeper that no deadline announces.
     pub(crate) sweep_wanted: bool,
+    /// The earliest deadline that came up since the last sweep.
+    pub(crate) alarm: Alarm,
     /// Newest store time seen.
     pub(crate) now: u64,
 }
@@ -128,7 +133,9 @@ impl State {
     }
 
     pub(crate) fn stream_name(&self, id: u32) -> String {
-        self.streams.get(&id).map_or_else(String::new, |stream| stream.config.name.clone())
+        self.streams
+            .get(&id)
+            .map_or_else(String::new, |stream| stream.config.name.clone())
     }
 
     /// Names of all streams, sorted.
@@ -168,13 +175,25 @@ impl State {
     }
 
     /// Forgets what was supplied, when the call that needed it is over.
-    pub(crate) fn forget_supplies(&mut self) {
-        self.supplied.clear();
+    pub(crate) fn forget_supplied(&mut self, supplied: &[(u32, u64)]) {
+        for message in supplied {
+            self.supplied.remove(message);
+        }
+    }
+
+    /// Whoever sweeps must look again at this time of the monotonic clock.
+    pub(crate) fn alarm_mono(&mut self, mono: Mono) {
+        self.alarm.at_mono(Some(mono));
     }
 
     /// A message's bytes, from the open groups or as supplied.
     fn message(&self, stream: u32, seq: u64) -> Option<Arc<Stored>> {
-        let recent = self.streams.get(&stream).and_then(|stream| stream.recent(seq));
-        recent.or_else(|| self.supplied.get(&(stream, seq))).cloned()
+        let recent = self
+            .streams
+            .get(&stream)
+            .and_then(|stream| stream.recent(seq));
+        recent
+            .or_else(|| self.supplied.get(&(stream, seq)))
+            .cloned()
     }
 }

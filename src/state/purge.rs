@@ -34,7 +34,9 @@ impl State {
         bound: &PurgeBound,
     ) -> Result<(), PurgeError> {
         let Some(target) = self.streams.get_mut(&stream) else {
-            return Err(PurgeError::StreamGone { stream: String::new() });
+            return Err(PurgeError::StreamGone {
+                stream: String::new(),
+            });
         };
         let end = target.last + 1;
         let below = match bound {
@@ -53,7 +55,10 @@ impl State {
             Some(filter) => {
                 if target.purges.len() >= PURGES_MAX {
                     let stream = target.config.name.clone();
-                    return Err(PurgeError::TooMany { stream, limit: PURGES_MAX });
+                    return Err(PurgeError::TooMany {
+                        stream,
+                        limit: PURGES_MAX,
+                    });
                 }
                 let at = target.first();
                 target.purges.push(PurgeMark { filter, below, at });
@@ -72,8 +77,12 @@ impl State {
 
     /// One step of the purges by subject of a stream; returns how many messages it deleted.
     pub(crate) fn purge_step(&mut self, stream: u32) -> Result<u64, Need> {
-        let Some(target) = self.streams.get(&stream) else { return Ok(0) };
-        let Some(mark) = target.purges.first().cloned() else { return Ok(0) };
+        let Some(target) = self.streams.get(&stream) else {
+            return Ok(0);
+        };
+        let Some(mark) = target.purges.first().cloned() else {
+            return Ok(0);
+        };
         let mut dead: Vec<Fact> = Vec::new();
         let mut at = mark.at.max(target.first());
         let end = mark.below.min(at.saturating_add(STEP));
@@ -96,7 +105,9 @@ impl State {
             self.kill(stream, fact.seq);
         }
         self.account_removed(stream, &dead, Removal::Purge);
-        let Some(target) = self.streams.get_mut(&stream) else { return Ok(0) };
+        let Some(target) = self.streams.get_mut(&stream) else {
+            return Ok(0);
+        };
         if at >= mark.below {
             target.purges.remove(0);
         } else if let Some(mark) = target.purges.first_mut() {
@@ -109,7 +120,9 @@ impl State {
     /// Deletes one message.
     pub(crate) fn delete(&mut self, stream: u32, seq: u64) -> Result<Result<(), PurgeError>, Need> {
         let Some(target) = self.streams.get(&stream) else {
-            return Ok(Err(PurgeError::StreamGone { stream: String::new() }));
+            return Ok(Err(PurgeError::StreamGone {
+                stream: String::new(),
+            }));
         };
         let Some(fact) = stored_fact(target, seq)? else {
             let (stream, seq) = (target.config.name.clone(), Seq::new(seq));
@@ -128,7 +141,9 @@ impl State {
     /// Marks a sequence deleted; its window is cached, or the stream has no holes.
     fn kill(&mut self, stream: u32, seq: u64) {
         let group = self.group;
-        let Some(target) = self.streams.get_mut(&stream) else { return };
+        let Some(target) = self.streams.get_mut(&stream) else {
+            return;
+        };
         target.windows.kill(seq, group);
         target.holes += 1;
         target.kills += 1;

@@ -3,6 +3,7 @@
 use super::runset::RunSet;
 use super::{Consumer, Drop, State, Stream};
 use crate::changes::{RowKey, Table};
+use crate::clock::Mono;
 use crate::event::DeadReason;
 use crate::format::rows::{
     ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, RowError, StoreRow, StreamConfigRow,
@@ -49,9 +50,16 @@ impl Recovered {
             Table::Meta => self.store = decode_row(value)?,
             Table::StreamConfig => drop(self.stream_configs.insert(id, decode_row(value)?)),
             Table::StreamState => drop(self.stream_states.insert(id, decode_row(value)?)),
-            Table::Subjects => self.subjects.entry(id).or_default().push(decode_row(value)?),
+            Table::Subjects => self
+                .subjects
+                .entry(id)
+                .or_default()
+                .push(decode_row(value)?),
             Table::Dedup => {
-                self.dedup.entry(id).or_default().push((key.part, decode_row(value)?));
+                self.dedup
+                    .entry(id)
+                    .or_default()
+                    .push((key.part, decode_row(value)?));
             }
             Table::ConsumerConfig => drop(self.consumer_configs.insert(id, decode_row(value)?)),
             Table::ConsumerState => drop(self.consumer_states.insert(id, decode_row(value)?)),
@@ -95,6 +103,7 @@ impl Recovered {
             open: super::Open::default(),
             supplied: HashMap::new(),
             sweep_wanted: true,
+            alarm: super::Alarm::default(),
             now: now.max(self.store.last_time),
         };
         self.streams(&mut state);
@@ -107,7 +116,10 @@ impl Recovered {
     fn streams(&mut self, state: &mut State) {
         for (id, row) in std::mem::take(&mut self.stream_configs) {
             let counters = self.stream_states.remove(&id);
-            let counters = counters.unwrap_or(StreamRow { head: 1, ..StreamRow::default() });
+            let counters = counters.unwrap_or(StreamRow {
+                head: 1,
+                ..StreamRow::default()
+            });
             state.now = state.now.max(counters.last_time);
             let mut stream = Stream::restore(id, row.config, counters);
             for row in self.subjects.remove(&id).unwrap_or_default() {
@@ -134,8 +146,8 @@ impl Recovered {
                 return Err(RowError::Malformed(format!("consumer {id} has no place")));
             }
             let malformed = |why| RowError::Malformed(format!("consumer {id}: {why}"));
-            let (pending, rest) =
-                RunSet::decode(&counters.pending, RUNS_MAX).map_err(|why| malformed(why.to_string()))?;
+            let (pending, rest) = RunSet::decode(&counters.pending, RUNS_MAX)
+                .map_err(|why| malformed(why.to_string()))?;
             if !rest.is_empty() {
                 return Err(malformed("bytes are left over".into()));
             }
@@ -147,7 +159,9 @@ impl Recovered {
             if consumer.next > stream.last + 1 {
                 stream.early.insert(id);
             }
-            state.consumer_names.insert((row.stream, consumer.config.name.clone()), id);
+            state
+                .consumer_names
+                .insert((row.stream, consumer.config.name.clone()), id);
             state.consumers.insert(id, consumer);
         }
         Ok(())
@@ -160,7 +174,9 @@ impl State {
     fn end_outstanding_attempts(&mut self) {
         let ids: Vec<u32> = self.consumers.keys().copied().collect();
         for id in ids {
-            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            let Some(consumer) = self.consumers.get_mut(&id) else {
+                continue;
+            };
             let changed = consumer.recover();
             let exhausted: Vec<u64> = consumer
                 .due
@@ -177,8 +193,35 @@ impl State {
         }
     }
 
+    /// Releases everything in flight, as when the store is closed (R10).
+    pub(crate) fn release_leases(&mut self) {
+        let ids: Vec<u32> = self.consumers.keys().copied().collect();
+        for id in ids {
+            if self
+                .consumers
+                .get_mut(&id)
+                .is_some_and(Consumer::release_all)
+            {
+                self.touch_consumer(id);
+            }
+        }
+    }
+
+    /// Nobody fetched yet, but idleness counts from now.
+    pub(crate) fn start_watching(&mut self, mono: Mono) {
+        for consumer in self
+            .consumers
+            .values_mut()
+            .filter(|known| known.last_fetch == Mono(0))
+        {
+            consumer.last_fetch = mono;
+        }
+    }
+
     /// A purge mark that is at work on a stream; for readers.
     pub(crate) fn purge_marks(&self, stream: u32) -> Vec<PurgeMark> {
-        self.streams.get(&stream).map_or_else(Vec::new, |stream| stream.purges.clone())
+        self.streams
+            .get(&stream)
+            .map_or_else(Vec::new, |stream| stream.purges.clone())
     }
 }

@@ -34,7 +34,10 @@ impl State {
             None => None,
         };
         let Some(fact) = fact else {
-            return Ok(Err(RedriveError::NoMessage { stream, seq: Seq::new(seq) }));
+            return Ok(Err(RedriveError::NoMessage {
+                stream,
+                seq: Seq::new(seq),
+            }));
         };
         let Some(message) = self.message(from, seq) else {
             return Err(Need::Messages(vec![(from, seq)]));
@@ -43,7 +46,11 @@ impl State {
             Ok(envelope) => envelope,
             Err(header) => {
                 let seq = Seq::new(seq);
-                return Ok(Err(RedriveError::NotDeadLetter { stream, seq, header }));
+                return Ok(Err(RedriveError::NotDeadLetter {
+                    stream,
+                    seq,
+                    header,
+                }));
             }
         };
         let moved = match to {
@@ -67,7 +74,9 @@ impl State {
 
     fn republish(&mut self, envelope: &Envelope, letter: Appended) -> Result<Seq, RedriveError> {
         let Some(target) = self.stream_id(&envelope.stream) else {
-            return Err(RedriveError::Gone { what: format!("the stream `{}`", envelope.stream) });
+            return Err(RedriveError::Gone {
+                what: format!("the stream `{}`", envelope.stream),
+            });
         };
         let refused = |why: crate::error::PublishErrorKind| RedriveError::Refused {
             stream: envelope.stream.clone(),
@@ -99,13 +108,20 @@ impl State {
 
     /// Makes a finished or parked message due, with its attempts counted anew.
     fn make_due_again(&mut self, id: u32, seq: u64) {
-        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return;
+        };
         if seq >= consumer.next || consumer.pending.contains(seq) {
             return;
         }
         consumer.lift(seq);
         consumer.pending.insert(seq);
-        let anew = EntryRow { place: Place::Due, attempts: 0, failures: 0, crashes: 0 };
+        let anew = EntryRow {
+            place: Place::Due,
+            attempts: 0,
+            failures: 0,
+            crashes: 0,
+        };
         *consumer.entries.change(seq) = anew;
         let rank = consumer.fresh_rank();
         consumer.queue_due(seq, rank);
@@ -136,6 +152,9 @@ impl State {
             return Ok(());
         }
         let consumer = consumer.map_or_else(String::new, |known| known.config.name.clone());
-        Err(RedriveError::NotParked { consumer, seq: Seq::new(seq) })
+        Err(RedriveError::NotParked {
+            consumer,
+            seq: Seq::new(seq),
+        })
     }
 }

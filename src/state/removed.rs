@@ -17,7 +17,11 @@ struct Loss {
 
 impl Loss {
     fn add(loss: &mut Option<Loss>, seq: u64) {
-        let known = loss.get_or_insert(Loss { messages: 0, first: seq, last: seq });
+        let known = loss.get_or_insert(Loss {
+            messages: 0,
+            first: seq,
+            last: seq,
+        });
         known.messages += 1;
         known.first = known.first.min(seq);
         known.last = known.last.max(seq);
@@ -28,14 +32,21 @@ impl State {
     /// Accounts for messages that leave a stream: its counters, its subjects, and every consumer that
     /// had not finished them. `gone` is in the order of sequences.
     pub(crate) fn account_removed(&mut self, stream: u32, gone: &[Fact], by: Removal) {
-        let Some(target) = self.streams.get_mut(&stream) else { return };
+        let Some(target) = self.streams.get_mut(&stream) else {
+            return;
+        };
         if gone.is_empty() {
             return;
+        }
+        if by == Removal::Purge {
+            target.purged += gone.len() as u64;
         }
         let retired = take_from_stream(target, gone);
         let name = target.config.name.clone();
         for id in target.consumers.clone() {
-            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            let Some(consumer) = self.consumers.get_mut(&id) else {
+                continue;
+            };
             // First what it loses, then what it may forget: a subject leaves when all of its messages
             // are accounted for.
             let loss = remove_from(consumer, gone);
@@ -53,7 +64,9 @@ impl State {
     }
 
     fn tell_loss(&mut self, consumer: u32, stream: &str, loss: Loss, by: Removal) {
-        let Some(consumer) = self.consumers.get(&consumer) else { return };
+        let Some(consumer) = self.consumers.get(&consumer) else {
+            return;
+        };
         let event = Event::UnfinishedRemoved {
             stream: stream.to_owned(),
             consumer: consumer.config.name.clone(),
@@ -68,21 +81,30 @@ impl State {
     /// Takes the unfinished messages below a cut away from every consumer at once, as a purge does
     /// before the space is freed. What was never delivered is counted when it is freed.
     pub(crate) fn cut_consumers(&mut self, stream: u32, cut: u64) {
-        let Some(target) = self.streams.get(&stream) else { return };
-        let name = target.config.name.clone();
-        for id in target.consumers.clone() {
-            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+        for id in target_consumers(self, stream) {
+            let Some(consumer) = self.consumers.get(&id) else {
+                continue;
+            };
             let held: Vec<u64> = held_below(consumer, cut);
-            let mut loss = None;
-            for seq in held {
-                consumer.finish(seq);
-                consumer.totals.lost += 1;
-                Loss::add(&mut loss, seq);
-            }
-            if let Some(loss) = loss {
-                self.touch_consumer(id);
-                self.tell_loss(id, &name, loss, Removal::Purge);
-            }
+            self.lose(id, &held, Removal::Purge);
+        }
+    }
+
+    /// Takes messages that a consumer holds away from it.
+    pub(crate) fn lose(&mut self, id: u32, seqs: &[u64], by: Removal) {
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return;
+        };
+        let mut loss = None;
+        for seq in seqs {
+            consumer.finish(*seq);
+            consumer.totals.lost += 1;
+            Loss::add(&mut loss, *seq);
+        }
+        if let Some(loss) = loss {
+            let stream = consumer.stream;
+            self.touch_consumer(id);
+            self.tell_loss(id, &self.stream_name(stream), loss, by);
         }
     }
 }
@@ -90,22 +112,42 @@ impl State {
 impl State {
     /// Empties a stream at once, without a look at its messages.
     pub(crate) fn remove_all(&mut self, stream: u32) {
-        let Some(target) = self.streams.get(&stream) else { return };
+        let Some(target) = self.streams.get(&stream) else {
+            return;
+        };
         let (name, first, last) = (target.config.name.clone(), target.first(), target.last);
         self.cut_consumers(stream, last + 1);
         for id in target_consumers(self, stream) {
             let unseen = self.pending_count(id);
-            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            let Some(consumer) = self.consumers.get_mut(&id) else {
+                continue;
+            };
             consumer.totals.lost += unseen;
             let (from, filtered) = (consumer.next.max(first), !consumer.filters.is_empty());
             // Its subjects leave with everything that was ever counted of them.
-            consumer.accounted = if filtered { 0 } else { consumer.accounted + unseen };
+            consumer.accounted = if filtered {
+                0
+            } else {
+                consumer.accounted + unseen
+            };
             self.touch_consumer(id);
             if unseen > 0 {
-                self.tell_loss(id, &name, Loss { messages: unseen, first: from, last }, Removal::Purge);
+                self.tell_loss(
+                    id,
+                    &name,
+                    Loss {
+                        messages: unseen,
+                        first: from,
+                        last,
+                    },
+                    Removal::Purge,
+                );
             }
         }
-        let Some(target) = self.streams.get_mut(&stream) else { return };
+        let Some(target) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        target.purged += target.messages;
         (target.messages, target.bytes, target.holes) = (0, 0, 0);
         (target.head, target.cut) = (last + 1, last + 1);
         target.subjects.clear();
@@ -117,12 +159,16 @@ impl State {
 }
 
 fn target_consumers(state: &State, stream: u32) -> Vec<u32> {
-    state.streams.get(&stream).map_or_else(Vec::new, |stream| stream.consumers.iter().copied().collect())
+    state.streams.get(&stream).map_or_else(Vec::new, |stream| {
+        stream.consumers.iter().copied().collect()
+    })
 }
 
 fn held_below(consumer: &Consumer, cut: u64) -> Vec<u64> {
     let pending = consumer.pending.iter().take_while(|seq| *seq < cut);
-    pending.chain(consumer.parked.range(..cut).copied()).collect()
+    pending
+        .chain(consumer.parked.range(..cut).copied())
+        .collect()
 }
 
 /// Updates the stream's counters and returns the subjects that have no messages left.
@@ -144,9 +190,15 @@ fn forget_subjects(consumer: &mut Consumer, retired: &[(String, u64)]) -> bool {
     if consumer.filters.is_empty() {
         return false;
     }
-    let gone: u64 =
-        retired.iter().filter(|(name, _)| consumer.wants(name)).map(|(_, total)| total).sum();
-    debug_assert!(consumer.accounted >= gone, "a subject leaves when it is accounted for");
+    let gone: u64 = retired
+        .iter()
+        .filter(|(name, _)| consumer.wants(name))
+        .map(|(_, total)| total)
+        .sum();
+    debug_assert!(
+        consumer.accounted >= gone,
+        "a subject leaves when it is accounted for"
+    );
     consumer.accounted = consumer.accounted.saturating_sub(gone);
     gone > 0
 }

@@ -28,11 +28,22 @@ pub(crate) struct Append {
     pub(crate) records: Vec<Arc<Stored>>,
 }
 
+impl Sealed {
+    /// The streams that the group changed.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = u32> {
+        self.marks.iter().map(|(stream, _)| *stream)
+    }
+}
+
 impl State {
     /// Takes the open group and opens the next one.
     pub(crate) fn seal(&mut self) -> Sealed {
         let open = std::mem::take(&mut self.open);
-        let mut sealed = Sealed { group: self.group, events: open.events, ..Sealed::default() };
+        let mut sealed = Sealed {
+            group: self.group,
+            events: open.events,
+            ..Sealed::default()
+        };
         sealed.rows = open.changes;
         for id in open.streams {
             self.seal_stream(id, &mut sealed);
@@ -47,19 +58,35 @@ impl State {
     }
 
     fn seal_stream(&mut self, id: u32, sealed: &mut Sealed) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         stream.take_changes(&mut sealed.rows);
-        let (from, first) = (stream.open_from, stream.first());
+        let (from, head) = (stream.open_from, stream.head);
         stream.open_from = stream.last + 1;
-        let fresh = stream.recent.iter().rev().take_while(|stored| stored.seq >= from);
-        // What a purge took in the same group is never written.
-        let kept = fresh.filter(|stored| stored.seq >= first).cloned();
+        let fresh = stream
+            .recent
+            .iter()
+            .rev()
+            .take_while(|stored| stored.seq >= from);
+        // What a purge took and accounted for in the same group is never written.
+        let kept = fresh.filter(|stored| stored.seq >= head).cloned();
         let mut records: Vec<Arc<Stored>> = kept.collect();
         records.reverse();
         if !records.is_empty() {
-            sealed.appends.push(Append { stream: id, drop_to: stream.drop_to, records });
+            sealed.appends.push(Append {
+                stream: id,
+                drop_to: stream.drop_to,
+                records,
+            });
         }
-        sealed.marks.push((id, Durable { first, last: stream.last }));
+        sealed.marks.push((
+            id,
+            Durable {
+                first: stream.first(),
+                last: stream.last,
+            },
+        ));
     }
 
     /// The group is durable: readers may see it.
@@ -81,7 +108,10 @@ impl State {
             last_time: self.now,
         };
         let key = RowKey::new(Table::Meta, 0, 0);
-        self.open.changes.push(Change::Put { key, value: encode_row(&row) });
+        self.open.changes.push(Change::Put {
+            key,
+            value: encode_row(&row),
+        });
         self.open.work = true;
     }
 }

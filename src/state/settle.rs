@@ -45,7 +45,9 @@ impl State {
         self.now = self.now.max(now);
         let now = self.now;
         let Some(consumer) = self.consumers.get_mut(&id) else {
-            return Ok(Err(Refusal::Gone { seq: Seq::new(token.seq) }));
+            return Ok(Err(Refusal::Gone {
+                seq: Seq::new(token.seq),
+            }));
         };
         if let Err(refused) = consumer.check(token) {
             return Ok(Err(refused));
@@ -76,8 +78,16 @@ impl State {
     }
 
     /// Counts a failed attempt, and makes the message due again or gives it up.
-    pub(crate) fn fail(&mut self, id: u32, seq: u64, delay: Duration, now: u64) -> Result<(), Need> {
-        let Some(consumer) = self.consumers.get_mut(&id) else { return Ok(()) };
+    pub(crate) fn fail(
+        &mut self,
+        id: u32,
+        seq: u64,
+        delay: Duration,
+        now: u64,
+    ) -> Result<(), Need> {
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return Ok(());
+        };
         let mut entry = consumer.entries.get(seq).clone();
         entry.failures += 1;
         if consumer.is_exhausted(&entry) {
@@ -96,7 +106,9 @@ impl State {
             let rank = consumer.fresh_rank();
             consumer.make_due(seq, rank);
         } else {
-            consumer.make_delayed(seq, now.saturating_add(micros(delay)));
+            let until = now.saturating_add(micros(delay));
+            consumer.make_delayed(seq, until);
+            self.alarm.at_time(Some(until));
         }
         Ok(())
     }
@@ -118,13 +130,17 @@ impl Consumer {
 
     /// The delay after the current attempt fails.
     fn backoff_of(&self, seq: u64) -> Duration {
-        self.config.backoff_step(self.entries.get(seq).attempts).unwrap_or(Duration::ZERO)
+        self.config
+            .backoff_step(self.entries.get(seq).attempts)
+            .unwrap_or(Duration::ZERO)
     }
 
     /// Starts the current lease anew; one without a deadline stays without.
     fn extend(&mut self, seq: u64, mono: Mono) {
         let deadline = self.deadline(seq, mono);
-        let Some(lease) = self.leases.get_mut(&seq) else { return };
+        let Some(lease) = self.leases.get_mut(&seq) else {
+            return;
+        };
         if let Some(old) = lease.deadline {
             self.expiry.remove(&(old, seq));
             lease.deadline = Some(deadline);

@@ -47,12 +47,12 @@ impl Facts {
         let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
         let (subject, size, time) = *self.records.get(at)?;
         let subject = self.subjects.get(subject as usize)?.clone();
-        Some(Fact { seq, subject, size, time })
-    }
-
-    /// The first sequence behind the block.
-    pub(crate) fn end(&self) -> u64 {
-        self.first + self.records.len() as u64
+        Some(Fact {
+            seq,
+            subject,
+            size,
+            time,
+        })
     }
 }
 

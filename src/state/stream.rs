@@ -51,6 +51,8 @@ pub(crate) struct Stream {
     /// Blocks that start below this hold nothing any more.
     pub(crate) drop_to: u64,
     pub(crate) dropped_to: u64,
+    /// Messages that purges took, ever since the store was opened.
+    pub(crate) purged: u64,
     /// Messages deleted from the inside, ever since the store was opened.
     pub(crate) kills: u64,
     /// Consumers that start at a sequence still to come.
@@ -95,7 +97,10 @@ pub(crate) struct Placed {
 
 impl Stream {
     pub(crate) fn new(id: u32, config: StreamConfig) -> Self {
-        let row = StreamRow { head: 1, ..StreamRow::default() };
+        let row = StreamRow {
+            head: 1,
+            ..StreamRow::default()
+        };
         Self::restore(id, config, row)
     }
 
@@ -107,7 +112,11 @@ impl Stream {
         dedup.restore_next(row.next_dedup);
         let mark = |purge: PurgeRow| {
             let filter = purge.filter.parse().ok()?;
-            Some(PurgeMark { filter, below: purge.below, at: purge.at })
+            Some(PurgeMark {
+                filter,
+                below: purge.below,
+                at: purge.at,
+            })
         };
         Self {
             id,
@@ -130,12 +139,17 @@ impl Stream {
             recent: VecDeque::new(),
             open_from: row.last + 1,
             facts: VecDeque::new(),
-            drop_to: row.head,
-            dropped_to: row.head,
+            // Which block holds the head is not known yet.
+            drop_to: 1,
+            dropped_to: 1,
+            purged: 0,
             kills: 0,
             early: BTreeSet::new(),
             early_from: row.last + 1,
-            durable: Durable { first: row.head.max(row.cut), last: row.last },
+            durable: Durable {
+                first: row.head.max(row.cut),
+                last: row.last,
+            },
             group: 0,
             removals: 0,
         }
@@ -166,7 +180,10 @@ impl Stream {
             return Ok(false);
         }
         let window = window_of(seq);
-        let need = Need::Window { stream: self.id, window };
+        let need = Need::Window {
+            stream: self.id,
+            window,
+        };
         self.windows.is_dead(seq).ok_or(need)
     }
 
@@ -174,10 +191,18 @@ impl Stream {
     pub(crate) fn fact(&self, seq: u64) -> Result<Fact, Need> {
         if let Some(stored) = self.recent(seq) {
             let (subject, time) = (Arc::clone(&stored.subject), stored.time);
-            return Ok(Fact { seq, subject, size: stored.size(), time });
+            return Ok(Fact {
+                seq,
+                subject,
+                size: stored.size(),
+                time,
+            });
         }
         let found = self.facts.iter().find_map(|facts| facts.get(seq));
-        found.ok_or(Need::Facts { stream: self.id, seq })
+        found.ok_or(Need::Facts {
+            stream: self.id,
+            seq,
+        })
     }
 
     /// A message that is not yet in the store.
@@ -185,6 +210,11 @@ impl Stream {
         let first = self.recent.front()?.seq;
         let at = usize::try_from(seq.checked_sub(first)?).ok()?;
         self.recent.get(at)
+    }
+
+    /// Whether the log must hold a sequence.
+    pub(crate) fn is_expected(&self, seq: u64) -> bool {
+        seq >= self.head && seq <= self.last && self.recent(seq).is_none()
     }
 
     /// Takes the facts of a block in, as they were read.
@@ -202,7 +232,10 @@ impl Stream {
         let stream = || self.config.name.clone();
         if !self.captures(&message.subject) {
             let subject = message.subject.clone();
-            return Err(PublishErrorKind::NotCaptured { stream: stream(), subject });
+            return Err(PublishErrorKind::NotCaptured {
+                stream: stream(),
+                subject,
+            });
         }
         if message.id.is_some() && self.config.dedup_window.is_none() {
             return Err(PublishErrorKind::NoDedup { stream: stream() });
@@ -217,7 +250,11 @@ impl Stream {
             _ if limited > self.config.max_message_size => (self.config.max_message_size, limited),
             _ => return Ok(()),
         };
-        Err(PublishErrorKind::TooLarge { bytes, limit, stream: self.config.name.clone() })
+        Err(PublishErrorKind::TooLarge {
+            bytes,
+            limit,
+            stream: self.config.name.clone(),
+        })
     }
 
     /// Whether so many more messages and bytes fit into a stream that discards new ones.
@@ -225,7 +262,10 @@ impl Stream {
         if self.config.discard == Discard::Old || messages == 0 {
             return Ok(());
         }
-        let full = |limit: String| PublishErrorKind::Full { stream: self.config.name.clone(), limit };
+        let full = |limit: String| PublishErrorKind::Full {
+            stream: self.config.name.clone(),
+            limit,
+        };
         match (self.config.max_messages, self.config.max_bytes) {
             (Some(most), _) if self.messages + messages > most => {
                 Err(full(format!("{} of {most} messages", self.messages)))
@@ -241,7 +281,11 @@ impl Stream {
         match expected {
             Some(expected) if expected != self.last => {
                 let (stream, actual) = (self.config.name.clone(), Seq::new(self.last));
-                Err(PublishErrorKind::WrongLastSequence { stream, expected, actual })
+                Err(PublishErrorKind::WrongLastSequence {
+                    stream,
+                    expected,
+                    actual,
+                })
             }
             _ => Ok(()),
         }
@@ -249,13 +293,17 @@ impl Stream {
 
     /// The sequence of the message that was published with this id within the window.
     pub(crate) fn duplicate_of(&self, secret: [u8; 16], id: &str, now: u64) -> Option<u64> {
-        self.dedup.find(hash_id(secret, id), self.dedup_horizon(now)?)
+        self.dedup
+            .find(hash_id(secret, id), self.dedup_horizon(now)?)
     }
 
     /// Ids remembered at or before this time are forgotten.
     pub(crate) fn dedup_horizon(&self, now: u64) -> Option<u64> {
         // Until the window is longer than the time that has passed nothing is old enough.
-        Some(now.max(self.last_time).saturating_sub(micros(self.config.dedup_window?)))
+        Some(
+            now.max(self.last_time)
+                .saturating_sub(micros(self.config.dedup_window?)),
+        )
     }
 
     /// Appends a message and returns its sequence.
@@ -290,21 +338,33 @@ impl Stream {
         if self.drop_to > self.dropped_to && self.drop_to - self.dropped_to <= FREED_AT_ONCE {
             self.dropped_to = self.drop_to;
             let (stream, to) = (self.id, self.drop_to - 1);
-            changes.push(Change::DropBlocks { stream, from: 0, to });
+            changes.push(Change::DropBlocks {
+                stream,
+                from: 0,
+                to,
+            });
         }
         self.drop_windows(changes);
         self.windows.take_changes(self.id, changes);
         self.subjects.take_changes(self.id, changes);
         self.dedup.take_changes(self.id, changes);
         let key = RowKey::new(Table::StreamState, self.id, 0);
-        changes.push(Change::Put { key, value: encode_row(&self.row()) });
+        changes.push(Change::Put {
+            key,
+            value: encode_row(&self.row()),
+        });
     }
 
     fn drop_windows(&mut self, changes: &mut Vec<Change>) {
         let window = window_of(self.head);
         if let Some(from) = self.hole_from.filter(|from| *from < window) {
             let (table, id) = (Table::Holes, self.id);
-            changes.push(Change::DeleteParts { table, id, from, to: window - 1 });
+            changes.push(Change::DeleteParts {
+                table,
+                id,
+                from,
+                to: window - 1,
+            });
             self.hole_from = Some(window);
             self.windows.drop_below(window);
         }
@@ -333,14 +393,23 @@ impl Stream {
     }
 
     pub(crate) fn config_change(&self) -> Change {
-        let row = StreamConfigRow { config: StreamConfig::clone(&self.config) };
+        let row = StreamConfigRow {
+            config: StreamConfig::clone(&self.config),
+        };
         let key = RowKey::new(Table::StreamConfig, self.id, 0);
-        Change::Put { key, value: encode_row(&row) }
+        Change::Put {
+            key,
+            value: encode_row(&row),
+        }
     }
 
     /// Messages up to `last` are in the store now.
     pub(crate) fn complete(&mut self, durable: Durable, group: u64) {
-        while self.recent.front().is_some_and(|stored| stored.seq <= durable.last) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|stored| stored.seq <= durable.last)
+        {
             self.recent.pop_front();
         }
         self.durable = durable;

@@ -72,7 +72,12 @@ impl Subjects {
             self.next = self.next.wrapping_add(1);
             self.by_number.contains_key(&self.next)
         } {}
-        let subject = Subject { name: Arc::clone(&name), count: 0, total: 0, last: 0 };
+        let subject = Subject {
+            name: Arc::clone(&name),
+            count: 0,
+            total: 0,
+            last: 0,
+        };
         self.by_number.insert(number, subject);
         self.numbers.insert(name, number);
         number
@@ -84,7 +89,10 @@ impl Subjects {
         let number = *self.numbers.get(name)?;
         self.dirty.insert(number / SUBJECTS_PER_CHUNK);
         let subject = self.by_number.get_mut(&number)?;
-        assert!(subject.count >= count, "a subject never has fewer messages than are removed");
+        assert!(
+            subject.count >= count,
+            "a subject never has fewer messages than are removed"
+        );
         subject.count -= count;
         if subject.count > 0 {
             return None;
@@ -97,7 +105,10 @@ impl Subjects {
 
     /// Forgets everything, as when the whole stream is purged.
     pub(crate) fn clear(&mut self) {
-        let chunks = self.by_number.keys().map(|number| number / SUBJECTS_PER_CHUNK);
+        let chunks = self
+            .by_number
+            .keys()
+            .map(|number| number / SUBJECTS_PER_CHUNK);
         self.dirty.extend(chunks);
         self.by_number.clear();
         self.numbers.clear();
@@ -114,10 +125,18 @@ impl Subjects {
         filters: &'a [SubjectFilter],
     ) -> Box<dyn Iterator<Item = &'a Subject> + 'a> {
         if filters.iter().all(SubjectFilter::is_literal) {
-            return Box::new(filters.iter().filter_map(|filter| self.get(filter.as_str())));
+            return Box::new(
+                filters
+                    .iter()
+                    .filter_map(|filter| self.get(filter.as_str())),
+            );
         }
         let matches = |name: &str| filters.iter().any(|filter| filter.matches(name));
-        Box::new(self.by_number.values().filter(move |subject| matches(&subject.name)))
+        Box::new(
+            self.by_number
+                .values()
+                .filter(move |subject| matches(&subject.name)),
+        )
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Subject> {
@@ -133,7 +152,10 @@ impl Subjects {
             changes.push(if row.subjects.is_empty() {
                 Change::Delete { key }
             } else {
-                Change::Put { key, value: encode_row(&row) }
+                Change::Put {
+                    key,
+                    value: encode_row(&row),
+                }
             });
         }
     }
@@ -147,7 +169,9 @@ impl Subjects {
             total: subject.total,
             last: subject.last,
         };
-        SubjectsRow { subjects: self.by_number.range(numbers).map(row).collect() }
+        SubjectsRow {
+            subjects: self.by_number.range(numbers).map(row).collect(),
+        }
     }
 
     /// Takes a stored row in.
@@ -155,8 +179,12 @@ impl Subjects {
         for stored in row.subjects {
             let name: Arc<str> = stored.name.into();
             self.numbers.insert(Arc::clone(&name), stored.number);
-            let subject =
-                Subject { name, count: stored.count, total: stored.total, last: stored.last };
+            let subject = Subject {
+                name,
+                count: stored.count,
+                total: stored.total,
+                last: stored.last,
+            };
             self.by_number.insert(stored.number, subject);
         }
     }

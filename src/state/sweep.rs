@@ -11,6 +11,10 @@ use crate::clock::{Mono, micros};
 use crate::event::Event;
 use std::time::Duration;
 
+/// Ages are enforced at most this often (in microseconds), so that a steady stream does not wake the
+/// sweeper for every message: a message may be seen this much longer than its `max_age`.
+const BULK_PAUSE: u64 = 50_000;
+
 /// Now, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
@@ -29,7 +33,7 @@ pub(crate) struct SweepLimits {
 }
 
 /// When the sweeper must look again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Alarm {
     pub(crate) mono: Option<Mono>,
     pub(crate) time: Option<u64>,
@@ -56,7 +60,11 @@ impl State {
     fn end_delays(&mut self) {
         let now = self.now;
         for consumer in self.consumers.values_mut() {
-            if consumer.delayed.first().is_some_and(|(until, _)| *until <= now) {
+            if consumer
+                .delayed
+                .first()
+                .is_some_and(|(until, _)| *until <= now)
+            {
                 consumer.end_delays(now);
             }
         }
@@ -65,13 +73,18 @@ impl State {
     fn expire_leases(&mut self, mono: Mono, limit: usize) -> Result<bool, Need> {
         let mut lapsed: Vec<(u32, u64)> = Vec::new();
         for consumer in self.consumers.values() {
-            let over = consumer.expiry.iter().take_while(|(deadline, _)| *deadline <= mono);
+            let over = consumer
+                .expiry
+                .iter()
+                .take_while(|(deadline, _)| *deadline <= mono);
             let left = limit.saturating_sub(lapsed.len());
             lapsed.extend(over.take(left).map(|(_, seq)| (consumer.id, *seq)));
         }
         // What is given up is copied, so its bytes come first.
-        let missing: Vec<(u32, u64)> =
-            lapsed.iter().filter_map(|(id, seq)| self.missing_letter(*id, *seq)).collect();
+        let missing: Vec<(u32, u64)> = lapsed
+            .iter()
+            .filter_map(|(id, seq)| self.missing_letter(*id, *seq))
+            .collect();
         if !missing.is_empty() {
             return Err(Need::Messages(missing));
         }
@@ -99,7 +112,12 @@ impl State {
         let due = |stream: &&super::Stream| {
             stream.head < stream.cut || stream.next_expiry().is_some_and(|time| time <= now)
         };
-        let ids: Vec<u32> = self.streams.values().filter(due).map(|stream| stream.id).collect();
+        let ids: Vec<u32> = self
+            .streams
+            .values()
+            .filter(due)
+            .map(|stream| stream.id)
+            .collect();
         let mut more = false;
         for id in ids {
             more |= self.trim(id)? == Trimmed::More;
@@ -112,7 +130,9 @@ impl State {
         let mut more = false;
         let mut changed = Vec::new();
         for stream in self.streams.values_mut() {
-            let Some(horizon) = stream.dedup_horizon(now) else { continue };
+            let Some(horizon) = stream.dedup_horizon(now) else {
+                continue;
+            };
             more |= stream.dedup.forget(horizon, limit);
             if stream.dedup.drops_rows() {
                 changed.push(stream.id);
@@ -126,7 +146,12 @@ impl State {
 
     fn continue_purges(&mut self) -> Result<bool, Need> {
         let purging = |stream: &&super::Stream| !stream.purges.is_empty();
-        let ids: Vec<u32> = self.streams.values().filter(purging).map(|stream| stream.id).collect();
+        let ids: Vec<u32> = self
+            .streams
+            .values()
+            .filter(purging)
+            .map(|stream| stream.id)
+            .collect();
         for id in &ids {
             self.purge_step(*id)?;
         }
@@ -137,10 +162,17 @@ impl State {
         let quiet = |consumer: &&super::Consumer| {
             !consumer.idle_told && consumer.waiting == 0 && consumer.last_fetch.plus(idle) <= mono
         };
-        let ids: Vec<u32> = self.consumers.values().filter(quiet).map(|known| known.id).collect();
+        let ids: Vec<u32> = self
+            .consumers
+            .values()
+            .filter(quiet)
+            .map(|known| known.id)
+            .collect();
         for id in ids {
             let pending = self.pending_count(id);
-            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            let Some(consumer) = self.consumers.get_mut(&id) else {
+                continue;
+            };
             if !consumer.leases.is_empty() || (pending == 0 && consumer.due.is_empty()) {
                 // Nothing to tell; look again after as long.
                 consumer.last_fetch = mono;
@@ -149,13 +181,20 @@ impl State {
             consumer.idle_told = true;
             let (stream, name) = (consumer.stream, consumer.config.name.clone());
             let stream = self.stream_name(stream);
-            self.tell(Event::ConsumerIdle { stream, consumer: name, idle });
+            self.tell(Event::ConsumerIdle {
+                stream,
+                consumer: name,
+                idle,
+            });
         }
     }
 
     /// When the next sweep is due.
     pub(crate) fn next_alarm(&self, idle: Duration) -> Alarm {
-        let mut alarm = Alarm { mono: None, time: None };
+        let mut alarm = Alarm {
+            mono: None,
+            time: None,
+        };
         for consumer in self.consumers.values() {
             alarm.at_mono(consumer.expiry.first().map(|(deadline, _)| *deadline));
             alarm.at_time(consumer.delayed.first().map(|(until, _)| *until));
@@ -164,10 +203,26 @@ impl State {
             }
         }
         for stream in self.streams.values() {
-            alarm.at_time(stream.next_expiry());
-            alarm.at_time(stream.next_forgetting());
+            let bulk = [stream.next_expiry(), stream.next_forgetting()]
+                .into_iter()
+                .flatten()
+                .min();
+            alarm.at_time(bulk.map(|time| time.max(self.now + BULK_PAUSE)));
         }
         alarm
+    }
+
+    /// The start of the block that holds a stream's first message: what starts before it is dead.
+    pub(crate) fn live_from(&mut self, id: u32) -> Result<u64, Need> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Ok(0);
+        };
+        if stream.first() > stream.last {
+            stream.drop_to = stream.last + 1;
+        } else if stream.head > 1 {
+            stream.fact(stream.head)?;
+        }
+        Ok(stream.drop_to)
     }
 
     /// The next thing whose space is to be freed.
@@ -181,7 +236,11 @@ impl State {
         let group = self.group;
         match to {
             Some(to) => {
-                let change = Change::DropBlocks { stream: id, from: 0, to };
+                let change = Change::DropBlocks {
+                    stream: id,
+                    from: 0,
+                    to,
+                };
                 self.open.changes.push(change);
                 self.open.work = true;
                 if let Some(stream) = self.streams.get_mut(&id) {
@@ -200,8 +259,18 @@ impl State {
 
     /// Frees what is left of a deleted stream, once its blocks are gone.
     pub(crate) fn free_stream(&mut self, id: u32) {
-        let all = |table| Change::DeleteParts { table, id, from: 0, to: u64::MAX };
-        let tables = [Table::StreamState, Table::Holes, Table::Subjects, Table::Dedup];
+        let all = |table| Change::DeleteParts {
+            table,
+            id,
+            from: 0,
+            to: u64::MAX,
+        };
+        let tables = [
+            Table::StreamState,
+            Table::Holes,
+            Table::Subjects,
+            Table::Dedup,
+        ];
         self.open.changes.extend(tables.map(all));
         self.open.changes.push(Change::DropStream { stream: id });
         let key = RowKey::new(Table::Drops, id, 0);
@@ -212,17 +281,20 @@ impl State {
 }
 
 impl Alarm {
-    fn at_mono(&mut self, mono: Option<Mono>) {
+    pub(super) fn at_mono(&mut self, mono: Option<Mono>) {
         self.mono = [self.mono, mono].into_iter().flatten().min();
     }
 
-    fn at_time(&mut self, time: Option<u64>) {
+    pub(super) fn at_time(&mut self, time: Option<u64>) {
         self.time = [self.time, time].into_iter().flatten().min();
     }
 }
 
 impl super::Consumer {
-    fn end_delays(&mut self, now: u64) {
+    pub(super) fn end_delays(&mut self, now: u64) {
+        if self.delayed.first().is_none_or(|(until, _)| *until > now) {
+            return;
+        }
         let rank = self.fresh_rank();
         while let Some((until, seq)) = self.delayed.first().copied().filter(|(t, _)| *t <= now) {
             self.delayed.remove(&(until, seq));
@@ -237,6 +309,11 @@ impl super::Stream {
     /// window and take its neighbours with it.
     fn next_forgetting(&self) -> Option<u64> {
         let window = micros(self.config.dedup_window?);
-        Some(self.dedup.oldest()?.saturating_add(window).saturating_add(window / 8))
+        Some(
+            self.dedup
+                .oldest()?
+                .saturating_add(window)
+                .saturating_add(window / 8),
+        )
     }
 }

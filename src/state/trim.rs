@@ -38,7 +38,9 @@ impl State {
         let now = self.now;
         let mut room = STEP;
         let stopped = loop {
-            let Some(stream) = self.streams.get_mut(&id) else { return Ok(Trimmed::Done) };
+            let Some(stream) = self.streams.get_mut(&id) else {
+                return Ok(Trimmed::Done);
+            };
             let mut gone: Vec<Fact> = Vec::new();
             let mut by = None;
             let walked = walk(stream, now, room, &mut gone, &mut by);
@@ -52,7 +54,9 @@ impl State {
                 Stop::Done => break Trimmed::Done,
             }
         };
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(Trimmed::Done) };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Ok(Trimmed::Done);
+        };
         if stream.first() > stream.last {
             stream.drop_to = stream.last + 1;
         }
@@ -88,7 +92,9 @@ fn walk(
             stream.head += 1;
             continue;
         }
-        let Some(reason) = reason_to_go(stream, gone.len() as u64, bytes, now)? else { break };
+        let Some(reason) = reason_to_go(stream, gone.len() as u64, bytes, now)? else {
+            break;
+        };
         if gone.len() >= room {
             return Ok(Stop::Full);
         }
@@ -122,7 +128,9 @@ fn reason_to_go(
     if over(stream.bytes - gone_bytes, config.max_bytes) && config.discard == Discard::Old {
         return Ok(Some(Removal::MaxBytes));
     }
-    let Some(age) = config.max_age else { return Ok(None) };
+    let Some(age) = config.max_age else {
+        return Ok(None);
+    };
     let fact = stream.fact(stream.head)?;
     Ok((fact.time.saturating_add(micros(age)) <= now).then_some(Removal::MaxAge))
 }

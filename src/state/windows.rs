@@ -38,10 +38,6 @@ impl Windows {
         self.evictions
     }
 
-    pub(crate) fn is_cached(&self, window: u64) -> bool {
-        self.cached.contains_key(&window)
-    }
-
     /// Whether a sequence is deleted; `None` when its window is not cached.
     pub(crate) fn is_dead(&self, seq: u64) -> Option<bool> {
         Some(self.cached.get(&window_of(seq))?.dead.contains(seq))
@@ -50,7 +46,9 @@ impl Windows {
     /// Takes a window in as it was read when `evictions` were counted; an outdated one is ignored.
     pub(crate) fn supply(&mut self, window: u64, dead: RunSet, evictions: u64) {
         if evictions == self.evictions {
-            self.cached.entry(window).or_insert(Window { dead, group: 0 });
+            self.cached
+                .entry(window)
+                .or_insert(Window { dead, group: 0 });
         }
     }
 
@@ -65,7 +63,11 @@ impl Windows {
 
     /// Forgets windows that lie before the stream's first message.
     pub(crate) fn drop_below(&mut self, window: u64) {
-        if self.cached.first_key_value().is_some_and(|(first, _)| *first < window) {
+        if self
+            .cached
+            .first_key_value()
+            .is_some_and(|(first, _)| *first < window)
+        {
             self.cached = self.cached.split_off(&window);
             self.dirty = self.dirty.split_off(&window);
             self.evictions += 1;
@@ -78,14 +80,17 @@ impl Windows {
             return;
         }
         let dirty = &self.dirty;
-        self.cached.retain(|at, window| window.group > durable || dirty.contains(at));
+        self.cached
+            .retain(|at, window| window.group > durable || dirty.contains(at));
         self.evictions += 1;
     }
 
     /// The rows that changed since the last call.
     pub(crate) fn take_changes(&mut self, stream: u32, changes: &mut Vec<Change>) {
         for at in std::mem::take(&mut self.dirty) {
-            let Some(window) = self.cached.get(&at) else { continue };
+            let Some(window) = self.cached.get(&at) else {
+                continue;
+            };
             let key = RowKey::new(Table::Holes, stream, at);
             let mut value = Vec::new();
             window.dead.encode(&mut value);

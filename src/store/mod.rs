@@ -14,7 +14,6 @@ mod reader;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod verify;
 
 use std::io;
 use std::mem::ManuallyDrop;

@@ -8,8 +8,8 @@ use redb::{
 
 use super::error::StoreError;
 use super::tables::{self, RowTableKey};
-use super::verify::verify_block;
 use crate::changes::{RowKey, Table};
+use crate::format::Block;
 use crate::format::checksum::unseal;
 
 /// A view of one durable state. Everything read through it is verified first (R26).
@@ -97,12 +97,26 @@ impl Reader {
         self.copy(stream, table.last()?)
     }
 
+    /// The first sequences of at most `limit` blocks that start below `below`, ascending.
+    pub(crate) fn block_starts(
+        &self,
+        stream: u32,
+        below: u64,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        let Some(table) = self.blocks_of(stream)? else {
+            return Ok(Vec::new());
+        };
+        let starts = table.range(..below)?.take(limit);
+        starts.map(|entry| Ok(entry?.0.value())).collect()
+    }
+
     /// Shows blocks in ascending order, beginning with the one that covers `seq`, or else the next.
     pub(crate) fn blocks_from(
         &self,
         stream: u32,
         seq: u64,
-        visitor: impl FnMut(u64, &[u8]) -> Result<ControlFlow<()>, StoreError>,
+        visitor: impl FnMut(&Block<'_>) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
         let Some(table) = self.blocks_of(stream)? else {
             return Ok(());
@@ -117,7 +131,7 @@ impl Reader {
         &self,
         stream: u32,
         seq: u64,
-        visitor: impl FnMut(u64, &[u8]) -> Result<ControlFlow<()>, StoreError>,
+        visitor: impl FnMut(&Block<'_>) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
         let Some(table) = self.blocks_of(stream)? else {
             return Ok(());
@@ -138,12 +152,11 @@ impl Reader {
         &self,
         stream: u32,
         blocks: impl Iterator<Item = Result<BlockEntry<'a>, redb::StorageError>>,
-        mut visitor: impl FnMut(u64, &[u8]) -> Result<ControlFlow<()>, StoreError>,
+        mut visitor: impl FnMut(&Block<'_>) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
         for entry in blocks {
             let (first_seq, bytes) = entry?;
-            self.verify(stream, first_seq.value(), bytes.value())?;
-            if visitor(first_seq.value(), bytes.value())?.is_break() {
+            if visitor(&self.block(stream, first_seq.value(), bytes.value())?)?.is_break() {
                 break;
             }
         }
@@ -158,18 +171,20 @@ impl Reader {
         let Some((first_seq, bytes)) = entry else {
             return Ok(None);
         };
-        self.verify(stream, first_seq.value(), bytes.value())?;
+        self.block(stream, first_seq.value(), bytes.value())?;
         Ok(Some((first_seq.value(), bytes.value().to_vec())))
     }
 
-    fn verify(&self, stream: u32, first_seq: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        if verify_block(self.store, stream, first_seq, bytes) {
-            Ok(())
-        } else {
-            Err(StoreError::Damaged {
-                place: tables::block_name(stream, first_seq),
-            })
-        }
+    /// The block that stands at a place, verified by its own checksum to belong there.
+    fn block<'b>(
+        &self,
+        stream: u32,
+        first_seq: u64,
+        bytes: &'b [u8],
+    ) -> Result<Block<'b>, StoreError> {
+        Block::open(bytes, self.store, stream, first_seq).map_err(|why| StoreError::Damaged {
+            place: format!("{}: {why}", tables::block_name(stream, first_seq)),
+        })
     }
 
     fn unseal<'a>(&self, key: RowKey, sealed: &'a [u8]) -> Result<&'a [u8], StoreError> {

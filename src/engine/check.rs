@@ -1,0 +1,165 @@
+//! Checking a store: every counter is recomputed from the raw tables.
+
+use super::Engine;
+use super::load::{Holes, damaged, size_of};
+use crate::error::Unavailable;
+use crate::state::{ConsumerAudit, StreamAudit};
+use crate::store::{Reader, StoreError};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// Tries to find the store at rest before giving up.
+const TRIES: usize = 100;
+
+impl Engine {
+    /// Everything that is wrong; nothing, if all is well. It waits for a moment without changes.
+    pub(crate) fn check(&self) -> Result<Vec<String>, Unavailable> {
+        for _ in 0..TRIES {
+            let group = self.enter()?.newest_work();
+            self.wait(group)?;
+            let (mut wrong, audits, group) = {
+                let core = self.enter()?;
+                if core.state.has_work() || core.leading {
+                    continue;
+                }
+                (core.state.audit(), core.state.audits(), core.state.group)
+            };
+            let raw = self.store.read(|reader| {
+                let mut wrong = Vec::new();
+                for audit in &audits {
+                    check_stream(reader, audit, &mut wrong)?;
+                }
+                Ok(wrong)
+            });
+            match raw {
+                Ok(raw) => wrong.extend(raw),
+                Err(StoreError::Damaged { place }) => wrong.push(format!("damaged: {place}")),
+                Err(why) => return Err(self.failed(why)),
+            }
+            let core = self.enter()?;
+            if core.state.group == group && !core.state.has_work() {
+                return Ok(wrong);
+            }
+        }
+        Ok(vec![
+            "the store was never at rest; check it when it is quiet".into(),
+        ])
+    }
+}
+
+/// What the blocks of a stream add up to.
+#[derive(Debug, Default)]
+struct Sum {
+    messages: u64,
+    bytes: u64,
+    holes: u64,
+    next: u64,
+    time: u64,
+    subjects: BTreeMap<String, (u64, u64)>,
+    /// By consumer: messages ahead of it, and held ones that exist.
+    ahead: Vec<(u64, u64)>,
+}
+
+fn check_stream(
+    reader: &Reader,
+    audit: &StreamAudit,
+    wrong: &mut Vec<String>,
+) -> Result<(), StoreError> {
+    let ahead = audit.consumers.iter().map(|_| (0, 0)).collect();
+    let mut sum = Sum {
+        next: audit.head,
+        ahead,
+        ..Sum::default()
+    };
+    let mut holes = Holes::default();
+    reader.blocks_from(audit.id, audit.head, |block| {
+        block.verify().map_err(|why| damaged(block, &why))?;
+        for record in block.records() {
+            let record = record.map_err(|why| damaged(block, &why))?;
+            if record.seq < audit.head || record.seq > audit.last {
+                continue;
+            }
+            if record.seq != sum.next {
+                wrong.push(format!("stream `{}`: no message {}", audit.name, sum.next));
+            }
+            if record.time < sum.time {
+                wrong.push(format!(
+                    "stream `{}`: time goes back at {}",
+                    audit.name, record.seq
+                ));
+            }
+            (sum.next, sum.time) = (record.seq + 1, record.time);
+            if holes.is_hole(reader, audit.id, record.seq)? {
+                sum.holes += 1;
+                continue;
+            }
+            sum.add(audit, record.seq, record.subject, size_of(&record));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    sum.compare(audit, wrong);
+    Ok(())
+}
+
+impl Sum {
+    fn add(&mut self, audit: &StreamAudit, seq: u64, subject: &str, size: u64) {
+        self.messages += 1;
+        self.bytes += size;
+        let known = self.subjects.entry(subject.to_owned()).or_default();
+        *known = (known.0 + 1, seq);
+        for (consumer, (ahead, held)) in audit.consumers.iter().zip(&mut self.ahead) {
+            *ahead += u64::from(seq >= consumer.next && wants(consumer, subject));
+            *held += u64::from(consumer.held.binary_search(&seq).is_ok());
+        }
+    }
+
+    fn compare(&self, audit: &StreamAudit, wrong: &mut Vec<String>) {
+        let mut same = |what: &str, counted: u64, said: u64| {
+            if counted != said {
+                wrong.push(format!(
+                    "stream `{}`: {what} {said}, counted {counted}",
+                    audit.name
+                ));
+            }
+        };
+        same("messages", self.messages, audit.messages);
+        same("bytes", self.bytes, audit.bytes);
+        same("holes", self.holes, audit.holes);
+        same("end", self.next, audit.last + 1);
+        same(
+            "subjects",
+            self.subjects.len() as u64,
+            audit.subjects.len() as u64,
+        );
+        for (name, (count, last)) in &self.subjects {
+            let (said, bound) = audit
+                .subjects
+                .get(name.as_str())
+                .copied()
+                .unwrap_or_default();
+            same(&format!("messages on `{name}`"), *count, said);
+            same(
+                &format!("last on `{name}`, or more,"),
+                (*last).max(bound),
+                bound,
+            );
+        }
+        for (consumer, (ahead, held)) in audit.consumers.iter().zip(&self.ahead) {
+            let name = &consumer.name;
+            same(&format!("pending of `{name}`"), *ahead, consumer.pending);
+            same(
+                &format!("held by `{name}`"),
+                *held,
+                consumer.held.len() as u64,
+            );
+        }
+    }
+}
+
+fn wants(consumer: &ConsumerAudit, subject: &str) -> bool {
+    consumer.filters.is_empty()
+        || consumer
+            .filters
+            .iter()
+            .any(|filter| filter.matches(subject))
+}

@@ -1,0 +1,257 @@
+//! Running commits: one at a time, by a caller that needs it or by the committer (R6).
+
+use super::group::Turn;
+use super::{Engine, Entered};
+use crate::changes::{Change, Changes};
+use crate::error::Unavailable;
+use crate::format::{RecordInput, cut};
+use crate::state::{Need, Sealed};
+use crate::store::{Commit, StoreError};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long a leader waits for those who were in the last group to come back. Measured: the gain ends
+/// well below this, and a lone caller never waits.
+const GATHER: Duration = Duration::from_micros(60);
+
+/// A stream's last block, while it is small enough to be grown: its first sequence and its bytes.
+pub(crate) type Tails = HashMap<u32, Option<(u64, Vec<u8>)>>;
+
+impl Engine {
+    /// Waits until a group is durable; runs the commit if nobody does.
+    pub(crate) fn wait(&self, group: u64) -> Result<(), Unavailable> {
+        loop {
+            let slot = {
+                let mut core = self.core.lock();
+                if core.durable >= group {
+                    return Ok(());
+                }
+                if let Some(cause) = core.poisoned() {
+                    return Err(Unavailable::OutcomeUnknown {
+                        cause: cause.clone(),
+                    });
+                }
+                if core.closed {
+                    return Err(Unavailable::Closed);
+                }
+                if core.leading {
+                    let slot = core.slot(group);
+                    if group == core.state.group {
+                        self.joined.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Some(slot)
+                } else {
+                    core.leading = true;
+                    self.joined.fetch_add(1, Ordering::Relaxed);
+                    None
+                }
+            };
+            match slot.map(|slot| slot.wait()) {
+                Some(Turn::Done(outcome)) => return outcome,
+                Some(Turn::Lead) | None => self.lead(),
+            }
+        }
+    }
+
+    /// Commits the open group, when it is this thread's turn; then passes the turn on.
+    pub(crate) fn lead(&self) {
+        let turn = Turnkeeper {
+            engine: self,
+            passed: false,
+        };
+        self.gather();
+        let outcome = self.commit_open();
+        turn.pass(outcome);
+    }
+
+    /// Waits for the callers that the last group just released, as long as they can be on their way.
+    fn gather(&self) {
+        let expected = self.core.lock().waiting.last_group;
+        if expected < 2 {
+            return;
+        }
+        let until = Instant::now() + GATHER;
+        while self.joined.load(Ordering::Relaxed) < expected && Instant::now() < until {
+            std::thread::yield_now();
+        }
+    }
+
+    fn commit_open(&self) -> Result<Option<Sealed>, StoreError> {
+        let Some(sealed) = self.seal()? else {
+            return Ok(None);
+        };
+        let sealed = self.write(sealed)?;
+        Ok(Some(sealed))
+    }
+
+    /// Brings the open group within its limits, serves who waits for its messages, and takes it out.
+    fn seal(&self) -> Result<Option<Sealed>, StoreError> {
+        loop {
+            let Ok(mut core) = self.enter_closing() else {
+                return Err(StoreError::Closed);
+            };
+            if !core.state.has_work() {
+                return Ok(None);
+            }
+            match core.state.enforce_limits() {
+                Ok(_) => {
+                    core.serve_waiting();
+                    let joined = self.joined.swap(0, Ordering::Relaxed);
+                    core.waiting.last_group = joined;
+                    return Ok(Some(core.state.seal()));
+                }
+                Err(need) => {
+                    drop(core);
+                    self.load_need(&need)?;
+                }
+            }
+        }
+    }
+
+    /// Cuts the group's messages into blocks and applies it in one transaction.
+    fn write(&self, mut sealed: Sealed) -> Result<Sealed, StoreError> {
+        let mut changes = Changes {
+            group: sealed.group,
+            changes: std::mem::take(&mut sealed.rows),
+        };
+        let mut tails = self.tails.lock();
+        for append in &sealed.appends {
+            let tail = self.tail(&mut tails, append.stream)?;
+            // A block that is dropped with this group must not come back grown.
+            let tail = tail.filter(|(first, _)| *first >= append.drop_to);
+            let first_seq = append.records.first().map_or(0, |first| first.seq);
+            let grown = tail.filter(|(_, bytes)| ends_before(bytes, first_seq));
+            let records = append.records.iter().map(|stored| RecordInput {
+                time: stored.time,
+                subject: &stored.subject,
+                id: stored.id.as_deref(),
+                headers: &stored.headers,
+                payload: &stored.payload,
+            });
+            let tail = grown.as_ref().map(|(_, bytes)| bytes.as_slice());
+            let blocks =
+                cut(self.store.id(), append.stream, first_seq, tail, records).map_err(|why| {
+                    StoreError::Damaged {
+                        place: format!("a new block: {why}"),
+                    }
+                })?;
+            let last = blocks.last().filter(|(_, bytes)| bytes.len() < TAIL_MAX);
+            tails.insert(append.stream, last.cloned());
+            let stream = append.stream;
+            changes
+                .changes
+                .extend(blocks.into_iter().map(|(first_seq, bytes)| Change::Block {
+                    stream,
+                    first_seq,
+                    bytes,
+                }));
+        }
+        drop(tails);
+        #[cfg(test)]
+        self.store.apply(&super::tests::through_bytes(&changes), Commit::Durable)?;
+        self.store.apply(&changes, Commit::Durable)?;
+        Ok(sealed)
+    }
+
+    /// The last block of a stream, if it is small enough to be grown.
+    fn tail(&self, tails: &mut Tails, stream: u32) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        if let Some(known) = tails.get_mut(&stream) {
+            return Ok(known.take());
+        }
+        let last = self.store.read(|reader| reader.last_block(stream))?;
+        Ok(last.filter(|(_, bytes)| bytes.len() < TAIL_MAX))
+    }
+
+    fn load_need(&self, need: &Need) -> Result<(), StoreError> {
+        match self.load(need) {
+            Ok(_) => Ok(()),
+            Err(Unavailable::Damaged { place }) => Err(StoreError::Damaged { place }),
+            Err(Unavailable::Closed) => Err(StoreError::Closed),
+            Err(why) => Err(StoreError::Poisoned {
+                first: why.to_string(),
+            }),
+        }
+    }
+}
+
+/// A block below this takes one page, and is grown in place instead of adding a row.
+const TAIL_MAX: usize = 4080;
+
+/// Whether a block ends right before a sequence, so that records from there on continue it.
+fn ends_before(bytes: &[u8], first_seq: u64) -> bool {
+    crate::format::Block::open_any(bytes).is_ok_and(|block| block.last_seq() + 1 == first_seq)
+}
+
+/// Whoever leads must pass the turn on, also when it panics (R7).
+struct Turnkeeper<'a> {
+    engine: &'a Engine,
+    passed: bool,
+}
+
+impl Turnkeeper<'_> {
+    fn pass(mut self, outcome: Result<Option<Sealed>, StoreError>) {
+        self.passed = true;
+        match outcome {
+            Ok(sealed) => self.engine.committed(sealed),
+            Err(StoreError::Closed) => {
+                self.engine.core.lock().leading = false;
+            }
+            Err(why) => drop(self.engine.poison(&why.to_string())),
+        }
+    }
+}
+
+impl Drop for Turnkeeper<'_> {
+    fn drop(&mut self) {
+        if !self.passed {
+            self.engine
+                .poison("a thread panicked while it ran a commit");
+        }
+    }
+}
+
+impl Engine {
+    /// Ends a turn in which no group was committed.
+    pub(crate) fn pass_turn(&self) {
+        self.committed(None);
+    }
+
+    /// The group is durable: answers may go out, and the next group gets its turn.
+    fn committed(&self, sealed: Option<Sealed>) {
+        let mut core = Entered {
+            core: self.core.lock(),
+            engine: self,
+        };
+        if let Some(mut sealed) = sealed {
+            core.state.complete(&sealed);
+            core.durable = sealed.group;
+            core.pipelined.remove(&sealed.group);
+            let events = std::mem::take(&mut sealed.events);
+            core.announce(events);
+            core.busy_at = Some(self.clock.mono());
+            if let Some(slot) = core.slots.remove(&sealed.group) {
+                slot.finish(Ok(()));
+            }
+            core.wake_after_commit(&sealed);
+        }
+        if !core.state.has_work() {
+            core.leading = false;
+            let idle = core.busy_at.is_some();
+            drop(core);
+            if idle {
+                self.committer.raise();
+            }
+            return;
+        }
+        let open = core.state.group;
+        if let Some(slot) = core.slots.get(&open) {
+            // Somebody of the next group takes the turn: no thread is woken in vain.
+            slot.hand_lead();
+        } else {
+            core.leading = false;
+            drop(core);
+            self.committer.raise();
+        }
+    }
+}

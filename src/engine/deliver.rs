@@ -1,0 +1,56 @@
+//! Handing over what was claimed: the lease starts here (R16).
+
+use super::Engine;
+use super::ask::Holder;
+use crate::error::Unavailable;
+use crate::state::{Claimed, Stored, Token};
+use std::sync::Arc;
+
+/// A delivery in the application's hands.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivered {
+    pub(crate) stored: Arc<Stored>,
+    pub(crate) token: Token,
+    pub(crate) attempts: u64,
+    pub(crate) failures: u64,
+    pub(crate) crashes: u64,
+}
+
+impl Engine {
+    /// Starts the leases of claims that are durable. One that was purged meanwhile is not delivered.
+    pub(crate) fn hand_over(
+        &self,
+        consumer: u32,
+        claimed: Vec<Claimed>,
+        holder: Holder,
+    ) -> Result<Vec<Delivered>, Unavailable> {
+        let mut core = self.enter()?;
+        let mono = self.clock.mono();
+        let mut earliest = None;
+        let Some(known) = core.state.consumers.get_mut(&consumer) else {
+            return Ok(Vec::new());
+        };
+        let mut delivered = Vec::with_capacity(claimed.len());
+        for claim in claimed {
+            let (seq, serial) = (claim.stored.seq, claim.serial);
+            let deadline = (holder == Holder::Caller).then(|| known.deadline(seq, mono));
+            if known.hand_over(seq, serial, deadline) {
+                earliest = [earliest, deadline].into_iter().flatten().min();
+                let (attempts, failures, crashes) = (claim.attempts, claim.failures, claim.crashes);
+                let token = Token { seq, serial };
+                let stored = claim.stored;
+                delivered.push(Delivered {
+                    stored,
+                    token,
+                    attempts,
+                    failures,
+                    crashes,
+                });
+            }
+        }
+        if let Some(earliest) = earliest {
+            core.state.alarm_mono(earliest);
+        }
+        Ok(delivered)
+    }
+}

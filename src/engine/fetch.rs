@@ -1,0 +1,395 @@
+//! Fetching: plan under the lock, read outside it, claim under it again, commit, hand over.
+
+use super::ask::{Ask, Patience};
+use super::core::Core;
+use super::deliver::Delivered;
+use super::load::{missing, read_message};
+use super::scan::{Found, Scan};
+use super::start::ConsumerRef;
+use super::waiting::{WaitingFetch, until};
+use super::{Engine, Entered};
+use crate::clock::Woken;
+use crate::error::FetchError;
+use crate::seq::Seq;
+use crate::state::{Capacity, Claimed, NewMessages, Nothing, Plan, Stored};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What a fetch came to.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) delivered: Vec<Delivered>,
+    /// Why there is nothing.
+    pub(crate) nothing: Option<Nothing>,
+}
+
+/// What one try came to.
+enum Tried {
+    /// Claimed, in this group.
+    Claimed(Vec<Claimed>, u64),
+    /// There is nothing, for this reason, as of this group.
+    Nothing(Nothing, u64),
+    /// Something moved; try again.
+    Again,
+}
+
+/// What is read for a fetch, and what it was planned on.
+struct Reading {
+    due: Vec<u64>,
+    /// Due messages that are still in memory.
+    recent: HashMap<u64, Arc<Stored>>,
+    new: Option<Scan>,
+    stream: u32,
+    evictions: u64,
+    capacity: Capacity,
+}
+
+impl Engine {
+    /// Fetches for a consumer.
+    pub(crate) fn fetch(&self, whose: &ConsumerRef, ask: &Ask) -> Result<Fetched, FetchError> {
+        let nothing = Fetched {
+            delivered: Vec::new(),
+            nothing: None,
+        };
+        Ok(self.fetch_until(whose, ask, &|| false)?.unwrap_or(nothing))
+    }
+
+    /// Fetches for a consumer, until told to stop: then the answer is `None`.
+    ///
+    /// Whoever says stop must call [`wake_fetches`](Self::wake_fetches) afterwards.
+    pub(crate) fn fetch_until(
+        &self,
+        whose: &ConsumerRef,
+        ask: &Ask,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Fetched>, FetchError> {
+        let patience = match ask.patience {
+            Patience::None => Some(std::time::Duration::ZERO),
+            Patience::UpTo(patience) => Some(patience),
+            Patience::Forever => None,
+        };
+        let deadline = until(self.clock.mono(), patience);
+        let fetch = WaitingFetch::new(ask.capacity);
+        loop {
+            if stop() {
+                return Ok(None);
+            }
+            let (claimed, group, nothing) = match self.try_fetch(whose, &fetch, deadline)? {
+                Tried::Again => continue,
+                Tried::Claimed(claimed, group) => (claimed, group, None),
+                Tried::Nothing(nothing, group) if !fetch.is_waiting() => {
+                    // Even "nothing" is an answer about a state that must be durable (R1).
+                    self.wait(group)?;
+                    return Ok(Some(Fetched {
+                        delivered: Vec::new(),
+                        nothing: Some(nothing),
+                    }));
+                }
+                Tried::Nothing(nothing, group) => {
+                    // It is in the queue now; a stop that was said before is seen, one that comes
+                    // later wakes it.
+                    let woken = if stop() {
+                        Woken::Signalled
+                    } else {
+                        self.clock.wait(&fetch.signal, deadline)
+                    };
+                    match self.stop_waiting(whose, &fetch, woken)? {
+                        Some((claimed, group)) => (claimed, group, None),
+                        None if woken == Woken::TimeCame => (Vec::new(), group, Some(nothing)),
+                        None => continue,
+                    }
+                }
+            };
+            self.wait(group)?;
+            if nothing.is_some() {
+                return Ok(Some(Fetched {
+                    delivered: Vec::new(),
+                    nothing,
+                }));
+            }
+            let delivered = self.hand_over(whose.id, claimed, ask.holder)?;
+            if !delivered.is_empty() {
+                return Ok(Some(Fetched {
+                    delivered,
+                    nothing: None,
+                }));
+            }
+        }
+    }
+
+    /// Wakes every waiting fetch of a consumer, to look at what it was told.
+    pub(crate) fn wake_fetches(&self, whose: &ConsumerRef) {
+        if self.check_process().is_ok() {
+            self.core.lock().wake_all_fetches(whose.id);
+        }
+    }
+
+    /// Leaves the queue of waiting fetches, with what a commit claimed meanwhile.
+    fn stop_waiting(
+        &self,
+        whose: &ConsumerRef,
+        fetch: &Arc<WaitingFetch>,
+        woken: Woken,
+    ) -> Result<Option<(Vec<Claimed>, u64)>, FetchError> {
+        let mut core = match self.enter() {
+            Ok(core) => core,
+            Err(why) => {
+                self.core.lock().remove_fetch(whose.id, fetch);
+                return Err(why.into());
+            }
+        };
+        core.remove_fetch(whose.id, fetch);
+        let served = fetch.take_served();
+        if woken == Woken::TimeCame && served.is_none() {
+            // A wake-up that crossed with the end of the wait goes to the next in line.
+            core.wake_fetch(whose.id);
+        }
+        Ok(served)
+    }
+
+    fn try_fetch(
+        &self,
+        whose: &ConsumerRef,
+        fetch: &Arc<WaitingFetch>,
+        deadline: Option<crate::clock::Mono>,
+    ) -> Result<Tried, FetchError> {
+        // One reader of new messages at a time for each consumer: others would read the same and
+        // claim nothing. The state's lock is free meanwhile.
+        let _reading = whose.reading.lock();
+        let mut core = self.enter()?;
+        let mono = self.clock.mono();
+        let may_wait = deadline.is_none_or(|deadline| mono < deadline);
+        if let Some(consumer) = core.state.consumers.get_mut(&whose.id) {
+            consumer.last_fetch = mono;
+            consumer.idle_told = false;
+        }
+        let now = core.now(&self.clock).now;
+        core.state.end_delays_of(whose.id, now);
+        let (due, new, capacity) = match core.state.plan(whose.id, fetch.asked) {
+            Plan::Gone => {
+                return Err(FetchError::ConsumerGone {
+                    consumer: whose.name.clone(),
+                });
+            }
+            Plan::Nothing(nothing) => {
+                return Ok(core.nothing(whose.id, nothing, fetch, may_wait));
+            }
+            Plan::Take { due, new, capacity } => (due, new, capacity),
+        };
+        if let (true, Some(new)) = (due.is_empty(), &new)
+            && new.from > new.stored_to
+        {
+            return claim_from_memory(&mut core, whose.id, new.from, capacity, fetch, may_wait);
+        }
+        let reading = core.reading(whose.id, due, new, capacity);
+        drop(core);
+        let found = self.read_for(&reading)?;
+        let core = self.enter()?;
+        claim_read(core, whose.id, &reading, found, fetch, may_wait)
+    }
+
+    /// Reads the due messages, then new ones.
+    fn read_for(&self, reading: &Reading) -> Result<Found, FetchError> {
+        let mut left = reading.capacity;
+        let read = self.store.read(|reader| {
+            let mut found = Found::default();
+            for seq in &reading.due {
+                let stored = match reading.recent.get(seq) {
+                    Some(stored) => Some(Arc::clone(stored)),
+                    None => read_message(reader, reading.stream, *seq)?.map(Arc::new),
+                };
+                let Some(stored) = stored else { continue };
+                left.messages -= 1;
+                left.bytes = left.bytes.saturating_sub(stored.size());
+                found.messages.push(stored);
+                if left.bytes == 0 {
+                    return Ok(found);
+                }
+            }
+            if let Some(scan) = &reading.new {
+                let scan = Scan {
+                    messages: left.messages,
+                    bytes: left.bytes,
+                    ..scan.clone()
+                };
+                let new = scan.collect(reader)?;
+                found.messages.extend(new.messages);
+                found.next = new.next;
+            }
+            Ok(found)
+        });
+        Ok(read.map_err(|why| self.failed(why))?)
+    }
+}
+
+/// Claims new messages that are not yet in the store.
+fn claim_from_memory(
+    core: &mut Entered<'_>,
+    id: u32,
+    from: u64,
+    capacity: Capacity,
+    fetch: &Arc<WaitingFetch>,
+    may_wait: bool,
+) -> Result<Tried, FetchError> {
+    let asked = fetch.asked;
+    // The first one shows whether it fits at all.
+    let first = Capacity {
+        messages: 1,
+        bytes: u64::MAX,
+    };
+    if let Some(first) = core.state.recent_matches(id, from, first).first() {
+        refuse_too_big(first, asked)?;
+        if first.size() > capacity.bytes {
+            return Ok(core.too_many_bytes(id, fetch, may_wait));
+        }
+    }
+    let found = core.state.recent_matches(id, from, capacity);
+    let scanned_to = if found.is_empty() {
+        core.state.last_of(id) + 1
+    } else {
+        0
+    };
+    let claimed = core.state.claim(id, found, scanned_to, asked);
+    Ok(finish_claim(core, id, claimed))
+}
+
+fn claim_read(
+    mut core: Entered<'_>,
+    id: u32,
+    reading: &Reading,
+    found: Found,
+    fetch: &Arc<WaitingFetch>,
+    may_wait: bool,
+) -> Result<Tried, FetchError> {
+    let asked = fetch.asked;
+    if core.state.evictions(reading.stream) != Some(reading.evictions) {
+        // Holes may have been made and written between the plan and the reading.
+        return Ok(Tried::Again);
+    }
+    if found.messages.is_empty() {
+        let stuck = reading
+            .new
+            .as_ref()
+            .map(|scan| scan.from)
+            .filter(|from| found.next <= *from);
+        let stuck = stuck.filter(|from| core.state.must_log(reading.stream, *from));
+        let lost = reading
+            .due
+            .iter()
+            .copied()
+            .find(|seq| core.state.must_hold(id, *seq));
+        if let Some(seq) = stuck.or(lost) {
+            return Err(missing(reading.stream, seq).into());
+        }
+    }
+    if let Some(first) = found.messages.first() {
+        refuse_too_big(first, asked)?;
+        if first.size() > reading.capacity.bytes {
+            return Ok(core.too_many_bytes(id, fetch, may_wait));
+        }
+    }
+    let none_new = found
+        .messages
+        .iter()
+        .all(|stored| reading.due.contains(&stored.seq));
+    let scanned_to = if none_new { found.next } else { 0 };
+    let claimed = core.state.claim(id, found.messages, scanned_to, asked);
+    Ok(finish_claim(&mut core, id, claimed))
+}
+
+fn finish_claim(core: &mut Entered<'_>, id: u32, claimed: Vec<Claimed>) -> Tried {
+    if claimed.is_empty() {
+        return Tried::Again;
+    }
+    if core.state.has_more(id) {
+        core.wake_fetch(id);
+    }
+    Tried::Claimed(claimed, core.state.group)
+}
+
+/// A message over the fetch's own bound is an answer of its own: it stays, uncounted.
+fn refuse_too_big(first: &Stored, asked: Capacity) -> Result<(), FetchError> {
+    if first.size() <= asked.bytes {
+        return Ok(());
+    }
+    let (seq, bytes) = (Seq::new(first.seq), first.size());
+    Err(FetchError::TooBig {
+        seq,
+        bytes,
+        limit: asked.bytes,
+    })
+}
+
+impl Core {
+    /// There is nothing to deliver: the fetch joins those that wait, if it may, before the lock is free.
+    fn nothing(
+        &mut self,
+        id: u32,
+        nothing: Nothing,
+        fetch: &Arc<WaitingFetch>,
+        may_wait: bool,
+    ) -> Tried {
+        if may_wait {
+            self.add_fetch(id, fetch);
+        }
+        Tried::Nothing(nothing, self.observed(id))
+    }
+
+    fn too_many_bytes(&mut self, id: u32, fetch: &Arc<WaitingFetch>, may_wait: bool) -> Tried {
+        let bytes = self
+            .state
+            .consumer(id)
+            .map_or(0, |consumer| consumer.leased_bytes);
+        self.nothing(id, Nothing::InFlightBytes { bytes }, fetch, may_wait)
+    }
+
+    /// The newest group that an answer about a consumer depends on.
+    pub(crate) fn observed(&self, consumer: u32) -> u64 {
+        let Some(consumer) = self.state.consumer(consumer) else {
+            return 0;
+        };
+        let stream = self
+            .state
+            .stream(consumer.stream)
+            .map_or(0, |stream| stream.group);
+        consumer.group.max(stream)
+    }
+
+    fn reading(
+        &self,
+        id: u32,
+        due: Vec<u64>,
+        new: Option<NewMessages>,
+        capacity: Capacity,
+    ) -> Reading {
+        let stream = self
+            .state
+            .consumer(id)
+            .map_or(0, |consumer| consumer.stream);
+        let known = self.state.stream(stream);
+        let recent = known
+            .into_iter()
+            .flat_map(|known| due.iter().filter_map(|seq| known.recent(*seq)));
+        let recent = recent
+            .map(|stored| (stored.seq, Arc::clone(stored)))
+            .collect();
+        let scan = |new: NewMessages| Scan {
+            stream,
+            from: new.from,
+            to: new.stored_to,
+            filters: new.filters,
+            purges: self.state.purge_marks(stream),
+            has_holes: known.is_some_and(|known| known.holes > 0),
+            messages: 0,
+            bytes: 0,
+        };
+        Reading {
+            recent,
+            new: new.filter(|new| new.from <= new.stored_to).map(scan),
+            stream,
+            evictions: known.map_or(0, |known| known.windows.evictions()),
+            due,
+            capacity,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Infos: facts of the state, told when they are durable (R1).
+
+use super::start::ConsumerRef;
+use super::{Engine, load::read_message};
+use crate::clock::Timestamp;
+use crate::error::Unavailable;
+use crate::info::{ConsumerInfo, StoreInfo, StreamInfo};
+use crate::state::PendingPlace;
+
+impl Engine {
+    /// `None` when the stream is gone.
+    pub(crate) fn stream_info(&self, id: u32) -> Result<Option<StreamInfo>, Unavailable> {
+        let (info, group) = {
+            let core = self.enter()?;
+            let group = core
+                .state
+                .stream(id)
+                .map_or(core.state.catalog_group(), |s| s.group);
+            (core.state.stream_info(id), group)
+        };
+        self.wait(group)?;
+        Ok(info)
+    }
+
+    /// `None` when the consumer is gone.
+    pub(crate) fn consumer_info(
+        &self,
+        whose: &ConsumerRef,
+    ) -> Result<Option<ConsumerInfo>, Unavailable> {
+        let (found, now, group) = {
+            let mut core = self.enter()?;
+            let now = core.now(&self.clock).now;
+            core.state.end_delays_of(whose.id, now);
+            let group = core.observed(whose.id).max(core.state.catalog_group());
+            (core.state.consumer_info(whose.id), now, group)
+        };
+        self.wait(group)?;
+        let Some((mut info, oldest)) = found else {
+            return Ok(None);
+        };
+        if let Some(from) = oldest {
+            let time = self.time_from(whose.stream, from)?;
+            info.oldest_unfinished = time.map(|time| Timestamp::from_micros(now).since(time));
+        }
+        Ok(Some(info))
+    }
+
+    /// When the first message stored at or after a sequence was published.
+    fn time_from(&self, stream: u32, from: u64) -> Result<Option<Timestamp>, Unavailable> {
+        let time = self.store.read(|reader| {
+            let mut time = None;
+            reader.blocks_from(stream, from, |block| {
+                if block.last_seq() < from {
+                    return Ok(std::ops::ControlFlow::Continue(()));
+                }
+                let record = block.record_at_seq(from.max(block.first_seq()));
+                let record = record.map_err(|why| super::load::damaged(block, &why))?;
+                time = Some(Timestamp::from_micros(record.time));
+                Ok(std::ops::ControlFlow::Break(()))
+            })?;
+            Ok(time)
+        });
+        time.map_err(|why| self.failed(why))
+    }
+
+    pub(crate) fn store_info(&self) -> Result<StoreInfo, Unavailable> {
+        let file_bytes = self.store.file_len().map_err(|why| self.failed(why))?;
+        let core = self.enter()?;
+        Ok(StoreInfo {
+            streams: core.state.streams.len() as u64,
+            consumers: core.state.consumers.len() as u64,
+            file_bytes,
+            events_missed: core.events_missed,
+        })
+    }
+
+    /// Parked messages with their bytes; `None` when the consumer is gone.
+    pub(crate) fn parked(
+        &self,
+        whose: &ConsumerRef,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<Vec<(PendingPlace, crate::state::Stored)>>, Unavailable> {
+        let (places, group) = {
+            let core = self.enter()?;
+            if core.state.consumer(whose.id).is_none() {
+                return Ok(None);
+            }
+            (
+                core.state.parked(whose.id, from, limit),
+                core.observed(whose.id),
+            )
+        };
+        self.wait(group)?;
+        let found = self.store.read(|reader| {
+            let mut found = Vec::with_capacity(places.len());
+            for place in places {
+                if let Some(stored) = read_message(reader, whose.stream, place.seq)? {
+                    found.push((place, stored));
+                }
+            }
+            Ok(found)
+        });
+        found.map(Some).map_err(|why| self.failed(why))
+    }
+}

@@ -1,0 +1,205 @@
+//! Reading what rules need from the log, outside the lock.
+
+use super::Engine;
+use crate::error::Unavailable;
+use crate::format::{Block, BlockError, RecordRef};
+use crate::state::{Facts, Need, Stored, WINDOW};
+use crate::state::{runset::RunSet, window_of};
+use crate::store::{Reader, StoreError};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+impl Engine {
+    /// Reads what is needed and supplies it. Returns which messages were supplied.
+    pub(crate) fn load(&self, need: &Need) -> Result<Vec<(u32, u64)>, Unavailable> {
+        match need {
+            Need::Window { stream, window } => self.load_window(*stream, *window)?,
+            Need::Facts { stream, seq } => self.load_facts(*stream, *seq)?,
+            Need::Messages(wanted) => return self.load_messages(wanted),
+        }
+        Ok(Vec::new())
+    }
+
+    fn load_window(&self, stream: u32, window: u64) -> Result<(), Unavailable> {
+        let evictions =
+            |core: &super::Core| core.state.stream(stream).map(|s| s.windows.evictions());
+        let Some(before) = evictions(&*self.enter_closing()?) else {
+            return Ok(());
+        };
+        let dead = self
+            .store
+            .read(|reader| read_window(reader, stream, window));
+        let dead = dead.map_err(|why| self.failed(why))?;
+        let mut core = self.enter_closing()?;
+        if let Some(stream) = core.state.streams.get_mut(&stream) {
+            stream.windows.supply(window, dead, before);
+        }
+        Ok(())
+    }
+
+    fn load_facts(&self, stream: u32, seq: u64) -> Result<(), Unavailable> {
+        let facts = self.store.read(|reader| {
+            let mut facts = None;
+            reader.blocks_from(stream, seq, |block| {
+                facts = Some(facts_of(block)?);
+                Ok(ControlFlow::Break(()))
+            })?;
+            Ok(facts)
+        });
+        let facts = facts.map_err(|why| self.failed(why))?;
+        let covers = facts.as_ref().is_some_and(|facts| facts.get(seq).is_some());
+        let mut core = self.enter_closing()?;
+        let Some(known) = core.state.streams.get_mut(&stream) else {
+            return Ok(());
+        };
+        if let Some(facts) = facts {
+            known.supply_facts(Arc::new(facts));
+        }
+        if !covers && known.is_expected(seq) {
+            return Err(missing(stream, seq));
+        }
+        Ok(())
+    }
+
+    fn load_messages(&self, wanted: &[(u32, u64)]) -> Result<Vec<(u32, u64)>, Unavailable> {
+        let found = self.store.read(|reader| {
+            wanted
+                .iter()
+                .map(|(stream, seq)| read_message(reader, *stream, *seq))
+                .collect()
+        });
+        let found: Vec<Option<Stored>> = found.map_err(|why| self.failed(why))?;
+        let mut core = self.enter_closing()?;
+        for ((stream, seq), stored) in wanted.iter().zip(found) {
+            match stored {
+                Some(stored) => core.state.supply_message(*stream, Arc::new(stored)),
+                None => {
+                    let known = core.state.stream(*stream);
+                    if known.is_some_and(|known| known.is_expected(*seq)) {
+                        return Err(missing(*stream, *seq));
+                    }
+                }
+            }
+        }
+        Ok(wanted.to_vec())
+    }
+}
+
+/// What a stream's counters say is stored, but the log does not hold.
+pub(crate) fn missing(stream: u32, seq: u64) -> Unavailable {
+    Unavailable::Damaged {
+        place: format!("stream {stream}: no block holds message {seq}"),
+    }
+}
+
+/// The holes of a window as the store has them.
+pub(crate) fn read_window(reader: &Reader, stream: u32, window: u64) -> Result<RunSet, StoreError> {
+    let key = crate::changes::RowKey::new(crate::changes::Table::Holes, stream, window);
+    let Some(row) = reader.row(key)? else {
+        return Ok(RunSet::default());
+    };
+    let damaged = |why: String| StoreError::Damaged {
+        place: format!("holes of stream {stream}, window {window}: {why}"),
+    };
+    // At worst every other sequence is deleted.
+    let (dead, rest) =
+        RunSet::decode(&row, WINDOW as usize).map_err(|why| damaged(why.to_string()))?;
+    if rest.is_empty() {
+        Ok(dead)
+    } else {
+        Err(damaged("bytes are left over".into()))
+    }
+}
+
+/// One message of the log, deleted or not.
+pub(crate) fn read_message(
+    reader: &Reader,
+    stream: u32,
+    seq: u64,
+) -> Result<Option<Stored>, StoreError> {
+    let mut found = None;
+    reader.blocks_back(stream, seq, |block| {
+        if block.last_seq() >= seq {
+            let record = block
+                .record_at_seq(seq)
+                .map_err(|why| damaged(block, &why))?;
+            found = Some(stored(&record, Arc::from(record.subject)));
+        }
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(found)
+}
+
+pub(crate) fn damaged(block: &Block<'_>, why: &BlockError) -> StoreError {
+    let place = format!(
+        "stream {}, block {}: {why}",
+        block.stream(),
+        block.first_seq()
+    );
+    StoreError::Damaged { place }
+}
+
+/// A record, copied out of its block (R12).
+pub(crate) fn stored(record: &RecordRef<'_>, subject: Arc<str>) -> Stored {
+    Stored {
+        seq: record.seq,
+        time: record.time,
+        subject,
+        id: record.id.map(str::to_owned),
+        headers: record.headers.to_headers(),
+        payload: record.payload.to_vec(),
+    }
+}
+
+fn facts_of(block: &Block<'_>) -> Result<Facts, StoreError> {
+    let mut numbers: HashMap<&str, u32> = HashMap::new();
+    let mut facts = Facts {
+        first: block.first_seq(),
+        ..Facts::default()
+    };
+    for record in block.records() {
+        let record = record.map_err(|why| damaged(block, &why))?;
+        let number = *numbers.entry(record.subject).or_insert_with(|| {
+            facts.subjects.push(Arc::from(record.subject));
+            facts.subjects.len() as u32 - 1
+        });
+        facts.records.push((number, size_of(&record), record.time));
+    }
+    Ok(facts)
+}
+
+/// What a record counts for: the same as `Stored::size`.
+pub(crate) fn size_of(record: &RecordRef<'_>) -> u64 {
+    let headers: usize = record
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    let id = record.id.map_or(0, str::len);
+    (record.subject.len() + id + headers + record.payload.len()) as u64
+}
+
+/// Windows of holes, read once each while a scan goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Holes {
+    read: HashMap<u64, RunSet>,
+}
+
+impl Holes {
+    pub(crate) fn is_hole(
+        &mut self,
+        reader: &Reader,
+        stream: u32,
+        seq: u64,
+    ) -> Result<bool, StoreError> {
+        let window = window_of(seq);
+        if let Some(known) = self.read.get(&window) {
+            return Ok(known.contains(seq));
+        }
+        let dead = read_window(reader, stream, window)?;
+        let is_hole = dead.contains(seq);
+        self.read.insert(window, dead);
+        Ok(is_hole)
+    }
+}

@@ -1,0 +1,178 @@
+//! The engine: one state behind one lock, commit groups, and the threads around them.
+//!
+//! Every call takes the lock, changes the state, and leaves; what it changed joins the open group.
+//! Then it waits for that group to be durable, or runs the commit itself when nobody does. The lock is
+//! never held across I/O (R5): what a rule needs from the log is read in between.
+
+mod admin;
+mod ask;
+mod check;
+mod close;
+mod commit;
+mod core;
+mod deliver;
+mod fetch;
+mod group;
+mod inspect;
+mod load;
+mod open;
+mod pipeline;
+mod publish;
+mod purge;
+mod read;
+mod scan;
+mod settle;
+mod start;
+mod store_time;
+mod sweeper;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod waiting;
+
+pub(crate) use ask::{Ask, Holder, Patience};
+pub(crate) use close::handler_scope;
+pub(crate) use deliver::Delivered;
+pub(crate) use fetch::Fetched;
+pub(crate) use open::{Options, Threads};
+pub(crate) use pipeline::Accepted;
+pub(crate) use publish::Target;
+pub(crate) use purge::PurgeAsk;
+pub(crate) use settle::AckAndFetchError;
+pub(crate) use start::ConsumerRef;
+
+use self::core::Core;
+use crate::clock::{Clock, Signal};
+use crate::config::Limits;
+use crate::error::Unavailable;
+use crate::state::Need;
+use crate::store::{Store, StoreError};
+use parking_lot::{Mutex, MutexGuard};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// An open store with everything that runs it.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    core: Mutex<Core>,
+    store: Store,
+    clock: Clock,
+    limits: Limits,
+    /// Wakes the sweeper.
+    sweeper: Arc<Signal>,
+    /// Wakes the committer.
+    committer: Arc<Signal>,
+    /// Callers that wait for the open group: what a leader gathers (see `commit`).
+    joined: AtomicUsize,
+    /// Small last blocks of streams, to be grown; only a leader uses them.
+    tails: Mutex<commit::Tails>,
+    /// The process that opened the store (R11).
+    process: u32,
+}
+
+impl Engine {
+    /// Takes the lock for a call of the application.
+    pub(crate) fn enter(&self) -> Result<Entered<'_>, Unavailable> {
+        let entered = self.enter_closing()?;
+        if entered.closing {
+            return Err(Unavailable::Closed);
+        }
+        Ok(entered)
+    }
+
+    /// Takes the lock for work that goes on while the store closes.
+    fn enter_closing(&self) -> Result<Entered<'_>, Unavailable> {
+        self.check_process()?;
+        let entered = Entered {
+            core: self.core.lock(),
+            engine: self,
+        };
+        entered.core.check_open()?;
+        Ok(entered)
+    }
+
+    /// A fork of the process that opened the store must not touch it (R11).
+    fn check_process(&self) -> Result<(), Unavailable> {
+        if std::process::id() == self.process {
+            Ok(())
+        } else {
+            Err(Unavailable::Forked)
+        }
+    }
+
+    /// Runs a rule, reading what it needs from the log until it has all of it.
+    fn run<T>(&self, mut rule: impl FnMut(&mut Core) -> Result<T, Need>) -> Result<T, Unavailable> {
+        let mut supplied = Vec::new();
+        loop {
+            let mut core = self.enter()?;
+            match rule(&mut core) {
+                Ok(outcome) => {
+                    core.state.forget_supplied(&supplied);
+                    return Ok(outcome);
+                }
+                Err(need) => {
+                    drop(core);
+                    supplied.extend(self.load(&need)?);
+                }
+            }
+        }
+    }
+
+    /// The application's word for what the store said. Only damage that was found by reading leaves
+    /// the rest of the store usable; everything else stops it (R8, G12).
+    fn failed(&self, why: StoreError) -> Unavailable {
+        match why {
+            StoreError::Damaged { place } => Unavailable::Damaged { place },
+            StoreError::Closed => Unavailable::Closed,
+            StoreError::Poisoned { first } => self.poison(&first),
+            StoreError::Io(why) | StoreError::Full(why) => {
+                let cause = why.to_string();
+                self.poison(&cause);
+                Unavailable::Io { cause }
+            }
+        }
+    }
+
+    /// Stops the store: nothing works any more until it is opened again (G12).
+    fn poison(&self, cause: &str) -> Unavailable {
+        self.core.lock().poison(cause);
+        self.sweeper.raise();
+        self.committer.raise();
+        Unavailable::Poisoned {
+            cause: cause.to_owned(),
+        }
+    }
+}
+
+/// The lock, held. A panic while it is held poisons the store (R7).
+pub(crate) struct Entered<'a> {
+    core: MutexGuard<'a, Core>,
+    engine: &'a Engine,
+}
+
+impl Deref for Entered<'_> {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl DerefMut for Entered<'_> {
+    fn deref_mut(&mut self) -> &mut Core {
+        &mut self.core
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.core
+                .poison("a thread panicked while it changed the store's state");
+        }
+        if self.core.sweeper_is_late() {
+            self.engine.sweeper.raise();
+        }
+    }
+}

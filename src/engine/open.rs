@@ -1,0 +1,135 @@
+//! Opening: rows become the state, and what was outstanding is due again (R17).
+
+use super::core::Core;
+use super::store_time::StoreTime;
+use super::{Engine, commit, threads};
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::disk::Disk;
+use crate::error::Unavailable;
+use crate::state::{Recovered, TABLES};
+use crate::store::{OpenError, Reader, Store, StoreError, StoreOptions};
+use parking_lot::Mutex;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) cache_bytes: usize,
+    pub(crate) threads: Threads,
+}
+
+/// Whether the store runs threads of its own, or is driven by hand (R5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    Own,
+    None,
+}
+
+impl Engine {
+    /// Opens the store, makes every outstanding attempt end, and starts the threads.
+    pub(crate) fn open(path: &Path, options: Options) -> Result<Arc<Self>, OpenError> {
+        let now = options.clock.now().as_micros();
+        let store_options = StoreOptions {
+            cache_bytes: options.cache_bytes,
+            now_ms: now / 1_000,
+        };
+        let store = Store::open(&*options.disk, path, &store_options)?;
+        let damaged = |what: String| OpenError::Damaged {
+            path: path.to_owned(),
+            what,
+        };
+        let recovered = store
+            .read(recover)
+            .map_err(|why| damaged(why.to_string()))?;
+        let mut secret = [0; 16];
+        getrandom::fill(&mut secret).map_err(|why| OpenError::Io {
+            path: path.to_owned(),
+            context: "asking the system for a random secret for",
+            source: std::io::Error::other(why.to_string()),
+        })?;
+        let state = recovered
+            .finish(secret, now, options.limits.subjects_per_stream)
+            .map_err(|why| damaged(why.to_string()))?;
+        let time = StoreTime::anchored(&options.clock, state.now);
+        let mut state = state;
+        state.start_watching(options.clock.mono());
+        let engine = Arc::new(Self {
+            core: Mutex::new(Core::new(state, time)),
+            store,
+            clock: options.clock,
+            limits: options.limits,
+            sweeper: Arc::default(),
+            committer: Arc::default(),
+            joined: AtomicUsize::new(0),
+            tails: Mutex::new(commit::Tails::new()),
+            process: std::process::id(),
+        });
+        engine
+            .begin(options.threads)
+            .inspect_err(|_| engine.close_quietly())
+            .map_err(|why| match why {
+                Begun::Threads(source) => OpenError::Io {
+                    path: path.to_owned(),
+                    context: "starting the threads of",
+                    source,
+                },
+                Begun::Unavailable(why) => damaged(why.to_string()),
+            })?;
+        Ok(engine)
+    }
+
+    /// The first commit: the new epoch, and what the last process left outstanding. Everything else
+    /// waits for it.
+    fn begin(self: &Arc<Self>, threads: Threads) -> Result<(), Begun> {
+        let group = self.core.lock().state.group;
+        self.wait(group).map_err(Begun::Unavailable)?;
+        self.sweep_failures().map_err(Begun::Unavailable)?;
+        match threads {
+            Threads::Own => threads::start(self).map_err(Begun::Threads),
+            Threads::None => Ok(()),
+        }
+    }
+
+    /// Gives up what died alone too often, before anybody can fetch. Damage that shows up is reported
+    /// to whoever reads it, not to whoever opens.
+    fn sweep_failures(&self) -> Result<(), Unavailable> {
+        match self.sweep() {
+            Ok(()) | Err(Unavailable::Damaged { .. }) => Ok(()),
+            Err(why) => Err(why),
+        }
+    }
+}
+
+/// Why opening did not get to its end.
+enum Begun {
+    Unavailable(Unavailable),
+    Threads(std::io::Error),
+}
+
+fn recover(reader: &Reader) -> Result<Recovered, StoreError> {
+    let mut recovered = Recovered::default();
+    for table in TABLES {
+        let mut failed = None;
+        reader.rows(table, None, 0, |key, value| {
+            match recovered.row(key, value) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(why) => {
+                    let place = format!("{table:?} {} {}: {why}", key.id, key.part);
+                    failed = Some(StoreError::Damaged { place });
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        if let Some(why) = failed {
+            return Err(why);
+        }
+    }
+    Ok(recovered)
+}

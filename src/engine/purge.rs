@@ -1,0 +1,141 @@
+//! Purging and deleting: the cut in one commit, the space in steps.
+
+use super::Engine;
+use super::scan::Scan;
+use crate::error::PurgeError;
+use crate::seq::Seq;
+use crate::state::PurgeBound;
+use crate::subject::SubjectFilter;
+use std::ops::ControlFlow;
+
+/// What to purge.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PurgeAsk {
+    pub(crate) filter: Option<SubjectFilter>,
+    /// Messages from here on stay.
+    pub(crate) up_to: Option<Seq>,
+    /// So many of the newest stay.
+    pub(crate) keep: Option<u64>,
+}
+
+impl Engine {
+    /// Purges and waits until all of it is done; returns how many messages went.
+    pub(crate) fn purge(&self, id: u32, name: &str, ask: &PurgeAsk) -> Result<u64, PurgeError> {
+        let gone = || PurgeError::StreamGone {
+            stream: name.to_owned(),
+        };
+        let bound = match (ask.up_to, ask.keep) {
+            (Some(_), Some(_)) => return Err(PurgeError::TwoBounds),
+            (Some(seq), None) => PurgeBound::Below(seq.get()),
+            (None, Some(keep)) => PurgeBound::Below(self.below_newest(id, name, ask, keep)?),
+            (None, None) => PurgeBound::All,
+        };
+        // Another purge's messages must not be counted as this one's.
+        self.finish_purges(id)?;
+        let (before, group) = {
+            let mut core = self.enter()?;
+            let moment = core.now(&self.clock);
+            core.state.now = core.state.now.max(moment.now);
+            let before = core.state.stream(id).ok_or_else(gone)?.purged;
+            core.state.begin_purge(id, ask.filter.clone(), &bound)?;
+            (
+                before,
+                core.state.stream(id).map_or(0, |stream| stream.group),
+            )
+        };
+        // The cut is durable before anything else: from here on the messages are gone.
+        self.wait(group)?;
+        self.finish_purges(id)?;
+        let core = self.enter()?;
+        Ok(core.state.stream(id).ok_or_else(gone)?.purged - before)
+    }
+
+    /// Frees what purges of a stream cut, a step a commit.
+    pub(crate) fn finish_purges(&self, id: u32) -> Result<(), PurgeError> {
+        loop {
+            let group = self.run(|core| {
+                if !core.state.is_purging(id) {
+                    return Ok(None);
+                }
+                core.state.trim(id)?;
+                core.state.purge_step(id)?;
+                Ok(core.state.stream(id).map(|stream| stream.group))
+            })?;
+            match group {
+                Some(group) => self.wait(group)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The sequence below which everything matching goes when the newest `keep` stay.
+    fn below_newest(
+        &self,
+        id: u32,
+        name: &str,
+        ask: &PurgeAsk,
+        keep: u64,
+    ) -> Result<u64, PurgeError> {
+        let (scan, last, group) = {
+            let core = self.enter()?;
+            let gone = || PurgeError::StreamGone {
+                stream: name.to_owned(),
+            };
+            let stream = core.state.stream(id).ok_or_else(gone)?;
+            let filters = ask.filter.clone().into_iter().collect();
+            (core.scan_of(id, filters), stream.last, stream.group)
+        };
+        // What is not yet in the store is, then.
+        self.wait(group)?;
+        if keep == 0 {
+            return Ok(last + 1);
+        }
+        let scan = Scan { to: last, ..scan };
+        let newest = self.store.read(|reader| {
+            let (mut left, mut below) = (keep, scan.from);
+            let mut holes = super::load::Holes::default();
+            reader.blocks_back(id, last, |block| {
+                for seq in (block.first_seq().max(scan.from)..=block.last_seq().min(last)).rev() {
+                    let record = block
+                        .record_at_seq(seq)
+                        .map_err(|why| super::load::damaged(block, &why))?;
+                    if scan.wants(record.subject)
+                        && !scan.is_gone(reader, &mut holes, seq, record.subject)?
+                    {
+                        left -= 1;
+                        if left == 0 {
+                            below = seq;
+                            return Ok(ControlFlow::Break(()));
+                        }
+                    }
+                }
+                let more = block.first_seq() > scan.from;
+                Ok(if more {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                })
+            })?;
+            Ok(below)
+        });
+        newest.map_err(|why| self.failed(why).into())
+    }
+
+    /// Deletes one message.
+    pub(crate) fn delete(&self, id: u32, name: &str, seq: Seq) -> Result<(), PurgeError> {
+        let (answer, group) = self.run(|core| {
+            let moment = core.now(&self.clock);
+            core.state.now = core.state.now.max(moment.now);
+            let answer = core.state.delete(id, seq.get())?;
+            let group = core.state.stream(id).map_or(0, |stream| stream.group);
+            Ok((answer, group))
+        })?;
+        self.wait(group)?;
+        answer.map_err(|why| match why {
+            PurgeError::StreamGone { .. } => PurgeError::StreamGone {
+                stream: name.to_owned(),
+            },
+            why => why,
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! Reading without consuming. Readers see what is durable, and change nothing.
+
+use super::Engine;
+use super::scan::{Found, Scan};
+use crate::error::{ReadError, Unavailable};
+use crate::state::Stored;
+use crate::subject::SubjectFilter;
+use std::sync::Arc;
+
+/// Messages that a range reads at once.
+const CHUNK: usize = 1_000;
+/// Bytes that a range reads at once.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+impl Engine {
+    /// One message, if it is stored.
+    pub(crate) fn get(
+        &self,
+        stream: u32,
+        name: &str,
+        seq: u64,
+    ) -> Result<Option<Arc<Stored>>, ReadError> {
+        Ok(self
+            .range(stream, name, seq, seq, 1)?
+            .messages
+            .into_iter()
+            .next())
+    }
+
+    /// Messages of a range, as many as one read takes, and where the next read begins.
+    pub(crate) fn range(
+        &self,
+        stream: u32,
+        name: &str,
+        from: u64,
+        to: u64,
+        messages: usize,
+    ) -> Result<Found, ReadError> {
+        let scan = self.durable_scan(stream, name, Vec::new())?;
+        let (from, to) = (from.max(scan.from), to.min(scan.to));
+        if from > to {
+            return Ok(Found {
+                messages: Vec::new(),
+                next: u64::MAX,
+            });
+        }
+        let messages = messages.min(CHUNK);
+        let scan = Scan {
+            from,
+            to,
+            messages,
+            bytes: CHUNK_BYTES,
+            ..scan
+        };
+        let mut found = self
+            .store
+            .read(|reader| scan.collect(reader))
+            .map_err(|w| self.failed(w))?;
+        if found.next > to || found.next <= from && found.messages.is_empty() {
+            found.next = u64::MAX;
+        }
+        Ok(found)
+    }
+
+    /// The last message on a subject, or on any subject that a filter matches.
+    pub(crate) fn last_for_subject(
+        &self,
+        stream: u32,
+        name: &str,
+        filter: SubjectFilter,
+    ) -> Result<Option<Arc<Stored>>, ReadError> {
+        let filters = vec![filter];
+        let scan = self.durable_scan(stream, name, filters.clone())?;
+        let newest = {
+            let core = self.enter()?;
+            let known = core.state.stream(stream);
+            known.and_then(|known| {
+                known
+                    .subjects
+                    .matching(&filters)
+                    .map(|known| known.last)
+                    .max()
+            })
+        };
+        // No message that matches is newer; the one itself may be deleted since, then an older one is
+        // looked for.
+        let Some(newest) = newest else {
+            return Ok(None);
+        };
+        let scan = Scan {
+            to: scan.to.min(newest),
+            ..scan
+        };
+        let last = self.last_matching(&scan).map_err(|why| self.failed(why))?;
+        match last {
+            Some(seq) => self.get(stream, name, seq),
+            None => Ok(None),
+        }
+    }
+
+    /// A scan of what is durable now.
+    fn durable_scan(
+        &self,
+        stream: u32,
+        name: &str,
+        filters: Vec<SubjectFilter>,
+    ) -> Result<Scan, ReadError> {
+        let core = self.enter()?;
+        let Some(known) = core.state.stream(stream) else {
+            let group = core.state.catalog_group();
+            drop(core);
+            self.wait(group)?;
+            return Err(ReadError::StreamGone {
+                stream: name.to_owned(),
+            });
+        };
+        let durable = known.durable;
+        let marks = known.purges.clone();
+        let has_holes = known.holes > 0;
+        Ok(Scan {
+            stream,
+            from: durable.first.max(1),
+            to: durable.last,
+            filters: filters.into(),
+            purges: marks,
+            has_holes,
+            messages: usize::MAX,
+            bytes: u64::MAX,
+        })
+    }
+
+    /// Names of all streams.
+    pub(crate) fn stream_names(&self) -> Result<Vec<String>, Unavailable> {
+        let (names, group) = {
+            let core = self.enter()?;
+            let names = core
+                .state
+                .stream_names()
+                .map(|(name, _)| name.clone())
+                .collect();
+            (names, core.state.catalog_group())
+        };
+        self.wait(group)?;
+        Ok(names)
+    }
+
+    /// Names of a stream's consumers; `None` when it is gone.
+    pub(crate) fn consumer_names(&self, stream: u32) -> Result<Option<Vec<String>>, Unavailable> {
+        let (names, group) = {
+            let core = self.enter()?;
+            let name = |id: &u32| {
+                core.state
+                    .consumer(*id)
+                    .map(|known| known.config.name.clone())
+            };
+            let names = core.state.stream(stream).map(|known| {
+                let mut names: Vec<String> = known.consumers.iter().filter_map(name).collect();
+                names.sort_unstable();
+                names
+            });
+            (names, core.state.catalog_group())
+        };
+        self.wait(group)?;
+        Ok(names)
+    }
+}

@@ -1,0 +1,159 @@
+//! Settling deliveries: alone, in batches, and together with the next fetch.
+
+use super::Engine;
+use super::ask::{Ask, Patience};
+use super::fetch::Fetched;
+use super::start::ConsumerRef;
+use crate::config::AckDurability;
+use crate::error::{AckError, FetchError, Refusal, Unavailable};
+use crate::state::{Token, Verdict};
+
+impl Engine {
+    /// Settles one delivery and waits until that is durable, unless the consumer's acks are lazy.
+    pub(crate) fn settle(
+        &self,
+        whose: &ConsumerRef,
+        token: Token,
+        verdict: &Verdict,
+    ) -> Result<(), AckError> {
+        let (answer, group, durability) = self.run(|core| {
+            let moment = core.now(&self.clock);
+            let known = core
+                .state
+                .consumer(whose.id)
+                .map(|known| known.config.ack_durability);
+            let Some(durability) = known else {
+                return Ok((None, core.state.catalog_group(), AckDurability::Durable));
+            };
+            let (mono, now) = (moment.mono, moment.now);
+            let answer = core.state.settle(whose.id, token, verdict, mono, now)?;
+            core.wake_fetch(whose.id);
+            let group = core.state.consumer(whose.id).map_or(0, |known| known.group);
+            let group = if *verdict == Verdict::InProgress && answer.is_ok() {
+                0
+            } else {
+                group
+            };
+            Ok((Some(answer), group, durability))
+        })?;
+        let lazy = durability == AckDurability::Lazy && *verdict == Verdict::Ack;
+        if lazy {
+            self.committer.raise();
+        } else {
+            self.wait(group)?;
+        }
+        match answer {
+            Some(answer) => Ok(answer?),
+            None => Err(AckError::ConsumerGone {
+                consumer: whose.name.clone(),
+            }),
+        }
+    }
+
+    /// Stages the acks of a batch; returns what was refused and the group of the rest (R15).
+    fn stage_acks(
+        &self,
+        whose: &ConsumerRef,
+        tokens: &[Token],
+    ) -> Result<(Vec<Refusal>, u64, AckDurability), AckError> {
+        let mut core = self.enter()?;
+        let moment = core.now(&self.clock);
+        let gone = || AckError::ConsumerGone {
+            consumer: whose.name.clone(),
+        };
+        let known = core.state.consumer(whose.id).ok_or_else(gone)?;
+        let durability = known.config.ack_durability;
+        let mut refused = Vec::new();
+        for token in tokens {
+            let settled =
+                core.state
+                    .settle(whose.id, *token, &Verdict::Ack, moment.mono, moment.now);
+            match settled {
+                Ok(Ok(())) => {}
+                Ok(Err(refusal)) => refused.push(refusal),
+                Err(need) => unreachable!("an ack needs nothing from the log: {need:?}"),
+            }
+        }
+        core.wake_fetch(whose.id);
+        let group = core.state.consumer(whose.id).map_or(0, |known| known.group);
+        Ok((refused, group, durability))
+    }
+
+    /// Acks every current delivery of a batch in one commit; the others come back with their reasons.
+    pub(crate) fn ack_batch(
+        &self,
+        whose: &ConsumerRef,
+        tokens: &[Token],
+    ) -> Result<Vec<Refusal>, AckError> {
+        let (refused, group, durability) = self.stage_acks(whose, tokens)?;
+        if durability == AckDurability::Lazy {
+            self.committer.raise();
+        } else {
+            self.wait(group)?;
+        }
+        Ok(refused)
+    }
+
+    /// Acks a batch and fetches the next one, in one commit when something is there to be fetched.
+    pub(crate) fn ack_and_fetch(
+        &self,
+        whose: &ConsumerRef,
+        tokens: &[Token],
+        ask: &Ask,
+    ) -> Result<(Vec<Refusal>, Fetched), AckAndFetchError> {
+        let (refused, group, durability) = self.stage_acks(whose, tokens)?;
+        let at_once = Ask {
+            patience: Patience::None,
+            ..*ask
+        };
+        let mut fetched = self.fetch(whose, &at_once)?;
+        if durability == AckDurability::Durable {
+            self.wait(group)?;
+        }
+        if fetched.delivered.is_empty() && ask.patience != Patience::None {
+            fetched = self.fetch(whose, ask)?;
+        }
+        Ok((refused, fetched))
+    }
+
+    /// Gives back deliveries that were not started; nothing is waited for, and nothing is lost if it
+    /// fails: the store's end has the same effect.
+    pub(crate) fn release(&self, whose: &ConsumerRef, tokens: &[Token]) {
+        let Ok(mut core) = self.enter() else { return };
+        let moment = core.now(&self.clock);
+        for token in tokens {
+            let released =
+                core.state
+                    .settle(whose.id, *token, &Verdict::Release, moment.mono, moment.now);
+            debug_assert!(released.is_ok(), "giving back needs nothing from the log");
+        }
+        core.wake_fetch(whose.id);
+        drop(core);
+        self.committer.raise();
+    }
+}
+
+/// Why an ack and fetch failed. The acks are staged all the same when it was the fetch.
+#[derive(Debug)]
+pub(crate) enum AckAndFetchError {
+    Ack(AckError),
+    Fetch(FetchError),
+}
+
+impl From<AckError> for AckAndFetchError {
+    fn from(why: AckError) -> Self {
+        Self::Ack(why)
+    }
+}
+
+impl From<FetchError> for AckAndFetchError {
+    fn from(why: FetchError) -> Self {
+        Self::Fetch(why)
+    }
+}
+
+impl From<Unavailable> for AckAndFetchError {
+    fn from(why: Unavailable) -> Self {
+        Self::Ack(why.into())
+    }
+}

@@ -1,0 +1,289 @@
+//! Creating consumers: where they start, and how much is ahead of them.
+
+use super::Engine;
+use super::core::Core;
+use super::scan::Scan;
+use crate::config::{ConsumerConfig, DeliverPolicy};
+use crate::error::{ConsumerError, PurgeError, Unavailable};
+use crate::subject::SubjectFilter;
+use parking_lot::Mutex;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// A consumer that handles refer to.
+#[derive(Debug)]
+pub(crate) struct ConsumerRef {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) stream: u32,
+    /// Held by the fetch that reads new messages.
+    pub(crate) reading: Mutex<()>,
+}
+
+/// How far the messages ahead of a new consumer were counted.
+struct Ahead {
+    from: u64,
+    live: u64,
+    counted_to: u64,
+    kills: u64,
+}
+
+impl Engine {
+    /// Creates a consumer, or finds the one that is just like it.
+    pub(crate) fn create_consumer(
+        &self,
+        stream: u32,
+        stream_name: &str,
+        config: &ConsumerConfig,
+    ) -> Result<u32, ConsumerError> {
+        let filters: Arc<[SubjectFilter]> = config.parsed_filters().into();
+        let mut ahead: Option<Ahead> = None;
+        loop {
+            // What a purge cut but did not free would be counted as ahead of the consumer.
+            self.finish_purges(stream).map_err(purge_error)?;
+            let mut core = self.enter()?;
+            let gone = || ConsumerError::StreamGone {
+                stream: stream_name.to_owned(),
+            };
+            let known = core.state.stream(stream).ok_or_else(gone)?;
+            let group = known.group;
+            let found = core.state.find_consumer(stream, config).transpose();
+            if let Some(found) = found {
+                let group = core.state.catalog_group();
+                drop(core);
+                self.wait(group)?;
+                return found;
+            }
+            if core.state.is_purging(stream) {
+                continue;
+            }
+            let place = match (&ahead, core.start_at_once(stream, config)) {
+                (_, Some(place)) => Some(place),
+                (Some(ahead), None) => core.finish_count(stream, config.deliver, &filters, ahead),
+                (None, None) => None,
+            };
+            if let Some((next, live)) = place {
+                let id = core.state.add_consumer(stream, config.clone(), next, live);
+                core.state.start_watching(self.clock.mono());
+                let group = core.state.catalog_group();
+                drop(core);
+                self.wait(group)?;
+                return id;
+            }
+            drop(core);
+            // Everything up to here is in the store when the count begins.
+            self.wait(group)?;
+            ahead = Some(self.count_ahead(stream, config, &filters, ahead)?);
+        }
+    }
+
+    /// Finds the start, and counts what matches from there to the end of what is in the store.
+    fn count_ahead(
+        &self,
+        stream: u32,
+        config: &ConsumerConfig,
+        filters: &Arc<[SubjectFilter]>,
+        before: Option<Ahead>,
+    ) -> Result<Ahead, ConsumerError> {
+        let (mut scan, kills) = {
+            let core = self.enter()?;
+            let kills = core.state.stream(stream).map_or(0, |known| known.kills);
+            (core.scan_of(stream, filters.to_vec()), kills)
+        };
+        // The last message of a moment ago may not be the last one any more.
+        let resumable = before.filter(|before| {
+            config.deliver != DeliverPolicy::Last
+                && before.kills == kills
+                && before.from >= scan.from
+        });
+        let mut ahead = match resumable {
+            Some(before) => before,
+            None => {
+                let from = self.find_start(&scan, config)?;
+                Ahead {
+                    from,
+                    live: 0,
+                    counted_to: from.saturating_sub(1),
+                    kills,
+                }
+            }
+        };
+        while ahead.counted_to < scan.to {
+            scan.from = ahead.counted_to + 1;
+            let counted = self.store.read(|reader| scan.count(reader));
+            let (live, next) = counted.map_err(|why| self.failed(why))?;
+            ahead.live += live;
+            if next <= scan.from {
+                return Err(super::load::missing(stream, scan.from).into());
+            }
+            ahead.counted_to = next - 1;
+        }
+        Ok(ahead)
+    }
+
+    fn find_start(&self, scan: &Scan, config: &ConsumerConfig) -> Result<u64, Unavailable> {
+        let found = match config.deliver {
+            DeliverPolicy::FromTime(time) => self.first_at(scan, time.as_micros()),
+            DeliverPolicy::Last => self
+                .last_matching(scan)
+                .map(|found| found.unwrap_or(scan.to + 1)),
+            DeliverPolicy::FromSequence(seq) => return Ok(seq.get().max(scan.from)),
+            DeliverPolicy::All | DeliverPolicy::New => return Ok(scan.from),
+        };
+        found.map_err(|why| self.failed(why))
+    }
+
+    /// The first sequence stored at or after a time; blocks are skipped by a binary search over their
+    /// base times, which never go back.
+    fn first_at(&self, scan: &Scan, time: u64) -> Result<u64, crate::store::StoreError> {
+        self.store.read(|reader| {
+            let (mut low, mut high) = (scan.from, scan.to + 1);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                let mut found = None;
+                reader.blocks_from(scan.stream, middle, |block| {
+                    let seq = middle.max(block.first_seq());
+                    if seq <= block.last_seq() {
+                        let record = block.record_at_seq(seq);
+                        let record = record.map_err(|why| super::load::damaged(block, &why))?;
+                        found = Some((seq, record.time));
+                    }
+                    Ok(ControlFlow::Break(()))
+                })?;
+                match found {
+                    Some((seq, at)) if at < time => low = seq + 1,
+                    _ => high = middle,
+                }
+            }
+            Ok(low)
+        })
+    }
+
+    /// The last message that matches and is not deleted.
+    pub(crate) fn last_matching(
+        &self,
+        scan: &Scan,
+    ) -> Result<Option<u64>, crate::store::StoreError> {
+        self.store.read(|reader| {
+            let mut last = None;
+            let mut holes = super::load::Holes::default();
+            reader.blocks_back(scan.stream, scan.to, |block| {
+                if block.last_seq() < scan.from {
+                    return Ok(ControlFlow::Break(()));
+                }
+                if block.subjects().any(|known| scan.wants(known.subject)) {
+                    let seqs = block.first_seq().max(scan.from)..=block.last_seq().min(scan.to);
+                    for seq in seqs.rev() {
+                        let record = block.record_at_seq(seq);
+                        let record = record.map_err(|why| super::load::damaged(block, &why))?;
+                        if scan.wants(record.subject)
+                            && !scan.is_gone(reader, &mut holes, seq, record.subject)?
+                        {
+                            last = Some(seq);
+                            return Ok(ControlFlow::Break(()));
+                        }
+                    }
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+            Ok(last)
+        })
+    }
+}
+
+impl Core {
+    /// A scan of everything that a stream has in the store.
+    pub(crate) fn scan_of(&self, stream: u32, filters: Vec<SubjectFilter>) -> Scan {
+        let known = self.state.stream(stream);
+        let stored_to = |known: &crate::state::Stream| {
+            known
+                .recent
+                .front()
+                .map_or(known.last, |first| first.seq - 1)
+        };
+        Scan {
+            stream,
+            from: known.map_or(1, crate::state::Stream::first),
+            to: known.map_or(0, stored_to),
+            filters: filters.into(),
+            purges: self.state.purge_marks(stream),
+            has_holes: known.is_some_and(|known| known.holes > 0),
+            messages: usize::MAX,
+            bytes: u64::MAX,
+        }
+    }
+
+    /// Start and count of the policies that need no look at the log.
+    fn start_at_once(&self, stream: u32, config: &ConsumerConfig) -> Option<(u64, u64)> {
+        let known = self.state.stream(stream)?;
+        let end = known.last + 1;
+        let filters = config.parsed_filters();
+        match config.deliver {
+            DeliverPolicy::New => Some((end, 0)),
+            DeliverPolicy::FromSequence(seq) if seq.get() >= end => Some((seq.get(), 0)),
+            DeliverPolicy::All => {
+                let matching = known
+                    .subjects
+                    .matching(&filters)
+                    .map(|subject| subject.count)
+                    .sum();
+                let live = if filters.is_empty() {
+                    known.messages
+                } else {
+                    matching
+                };
+                Some((known.first(), live))
+            }
+            DeliverPolicy::Last if known.messages == 0 => Some((end, 0)),
+            _ => None,
+        }
+    }
+
+    /// Adds what is still in memory to a count, if nothing lies between and nothing that was counted
+    /// was deleted since.
+    fn finish_count(
+        &self,
+        stream: u32,
+        deliver: DeliverPolicy,
+        filters: &[SubjectFilter],
+        ahead: &Ahead,
+    ) -> Option<(u64, u64)> {
+        let known = self.state.stream(stream)?;
+        let first_recent = known
+            .recent
+            .front()
+            .map_or(known.last + 1, |first| first.seq);
+        if ahead.counted_to + 1 < first_recent || known.kills != ahead.kills {
+            return None;
+        }
+        if ahead.from < known.first() {
+            // The head has passed the start: it is a start at the head now, to be counted anew.
+            return None;
+        }
+        let wanted = |subject: &str| {
+            filters.is_empty() || filters.iter().any(|filter| filter.matches(subject))
+        };
+        let recent = known
+            .recent
+            .iter()
+            .filter(|stored| stored.seq > ahead.counted_to);
+        let recent: Vec<u64> = recent
+            .filter(|stored| wanted(&stored.subject))
+            .map(|stored| stored.seq)
+            .collect();
+        match recent.last() {
+            // What came since is the last one now.
+            Some(last) if deliver == DeliverPolicy::Last => Some((*last, 1)),
+            _ => Some((ahead.from, ahead.live + recent.len() as u64)),
+        }
+    }
+}
+
+fn purge_error(why: PurgeError) -> ConsumerError {
+    match why {
+        PurgeError::Unavailable(why) => why.into(),
+        why => ConsumerError::StreamGone {
+            stream: why.to_string(),
+        },
+    }
+}

@@ -1,0 +1,92 @@
+//! What time does, driven: by the sweeper's thread, or by a test that has no threads.
+
+use super::Engine;
+use crate::clock::Mono;
+use crate::error::Unavailable;
+use crate::state::{Drop, SweepLimits};
+use std::time::Duration;
+
+/// Bounds of one step (R9).
+const STEP: SweepLimits = SweepLimits {
+    leases: 1_024,
+    letters: 256,
+    ids: 65_536,
+    idle: Duration::from_secs(300),
+};
+
+/// Blocks freed in one commit: at most 32 MiB are read to free them.
+const BLOCKS_FREED: usize = 512;
+
+/// Calendar deadlines are looked at anew at least this often (R3): the only periodic wake-up.
+const CALENDAR_CHECK: Duration = Duration::from_secs(60);
+
+impl Engine {
+    /// Does everything that is due, a bounded step a commit.
+    pub(crate) fn sweep(&self) -> Result<(), Unavailable> {
+        loop {
+            let (more, group) = self.run(|core| {
+                core.state.sweep_wanted = false;
+                core.state.alarm = crate::state::Alarm::default();
+                let mono = self.clock.mono();
+                core.time.re_anchor(self.clock.now(), mono);
+                let moment = core.now(&self.clock);
+                let more = core.state.sweep(moment, STEP)?;
+                core.wake_due();
+                Ok((more, core.newest_work()))
+            })?;
+            self.wait(group)?;
+            let freed = self.free_some()?;
+            if !more && !freed {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Frees a step of what was cut off or deleted; says whether there was anything.
+    fn free_some(&self) -> Result<bool, Unavailable> {
+        let next = self.enter()?.state.next_drop();
+        let Some(next) = next else { return Ok(false) };
+        let (id, below) = match next {
+            // The block that holds the first message must be known: what starts before it is dead.
+            Drop::Blocks(id) => (id, self.run(|core| core.state.live_from(id))?),
+            Drop::Stream(id) => (id, u64::MAX),
+        };
+        let starts = self
+            .store
+            .read(|reader| reader.block_starts(id, below, BLOCKS_FREED));
+        let starts = starts.map_err(|why| self.failed(why))?;
+        let to = starts.last().copied();
+        let group = {
+            let mut core = self.enter()?;
+            match (next, to) {
+                (Drop::Stream(id), None) => {
+                    core.state.free_stream(id);
+                    self.tails.lock().remove(&id);
+                }
+                (Drop::Stream(id) | Drop::Blocks(id), to) => core.state.free_blocks(id, to),
+            }
+            core.newest_work()
+        };
+        self.wait(group)?;
+        Ok(true)
+    }
+
+    /// How long the sweeper may sleep from now on.
+    pub(crate) fn sleep(&self) -> Option<Mono> {
+        let mut core = self.core.lock();
+        let now = self.clock.mono();
+        let alarm = core.state.next_alarm(STEP.idle);
+        let calendar = alarm
+            .time
+            .map(|time| core.time.mono_at(time).min(now.plus(CALENDAR_CHECK)));
+        let until = [alarm.mono, calendar].into_iter().flatten().min();
+        core.state.alarm = crate::state::Alarm::default();
+        // Without a deadline it sleeps until one comes up.
+        core.sweeper_sleeps_until = Some(until.unwrap_or(Mono(u64::MAX)));
+        if core.state.sweep_wanted {
+            Some(now)
+        } else {
+            until
+        }
+    }
+}

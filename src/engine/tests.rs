@@ -1,0 +1,58 @@
+//! In these tests every group is applied twice, once as it came through its byte encoding (R27).
+
+use crate::changes::Changes;
+use crate::clock::ManualClock;
+use crate::config::{ConsumerConfig, StreamConfig};
+use crate::disk::MemoryDisk;
+use crate::fetch::Fetch;
+use crate::format::{decode_changes, encode_changes};
+use crate::riverbed::Riverbed;
+use crate::stream::Purge;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a journal would do with a group: write it, read it, apply it, and apply it again.
+pub(super) fn through_bytes(changes: &Changes) -> Changes {
+    let decoded = decode_changes(&encode_changes(changes)).unwrap();
+    assert_eq!(&decoded, changes);
+    decoded
+}
+
+fn open(disk: &MemoryDisk, clock: &ManualClock) -> Riverbed {
+    Riverbed::builder()
+        .disk(Arc::new(disk.clone()))
+        .clock(clock.clock())
+        .without_threads()
+        .open("/store")
+        .unwrap()
+}
+
+#[test]
+fn r27_a_history_whose_groups_are_all_applied_twice_is_like_any_other() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = open(&disk, &clock);
+    let jobs = store
+        .create_stream(StreamConfig::new("jobs").subjects(["jobs.*"]).max_messages(60))
+        .unwrap();
+    let config = ConsumerConfig::new("worker").max_deliver(2).dead_letter("dead");
+    let worker = jobs.create_consumer(config).unwrap();
+    for round in 0..10 {
+        jobs.publish_batch((0..10).map(|n| (format!("jobs.{n}"), format!("{round}/{n}")))).unwrap();
+        let batch = worker.fetch(Fetch::new(7).no_wait()).unwrap();
+        batch[0].ack().unwrap();
+        batch[1].nak().unwrap();
+        batch[2].term("no").unwrap();
+        clock.advance(Duration::from_secs(31));
+        store.drive().unwrap();
+        jobs.delete(batch[3].seq()).unwrap_or_default();
+        assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    }
+    jobs.purge(Purge::all().filter("jobs.3")).unwrap();
+    let before = (jobs.info().unwrap(), worker.info().unwrap());
+    drop((store, jobs, worker));
+    let store = open(&disk, &clock);
+    let jobs = store.stream("jobs").unwrap();
+    let after = (jobs.info().unwrap(), jobs.consumer("worker").unwrap().info().unwrap());
+    assert_eq!(before, after);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}

@@ -1,0 +1,108 @@
+//! The engine's two threads, thin shells around it (R6).
+
+use super::Engine;
+use crate::changes::Changes;
+use crate::clock::Woken;
+use crate::store::{Commit, StoreError};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After so much silence one empty commit makes the next opening fast, also after a crash.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Starts the sweeper and the committer. Both end when the store closes or stops.
+pub(crate) fn start(engine: &Arc<Engine>) -> io::Result<()> {
+    let sweeper = Arc::clone(engine);
+    std::thread::Builder::new()
+        .name("riverbed-sweeper".into())
+        .spawn(move || guarded(&sweeper, Engine::run_sweeper))?;
+    let committer = Arc::clone(engine);
+    let started = std::thread::Builder::new()
+        .name("riverbed-commit".into())
+        .spawn(move || guarded(&committer, Engine::run_committer));
+    if started.is_err() {
+        engine.close_quietly();
+    }
+    started.map(drop)
+}
+
+/// Runs a thread's work; a panic in it stops the store instead of leaving it half alive (G12, R7).
+fn guarded(engine: &Engine, work: fn(&Engine)) {
+    struct Poison<'a>(&'a Engine);
+    impl Drop for Poison<'_> {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                self.0.poison("a thread of the store panicked");
+            }
+        }
+    }
+    let poison = Poison(engine);
+    work(engine);
+    drop(poison);
+}
+
+impl Engine {
+    fn run_sweeper(&self) {
+        loop {
+            let until = self.sleep();
+            self.clock.wait(&self.sweeper, until);
+            self.core.lock().sweeper_sleeps_until = None;
+            if self.sweep().is_err() {
+                // Damage in one stream must not end the timeouts of the others.
+                if self.is_over() {
+                    return;
+                }
+                self.clock
+                    .wait(&self.sweeper, Some(self.clock.mono().plus(IDLE)));
+            }
+        }
+    }
+
+    fn run_committer(&self) {
+        loop {
+            let until = self.core.lock().busy_at.map(|busy| busy.plus(IDLE));
+            let woken = self.clock.wait(&self.committer, until);
+            if self.is_over() {
+                return;
+            }
+            let group = {
+                let core = self.core.lock();
+                // Somebody who runs a commit passes the turn on by itself.
+                (core.state.has_work() && !core.leading).then_some(core.state.group)
+            };
+            match group {
+                // A failure reaches whoever waits, and the store stops.
+                Some(group) => drop(self.wait(group)),
+                None if woken == Woken::TimeCame => self.commit_idle(),
+                None => {}
+            }
+        }
+    }
+
+    /// Leaves the store in a state that opens without a look at all of it.
+    fn commit_idle(&self) {
+        {
+            let mut core = self.core.lock();
+            let quiet = core
+                .busy_at
+                .is_some_and(|busy| busy.plus(IDLE) <= self.clock.mono());
+            if core.leading || core.closed || core.state.has_work() || !quiet {
+                return;
+            }
+            core.leading = true;
+            core.busy_at = None;
+        }
+        let applied = self.store.apply(&Changes::default(), Commit::QuickRepair);
+        match applied {
+            Ok(()) | Err(StoreError::Closed) => self.pass_turn(),
+            Err(why) => drop(self.poison(&why.to_string())),
+        }
+    }
+
+    /// Whether the threads must end.
+    fn is_over(&self) -> bool {
+        let core = self.core.lock();
+        core.closed || core.poisoned().is_some()
+    }
+}

@@ -1,0 +1,197 @@
+//! Who waits: fetches for messages, publishers for room.
+
+use super::core::Core;
+use crate::clock::{Mono, Signal};
+use crate::state::{Capacity, Claimed, Sealed};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// By consumer, first come first served.
+    fetches: BTreeMap<u32, VecDeque<Arc<WaitingFetch>>>,
+    /// By stream.
+    publishers: BTreeMap<u32, Vec<Arc<Signal>>>,
+    /// Callers in the last group: what the next leader waits for.
+    pub(crate) last_group: usize,
+    /// Fetches that the open group serves; they wake when it is durable.
+    served: Vec<Arc<WaitingFetch>>,
+}
+
+/// A fetch that found nothing.
+#[derive(Debug)]
+pub(crate) struct WaitingFetch {
+    pub(crate) asked: Capacity,
+    pub(crate) signal: Arc<Signal>,
+    /// What a commit claimed for it, and that commit's group.
+    served: Mutex<Option<(Vec<Claimed>, u64)>>,
+    waiting: AtomicBool,
+}
+
+impl WaitingFetch {
+    pub(crate) fn new(asked: Capacity) -> Arc<Self> {
+        let (signal, served) = (Arc::default(), Mutex::default());
+        Arc::new(Self {
+            asked,
+            signal,
+            served,
+            waiting: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether it is in the queue.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take_served(&self) -> Option<(Vec<Claimed>, u64)> {
+        self.served.lock().take()
+    }
+}
+
+impl Core {
+    pub(crate) fn add_fetch(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) {
+        fetch.waiting.store(true, Ordering::Relaxed);
+        self.waiting
+            .fetches
+            .entry(consumer)
+            .or_default()
+            .push_back(Arc::clone(fetch));
+        self.count_waiting(consumer);
+    }
+
+    /// A fetch waits no more. If it was woken in vain, the next one is.
+    pub(crate) fn remove_fetch(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) {
+        fetch.waiting.store(false, Ordering::Relaxed);
+        if let Some(queue) = self.waiting.fetches.get_mut(&consumer) {
+            queue.retain(|known| !Arc::ptr_eq(known, fetch));
+            if queue.is_empty() {
+                self.waiting.fetches.remove(&consumer);
+            }
+        }
+        self.count_waiting(consumer);
+    }
+
+    fn count_waiting(&mut self, consumer: u32) {
+        let waiting = self.waiting.fetches.get(&consumer).map_or(0, VecDeque::len) as u64;
+        if let Some(consumer) = self.state.consumers.get_mut(&consumer) {
+            consumer.waiting = waiting;
+        }
+    }
+
+    /// Wakes the first fetch of a consumer; it wakes the next when there is more than it takes.
+    pub(crate) fn wake_fetch(&self, consumer: u32) {
+        if let Some(first) = self
+            .waiting
+            .fetches
+            .get(&consumer)
+            .and_then(VecDeque::front)
+        {
+            first.signal.raise();
+        }
+    }
+
+    /// Wakes a fetch of every consumer that has something due.
+    pub(crate) fn wake_due(&self) {
+        for id in self.waiting.fetches.keys() {
+            let due = |consumer: &crate::state::Consumer| !consumer.due.is_empty();
+            if self.state.consumer(*id).is_none_or(due) {
+                self.wake_fetch(*id);
+            }
+        }
+    }
+
+    /// Claims the open group's new messages for fetches that wait for them, so that one commit
+    /// publishes and delivers (the claim is in the message's own group, R1).
+    pub(crate) fn serve_waiting(&mut self) {
+        if self.waiting.fetches.is_empty() || self.closing {
+            return;
+        }
+        let group = self.state.group;
+        let ids: Vec<u32> = self.waiting.fetches.keys().copied().collect();
+        for id in ids {
+            while let Some(first) = self.waiting.fetches.get(&id).and_then(VecDeque::front) {
+                let fetch = Arc::clone(first);
+                let Some(claimed) = self.state.claim_recent(id, fetch.asked) else {
+                    break;
+                };
+                *fetch.served.lock() = Some((claimed, group));
+                self.remove_fetch(id, &fetch);
+                self.waiting.served.push(fetch);
+            }
+        }
+    }
+
+    /// A group is durable: wakes the fetches that it served, and one for each consumer that it has
+    /// more for; wakes publishers whose streams have room.
+    pub(crate) fn wake_after_commit(&mut self, sealed: &Sealed) {
+        for fetch in std::mem::take(&mut self.waiting.served) {
+            fetch.signal.raise();
+        }
+        for stream in sealed.streams() {
+            for signal in self.waiting.publishers.remove(&stream).unwrap_or_default() {
+                signal.raise();
+            }
+            if self.waiting.fetches.is_empty() {
+                continue;
+            }
+            let Some(stream) = self.state.stream(stream) else {
+                continue;
+            };
+            for consumer in &stream.consumers {
+                self.wake_fetch(*consumer);
+            }
+        }
+    }
+
+    /// Registers a publisher that waits for room in a stream.
+    pub(crate) fn add_publisher(&mut self, stream: u32, signal: &Arc<Signal>) {
+        let waiting = self.waiting.publishers.entry(stream).or_default();
+        if !waiting.iter().any(|known| Arc::ptr_eq(known, signal)) {
+            waiting.push(Arc::clone(signal));
+        }
+    }
+
+    pub(crate) fn remove_publisher(&mut self, stream: u32, signal: &Arc<Signal>) {
+        if let Some(waiting) = self.waiting.publishers.get_mut(&stream) {
+            waiting.retain(|known| !Arc::ptr_eq(known, signal));
+        }
+    }
+
+    /// Wakes everybody: the store closes, or stopped.
+    pub(crate) fn wake_all(&mut self) {
+        self.waiting.wake_all();
+    }
+
+    /// Wakes all fetches of a consumer that is gone.
+    pub(crate) fn wake_all_fetches(&mut self, consumer: u32) {
+        for fetch in self.waiting.fetches.get(&consumer).into_iter().flatten() {
+            fetch.signal.raise();
+        }
+    }
+
+    /// Wakes whoever waits on a stream that is gone.
+    pub(crate) fn wake_all_publishers(&mut self, stream: u32) {
+        for signal in self.waiting.publishers.remove(&stream).unwrap_or_default() {
+            signal.raise();
+        }
+    }
+}
+
+impl Waiting {
+    pub(crate) fn wake_all(&mut self) {
+        for fetch in self.fetches.values().flatten().chain(&self.served) {
+            fetch.signal.raise();
+        }
+        for signal in std::mem::take(&mut self.publishers).into_values().flatten() {
+            signal.raise();
+        }
+    }
+}
+
+/// When a wait that starts now ends.
+pub(crate) fn until(now: Mono, patience: Option<std::time::Duration>) -> Option<Mono> {
+    patience.map(|patience| now.plus(patience))
+}

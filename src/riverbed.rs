@@ -1,0 +1,354 @@
+//! `Riverbed`: a store, and how it is opened.
+
+use crate::clock::Clock;
+use crate::config::{Limits, StreamConfig};
+use crate::disk::{Disk, FileDisk};
+use crate::engine::{Engine, Options, Target, Threads};
+use crate::error::{CloseError, PublishError, StreamError, Unavailable};
+use crate::event::Event;
+use crate::info::StoreInfo;
+use crate::publish::{Publish, PublishAck};
+use crate::store::OpenError;
+use crate::stream::Stream;
+use crossbeam_channel::Receiver;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An open store: streams of messages in one file.
+///
+/// A cheap handle: clones share the store, and it closes when the last handle of any kind (streams,
+/// consumers and messages count) is dropped. `Send` and `Sync`.
+///
+/// # Examples
+///
+/// ```
+/// use riverbed::{ConsumerConfig, Riverbed, StreamConfig};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("store");
+/// let store = Riverbed::open(path)?;
+/// let orders = store.create_stream(StreamConfig::new("orders").subjects(["orders.>"]))?;
+/// store.publish("orders.eu", "first order")?;
+/// let billing = orders.create_consumer(ConsumerConfig::new("billing"))?;
+/// for message in billing.fetch(10)? {
+///     assert_eq!(message.payload(), b"first order");
+///     message.ack()?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Riverbed {
+    root: Arc<Root>,
+}
+
+/// What all handles share. When the last one goes, the store closes.
+#[derive(Debug)]
+pub(crate) struct Root {
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        self.engine.close_quietly();
+    }
+}
+
+/// How a store is opened; made by [`Riverbed::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use riverbed::{ManualClock, Riverbed};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let clock = ManualClock::new();
+/// let store = Riverbed::builder()
+///     .cache_bytes(8 << 20)
+///     .clock(clock.clock())
+///     .open(folder.path().join("store"))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Builder {
+    options: Options,
+}
+
+impl Builder {
+    /// Sets the memory that the store's page cache may take (64 MiB).
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.options.cache_bytes = bytes;
+        self
+    }
+
+    /// Sets where time comes from (the system).
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.options.clock = clock;
+        self
+    }
+
+    /// Sets where files are (the file system).
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.options.disk = disk;
+        self
+    }
+
+    /// Sets the store's limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options.limits = limits;
+        self
+    }
+
+    /// Opens the store without threads of its own: whoever calls commits, and [`Riverbed::drive`] does
+    /// what time does. For deterministic tests.
+    #[doc(hidden)]
+    pub fn without_threads(mut self) -> Self {
+        self.options.threads = Threads::None;
+        self
+    }
+
+    /// Opens the store at a path, or makes one where nothing is.
+    ///
+    /// # Crash safety
+    ///
+    /// A crash while a store is being made leaves a path where a store opens or is made anew.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]: something else is there (left untouched), it is open already, it is of a newer
+    /// version, it is damaged, or the system refused something.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Riverbed, OpenError> {
+        let engine = Engine::open(path.as_ref(), self.options)?;
+        Ok(Riverbed {
+            root: Arc::new(Root { engine }),
+        })
+    }
+}
+
+impl Riverbed {
+    /// Opens the store at a path with the defaults, or makes one where nothing is.
+    ///
+    /// Every delivery that was outstanding when the store was last open has ended: its message is due
+    /// again, since no worker can have survived (R17). Messages that were in flight when the process
+    /// died are told apart from messages that failed (R18).
+    ///
+    /// # Crash safety
+    ///
+    /// A crash while a store is being made leaves a path where a store opens or is made anew.
+    ///
+    /// # Errors
+    ///
+    /// See [`Builder::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::builder().open(path)
+    }
+
+    /// Options for opening a store.
+    pub fn builder() -> Builder {
+        Builder {
+            options: Options {
+                disk: Arc::new(FileDisk::new()),
+                clock: Clock::system(),
+                limits: Limits::default(),
+                cache_bytes: 64 << 20,
+                threads: Threads::Own,
+            },
+        }
+    }
+
+    /// Creates a stream. One of the same name and the same configuration is simply found.
+    ///
+    /// # Crash safety
+    ///
+    /// The stream exists after a crash if this returned `Ok`; if it did not, it exists whole or not at
+    /// all.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`]: a setting breaks a rule, another stream has the name or one of the subjects, or
+    /// the store is unavailable.
+    pub fn create_stream(&self, config: StreamConfig) -> Result<Stream, StreamError> {
+        let config = config.validated()?;
+        let name = config.name.clone();
+        let id = self.root.engine.create_stream(config)?;
+        Ok(Stream::new(Arc::clone(&self.root), id, name))
+    }
+
+    /// Finds a stream.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::NotFound`], or the store is unavailable.
+    pub fn stream(&self, name: &str) -> Result<Stream, StreamError> {
+        let id = self.root.engine.find_stream(name)?;
+        Ok(Stream::new(Arc::clone(&self.root), id, name.to_owned()))
+    }
+
+    /// Gives a stream another configuration. Messages that its new limits do not allow are removed, and
+    /// announced where a consumer had not finished them.
+    ///
+    /// # Crash safety
+    ///
+    /// The change is whole or not there. Removing many messages goes on after a crash.
+    ///
+    /// # Errors
+    ///
+    /// As for [`create_stream`](Self::create_stream); [`StreamError::NotFound`] when there is none.
+    pub fn update_stream(&self, config: StreamConfig) -> Result<Stream, StreamError> {
+        let config = config.validated()?;
+        let name = config.name.clone();
+        let id = self.root.engine.update_stream(config)?;
+        Ok(Stream::new(Arc::clone(&self.root), id, name))
+    }
+
+    /// Deletes a stream with its messages and its consumers.
+    ///
+    /// # Crash safety
+    ///
+    /// The stream is there or gone. Its space is freed in steps, which go on after a crash.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::NotFound`]; [`StreamError::InUse`] while a consumer sends dead letters to it.
+    pub fn delete_stream(&self, name: &str) -> Result<(), StreamError> {
+        self.root.engine.delete_stream(name)
+    }
+
+    /// The names of all streams, sorted.
+    ///
+    /// # Errors
+    ///
+    /// The store is unavailable.
+    pub fn streams(&self) -> Result<Vec<String>, Unavailable> {
+        self.root.engine.stream_names()
+    }
+
+    /// Publishes a message to the stream that captures its subject, and waits until it is on disk.
+    ///
+    /// # Crash safety
+    ///
+    /// After `Ok` the message survives a kill of the process and a power cut (G1). Before, it is stored
+    /// whole or not at all, and never delivered unless it is on disk (G2).
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`], with the message in it: nobody captures the subject, the stream is full, a
+    /// limit is broken, or the store is unavailable.
+    pub fn publish(
+        &self,
+        subject: impl Into<String>,
+        payload: impl Into<Vec<u8>>,
+    ) -> Result<PublishAck, PublishError> {
+        self.publish_message(Publish::new(subject, payload))
+    }
+
+    /// Publishes a message with its headers, id and conditions.
+    ///
+    /// # Crash safety
+    ///
+    /// As for [`publish`](Self::publish).
+    ///
+    /// # Errors
+    ///
+    /// As for [`publish`](Self::publish), and what the conditions say.
+    pub fn publish_message(&self, message: impl Into<Publish>) -> Result<PublishAck, PublishError> {
+        one(self
+            .root
+            .engine
+            .publish(&Target::Subject, vec![message.into()])?)
+    }
+
+    /// Publishes a batch to the one stream that captures its subjects: all messages or none, in one
+    /// commit. Duplicates are flagged one by one and do not stop the others (R22).
+    ///
+    /// At most 65,536 messages and 64 MiB.
+    ///
+    /// # Crash safety
+    ///
+    /// All of the batch is stored, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`publish`](Self::publish); the whole batch comes back.
+    pub fn publish_batch<M: Into<Publish>>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<Vec<PublishAck>, PublishError> {
+        let messages = messages.into_iter().map(Into::into).collect();
+        self.root.engine.publish(&Target::Subject, messages)
+    }
+
+    /// Subscribes to events. At most `capacity` wait to be received; what a full subscriber misses is
+    /// counted in [`StoreInfo::events_missed`] and holds nobody up.
+    ///
+    /// # Examples
+    ///
+    /// See [`Event`].
+    pub fn events(&self, capacity: usize) -> Receiver<Event> {
+        self.root.engine.subscribe(capacity)
+    }
+
+    /// Facts about the store.
+    ///
+    /// # Errors
+    ///
+    /// The store is unavailable.
+    pub fn info(&self) -> Result<StoreInfo, Unavailable> {
+        self.root.engine.store_info()
+    }
+
+    /// Closes the store: new calls answer `Closed`, work that was staged gets its real answer, waiting
+    /// fetches and publishers wake with `Closed`, deliveries in flight are released, and the file can be
+    /// opened again, even while handles live.
+    ///
+    /// # Crash safety
+    ///
+    /// A closed store is one complete file.
+    ///
+    /// # Errors
+    ///
+    /// [`CloseError::FromHandler`] from a handler that the store runs; otherwise what could not be
+    /// written or released. The store is closed all the same.
+    pub fn close(&self) -> Result<(), CloseError> {
+        self.root.engine.close()
+    }
+
+    /// Recomputes every counter from the raw tables and says what does not agree; nothing, if all is
+    /// well. It reads the whole store, and waits for a moment without changes.
+    ///
+    /// # Errors
+    ///
+    /// The store is unavailable.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Riverbed, StreamConfig};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let store = Riverbed::open(folder.path().join("store"))?;
+    /// store.create_stream(StreamConfig::new("notes"))?.publish("notes", "one")?;
+    /// assert!(store.check()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn check(&self) -> Result<Vec<String>, Unavailable> {
+        self.root.engine.check()
+    }
+
+    /// Does everything that is due by now: what the sweeper's thread does when there is one.
+    ///
+    /// # Errors
+    ///
+    /// The store is unavailable.
+    #[doc(hidden)]
+    pub fn drive(&self) -> Result<(), Unavailable> {
+        self.root.engine.sweep()
+    }
+}
+
+/// The one answer to one message.
+pub(crate) fn one(acks: Vec<PublishAck>) -> Result<PublishAck, PublishError> {
+    match acks.into_iter().next() {
+        Some(ack) => Ok(ack),
+        None => unreachable!("one message has one answer"),
+    }
+}

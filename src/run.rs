@@ -1,0 +1,292 @@
+//! Running a handler on worker threads.
+
+use crate::consumer::ConsumerRoot;
+use crate::engine::{Holder, handler_scope};
+use crate::error::{AckError, FetchError, RunError, Unavailable};
+use crate::fetch::{Batch, Fetch};
+use crate::message::Message;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+/// Most workers of one runner.
+const WORKERS_MAX: usize = 1_024;
+
+/// How a handler is run.
+///
+/// # Examples
+///
+/// ```
+/// use riverbed::RunOptions;
+///
+/// let options = RunOptions::new(8).batch(100);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunOptions {
+    workers: usize,
+    batch: usize,
+}
+
+impl RunOptions {
+    /// So many worker threads (1 to 1,024), each with one message at a time.
+    pub fn new(workers: usize) -> Self {
+        Self { workers, batch: 1 }
+    }
+
+    /// Lets each worker fetch so many messages at once. It saves commits; a worker's messages wait for
+    /// each other.
+    pub fn batch(mut self, messages: usize) -> Self {
+        self.batch = messages;
+        self
+    }
+}
+
+/// Workers at work; made by [`Consumer::run`](crate::Consumer::run).
+///
+/// Dropping it stops the workers and waits for the messages in hand.
+///
+/// # Examples
+///
+/// ```
+/// use riverbed::{ConsumerConfig, Riverbed, StreamConfig};
+/// use std::sync::mpsc;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Riverbed::open(folder.path().join("store"))?;
+/// let stream = store.create_stream(StreamConfig::new("jobs"))?;
+/// let worker = stream.create_consumer(ConsumerConfig::new("worker"))?;
+/// let (done, seen) = mpsc::channel();
+/// let runner = worker.run(2, move |message| done.send(message.payload().to_vec()))?;
+/// stream.publish("jobs", "work")?;
+/// assert_eq!(seen.recv()?, b"work");
+/// let report = runner.stop()?;
+/// assert_eq!((report.acked, report.failed, report.panicked), (1, 0, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Runner {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<Result<(), RunError>>>,
+}
+
+/// What a runner did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunReport {
+    /// Messages handled and acked.
+    pub acked: u64,
+    /// Attempts that the handler failed.
+    pub failed: u64,
+    /// Attempts in which the handler panicked.
+    pub panicked: u64,
+    /// Messages that were fetched but not started; they do not count as delivered.
+    pub released: u64,
+    /// Messages that the handler settled itself, or that were gone when it was done.
+    pub settled: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    whose: Arc<ConsumerRoot>,
+    stopping: AtomicBool,
+    acked: AtomicU64,
+    failed: AtomicU64,
+    panicked: AtomicU64,
+    released: AtomicU64,
+    settled: AtomicU64,
+}
+
+/// What became of one message.
+enum Handled {
+    Ok,
+    Failed,
+    Panicked,
+}
+
+impl Runner {
+    pub(crate) fn start<E: Display>(
+        whose: &Arc<ConsumerRoot>,
+        options: RunOptions,
+        handler: impl Fn(&Message) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Result<Self, RunError> {
+        let workers = options.workers;
+        if workers == 0 || workers > WORKERS_MAX {
+            return Err(RunError::Workers {
+                workers,
+                limit: WORKERS_MAX,
+            });
+        }
+        let fetch = Fetch::new(options.batch).forever();
+        fetch.ask(Holder::Runner)?;
+        let shared = Arc::new(Shared {
+            whose: Arc::clone(whose),
+            stopping: AtomicBool::new(false),
+            acked: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            panicked: AtomicU64::new(0),
+            released: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+        });
+        let handler = Arc::new(handler);
+        let mut runner = Self {
+            shared: Arc::clone(&shared),
+            workers: Vec::with_capacity(workers),
+        };
+        for number in 0..workers {
+            let (shared, handler) = (Arc::clone(&shared), Arc::clone(&handler));
+            let handle = move |message: &Message| match catch_unwind(AssertUnwindSafe(|| {
+                let _inside = handler_scope(shared.whose.root.engine.store_id());
+                handler(message)
+            })) {
+                Ok(Ok(())) => Handled::Ok,
+                Ok(Err(_)) => Handled::Failed,
+                Err(_) => Handled::Panicked,
+            };
+            let shared = Arc::clone(&runner.shared);
+            let worker = std::thread::Builder::new()
+                .name(format!("{}-{number}", whose.reference.name))
+                .spawn(move || shared.work(fetch, handle));
+            match worker {
+                Ok(worker) => runner.workers.push(worker),
+                Err(why) => {
+                    runner.end()?;
+                    return Err(RunError::Thread {
+                        cause: why.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(runner)
+    }
+
+    /// Stops the workers: each finishes the message in hand, and what was fetched but not started is
+    /// released at once. Returns when all of them have ended.
+    ///
+    /// # Crash safety
+    ///
+    /// Nothing is lost at any moment: a message is acked, or it is due again.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`], if a worker had to end early.
+    pub fn stop(mut self) -> Result<RunReport, RunError> {
+        self.end()?;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Ok(RunReport {
+            acked: count(&self.shared.acked),
+            failed: count(&self.shared.failed),
+            panicked: count(&self.shared.panicked),
+            released: count(&self.shared.released),
+            settled: count(&self.shared.settled),
+        })
+    }
+
+    fn end(&mut self) -> Result<(), RunError> {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared
+            .whose
+            .root
+            .engine
+            .wake_fetches(&self.shared.whose.reference);
+        let mut outcome = Ok(());
+        for worker in self.workers.drain(..) {
+            let ended = match worker.join() {
+                Ok(ended) => ended,
+                Err(_) => Err(RunError::Thread {
+                    cause: "a worker panicked".into(),
+                }),
+            };
+            outcome = outcome.and(ended);
+        }
+        outcome
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let _ended = self.end();
+    }
+}
+
+impl Shared {
+    /// One worker: fetch, handle, settle, until told to stop or the store closes.
+    fn work(&self, fetch: Fetch, handle: impl Fn(&Message) -> Handled) -> Result<(), RunError> {
+        let ask = fetch.ask(Holder::Runner)?;
+        let engine = &self.whose.root.engine;
+        loop {
+            let stopping = || self.stopping.load(Ordering::Acquire);
+            let fetched = match engine.fetch_until(&self.whose.reference, &ask, &stopping) {
+                Ok(Some(fetched)) => fetched,
+                Ok(None) | Err(FetchError::Unavailable(Unavailable::Closed)) => return Ok(()),
+                Err(why) => return Err(why.into()),
+            };
+            let batch = Batch::new(&self.whose, fetched);
+            if !self.handle_batch(&batch, &handle)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Handles the messages of a batch in turn; `false` when the store closed.
+    fn handle_batch(
+        &self,
+        batch: &Batch,
+        handle: &impl Fn(&Message) -> Handled,
+    ) -> Result<bool, RunError> {
+        // Whatever ends this early, what was not started is not left behind.
+        let mut unstarted = Unstarted {
+            shared: self,
+            left: batch,
+        };
+        while let Some((message, left)) = unstarted.left.split_first() {
+            if self.stopping.load(Ordering::Acquire) {
+                break;
+            }
+            unstarted.left = left;
+            let (settled, counter) = match handle(message) {
+                Handled::Ok => (message.ack(), &self.acked),
+                Handled::Failed => (message.nak(), &self.failed),
+                Handled::Panicked => (message.nak(), &self.panicked),
+            };
+            match settled {
+                Ok(()) => counter.fetch_add(1, Ordering::Relaxed),
+                // The handler settled it, or it was purged meanwhile.
+                Err(AckError::Refused(_)) => self.settled.fetch_add(1, Ordering::Relaxed),
+                Err(AckError::Unavailable(Unavailable::Closed)) => return Ok(false),
+                Err(why) => {
+                    // A runner's lease has no deadline: it must not outlive its worker.
+                    let whose = &self.whose;
+                    whose
+                        .root
+                        .engine
+                        .release(&whose.reference, &[message.token()]);
+                    return Err(why.into());
+                }
+            };
+        }
+        Ok(true)
+    }
+}
+
+/// Messages that were fetched but not started. Dropping it releases them.
+struct Unstarted<'a> {
+    shared: &'a Shared,
+    left: &'a [Message],
+}
+
+impl Drop for Unstarted<'_> {
+    fn drop(&mut self) {
+        if self.left.is_empty() {
+            return;
+        }
+        let tokens: Vec<_> = self.left.iter().map(Message::token).collect();
+        let whose = &self.shared.whose;
+        whose.root.engine.release(&whose.reference, &tokens);
+        self.shared
+            .released
+            .fetch_add(tokens.len() as u64, Ordering::Relaxed);
+    }
+}

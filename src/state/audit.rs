@@ -1,0 +1,202 @@
+//! What must always hold, said of the state itself, and what the raw tables must agree with.
+
+use super::{Consumer, State, Stream};
+use crate::format::rows::Place;
+use crate::subject::SubjectFilter;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a stream's blocks and holes must add up to.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamAudit {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) head: u64,
+    pub(crate) last: u64,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) holes: u64,
+    /// By subject: how many messages, and an upper bound of the last one.
+    pub(crate) subjects: BTreeMap<Arc<str>, (u64, u64)>,
+    pub(crate) consumers: Vec<ConsumerAudit>,
+}
+
+/// What a consumer must find in the stream.
+#[derive(Clone, Debug)]
+pub(crate) struct ConsumerAudit {
+    pub(crate) name: String,
+    pub(crate) next: u64,
+    pub(crate) filters: Arc<[SubjectFilter]>,
+    /// Messages that match and were never delivered.
+    pub(crate) pending: u64,
+    /// Messages that it holds, in order.
+    pub(crate) held: Vec<u64>,
+}
+
+impl State {
+    /// Everything that is wrong with the state itself; nothing, if all is well.
+    pub(crate) fn audit(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for stream in self.streams.values() {
+            audit_stream(stream, &mut wrong);
+        }
+        for consumer in self.consumers.values() {
+            audit_consumer(consumer, &mut wrong);
+            let known = self.streams.get(&consumer.stream);
+            if !known.is_some_and(|stream| stream.consumers.contains(&consumer.id)) {
+                wrong.push(format!(
+                    "consumer {}: its stream does not know it",
+                    consumer.id
+                ));
+            }
+        }
+        wrong
+    }
+
+    /// What the raw tables of every stream must agree with.
+    pub(crate) fn audits(&self) -> Vec<StreamAudit> {
+        self.streams
+            .values()
+            .map(|stream| self.stream_audit(stream))
+            .collect()
+    }
+
+    fn stream_audit(&self, stream: &Stream) -> StreamAudit {
+        let subject =
+            |known: &super::subjects::Subject| (Arc::clone(&known.name), (known.count, known.last));
+        let consumers = stream
+            .consumers
+            .iter()
+            .filter_map(|id| self.consumers.get(id));
+        let consumer = |known: &Consumer| ConsumerAudit {
+            name: known.config.name.clone(),
+            next: known.next,
+            filters: Arc::clone(&known.filters),
+            pending: self.pending_count(known.id),
+            held: {
+                let parked = known.parked.iter().copied();
+                let mut held: Vec<u64> = known.pending.iter().chain(parked).collect();
+                held.sort_unstable();
+                held
+            },
+        };
+        StreamAudit {
+            id: stream.id,
+            name: stream.config.name.clone(),
+            head: stream.head,
+            last: stream.last,
+            messages: stream.messages,
+            bytes: stream.bytes,
+            holes: stream.holes,
+            subjects: stream.subjects.iter().map(subject).collect(),
+            consumers: consumers.map(consumer).collect(),
+        }
+    }
+}
+
+fn audit_stream(stream: &Stream, wrong: &mut Vec<String>) {
+    let name = &stream.config.name;
+    let mut check = |right: bool, what: &str| {
+        if !right {
+            wrong.push(format!("stream `{name}`: {what}"));
+        }
+    };
+    check(
+        stream.head >= 1 && stream.head <= stream.last + 1,
+        "its head is outside",
+    );
+    check(stream.cut <= stream.last + 1, "its cut is beyond its end");
+    let span = stream.last + 1 - stream.head;
+    check(
+        stream.messages + stream.holes == span,
+        "messages and holes do not fill its span",
+    );
+    let counted: u64 = stream.subjects.iter().map(|subject| subject.count).sum();
+    check(
+        counted == stream.messages,
+        "its subjects do not add up to its messages",
+    );
+    check(
+        stream.subjects.iter().all(|subject| subject.count > 0),
+        "it keeps an empty subject",
+    );
+    check(
+        stream.subjects.iter().all(|s| s.total >= s.count),
+        "a subject has more than it had",
+    );
+    check(
+        stream.published >= stream.messages,
+        "it has more messages than were published",
+    );
+    check(
+        stream.drop_to <= stream.last + 1,
+        "it frees blocks beyond its end",
+    );
+}
+
+fn audit_consumer(consumer: &Consumer, wrong: &mut Vec<String>) {
+    let name = &consumer.config.name;
+    let mut check = |right: bool, what: &str| {
+        if !right {
+            wrong.push(format!("consumer `{name}`: {what}"));
+        }
+    };
+    let places = consumer.leases.len()
+        + consumer.due.len()
+        + consumer.delayed.len()
+        + consumer.condemned.len();
+    check(
+        consumer.pending.len() == places as u64,
+        "its pending messages are not in one place each",
+    );
+    let bytes: u64 = consumer.leases.values().map(|lease| lease.bytes).sum();
+    check(
+        consumer.leased_bytes == bytes,
+        "its leased bytes do not add up",
+    );
+    let in_flight = |seq: &u64| consumer.entries.get(*seq).place == Place::InFlight;
+    check(
+        consumer.leases.keys().all(in_flight),
+        "a lease is on a message that is not in flight",
+    );
+    check(
+        consumer
+            .leases
+            .keys()
+            .all(|seq| consumer.pending.contains(*seq)),
+        "a stray lease",
+    );
+    check(
+        consumer.entries.iter().all(|(seq, _)| consumer.holds(seq)),
+        "an entry is on a message that it does not hold",
+    );
+    check(
+        consumer
+            .pending
+            .last()
+            .is_none_or(|last| last < consumer.next),
+        "pending beyond next",
+    );
+    check(
+        consumer.floor < consumer.next,
+        "its floor is beyond its place",
+    );
+    let deadlines = consumer
+        .leases
+        .values()
+        .filter(|lease| lease.deadline.is_some())
+        .count();
+    check(
+        consumer.expiry.len() == deadlines,
+        "its deadlines do not belong to its leases",
+    );
+    let suspects = consumer
+        .due
+        .iter()
+        .filter(|(_, seq)| consumer.is_suspect(*seq))
+        .count();
+    check(
+        consumer.suspects_due.len() == suspects,
+        "its suspects are not the due ones",
+    );
+}

@@ -1,0 +1,148 @@
+//! A message that aborts the process: it alone is dead-lettered (G4, R17, R18).
+//!
+//! The test runs itself again as a child that handles messages; the poison aborts the child, and the
+//! test starts the next one until nothing is left.
+
+use riverbed::{ConsumerConfig, Riverbed, RunOptions, StreamConfig};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const CHILD: &str = "RIVERBED_TEST_CHILD";
+const LIMIT: u64 = 3;
+
+fn config() -> ConsumerConfig {
+    ConsumerConfig::new("worker")
+        .max_deliver(LIMIT)
+        .dead_letter("dead")
+        .max_ack_pending(100)
+}
+
+/// What the child does: handle everything, abort on the poison, end when all is done.
+fn child(path: &Path, workers: usize, batch: usize) {
+    let store = Riverbed::open(path).unwrap();
+    let consumer = store
+        .stream("jobs")
+        .unwrap()
+        .create_consumer(config())
+        .unwrap();
+    let left = consumer.info().unwrap();
+    let left = left.pending + left.due + left.in_flight + left.delayed;
+    if left == 0 {
+        return;
+    }
+    let handled = Arc::new(AtomicUsize::new(0));
+    let (done, all_done) = std::sync::mpsc::channel();
+    let runner = consumer
+        .run_with(RunOptions::new(workers).batch(batch), move |message| {
+            if message.payload() == b"poison" {
+                std::process::abort();
+            }
+            if handled.fetch_add(1, Ordering::SeqCst) as u64 + 1 == left {
+                done.send(()).unwrap();
+            }
+            Ok::<(), String>(())
+        })
+        .unwrap();
+    all_done.recv().unwrap();
+    runner.stop().unwrap();
+    store.close().unwrap();
+}
+
+/// The child's body when this binary was started as one; a test that does nothing otherwise.
+#[test]
+fn run_as_child() {
+    let Ok(told) = std::env::var(CHILD) else {
+        return;
+    };
+    let mut told = told.split('|');
+    let path = told.next().unwrap();
+    let workers = told.next().unwrap().parse().unwrap();
+    let batch = told.next().unwrap().parse().unwrap();
+    child(Path::new(path), workers, batch);
+}
+
+fn start_child(path: &Path, workers: usize, batch: usize) -> ExitStatus {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "run_as_child", "--nocapture"])
+        .env(CHILD, format!("{}|{workers}|{batch}", path.display()))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap()
+}
+
+fn prepare(path: &Path, messages: usize, poison: usize) {
+    let store = Riverbed::open(path).unwrap();
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    jobs.create_consumer(config()).unwrap();
+    let payload = |n| {
+        if n == poison {
+            "poison".to_owned()
+        } else {
+            format!("job {n}")
+        }
+    };
+    jobs.publish_batch((1..=messages).map(|n| ("jobs", payload(n))))
+        .unwrap();
+    store.close().unwrap();
+}
+
+/// Runs children until one ends by itself; returns how many crashed.
+fn run_until_done(path: &Path, workers: usize, batch: usize) -> usize {
+    (0..100)
+        .find(|_| start_child(path, workers, batch).success())
+        .expect("it ends some day")
+}
+
+fn assert_only_the_poison_died(path: &Path, messages: u64, poison: u64) {
+    let store = Riverbed::open(path).unwrap();
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    let dead: Vec<_> = store
+        .stream("dead")
+        .unwrap()
+        .dead_letters()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].seq.get(), poison);
+    assert_eq!(dead[0].failures, LIMIT);
+    let info = store
+        .stream("jobs")
+        .unwrap()
+        .consumer("worker")
+        .unwrap()
+        .info()
+        .unwrap();
+    assert_eq!((info.acked, info.dead_lettered), (messages - 1, 1));
+    assert_eq!((info.pending, info.due, info.in_flight), (0, 0, 0));
+}
+
+#[test]
+fn r18_a_poison_message_handled_alone_dies_after_exactly_its_limit_of_crashes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    prepare(&path, 1, 1);
+    let crashes = run_until_done(&path, 1, 1);
+    assert_eq!(crashes as u64, LIMIT);
+    assert_only_the_poison_died(&path, 1, 1);
+}
+
+#[test]
+fn r18_a_fetch_of_100_whose_37th_message_aborts_ends_with_only_the_37th_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    prepare(&path, 100, 37);
+    run_until_done(&path, 1, 100);
+    assert_only_the_poison_died(&path, 100, 37);
+}
+
+#[test]
+fn r18_with_eight_workers_only_the_poison_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    prepare(&path, 100, 37);
+    run_until_done(&path, 8, 12);
+    assert_only_the_poison_died(&path, 100, 37);
+}
