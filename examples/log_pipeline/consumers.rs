@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// A fetch takes no more than this, so that long lines do not fill the memory.
 const FETCH_BYTES: u64 = 16 << 20;
 /// Threads that terminate the unparsable lines of one batch together, so that they share commits.
-const TERMINATORS: usize = 16;
+const TERMINATORS: usize = 64;
 /// Attempts may fail this often before a line is given up. Nothing here fails but by a crash of this
 /// program, which is not the line's fault.
 const PATIENT: u64 = 1_000;
