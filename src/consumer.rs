@@ -321,10 +321,11 @@ impl Iterator for Messages {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.over {
             match self.consumer.fetch(Fetch::new(1).forever()) {
-                Ok(batch) => match batch.into_iter().next() {
-                    Some(message) => return Some(Ok(message)),
-                    None => continue,
-                },
+                Ok(batch) => {
+                    if let Some(message) = batch.into_iter().next() {
+                        return Some(Ok(message));
+                    }
+                }
                 Err(FetchError::Unavailable(Unavailable::Closed)) => self.over = true,
                 Err(why) => {
                     self.over = true;

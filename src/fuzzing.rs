@@ -9,6 +9,7 @@
 mod block;
 mod changes;
 mod record;
+mod rows;
 mod runs;
 mod source;
 mod subject;
@@ -18,5 +19,6 @@ mod tests;
 pub use block::block;
 pub use changes::changes;
 pub use record::record;
+pub use rows::rows;
 pub use runs::runs;
 pub use subject::subject;

@@ -251,10 +251,11 @@ impl Riverbed {
     ///
     /// As for [`publish`](Self::publish), and what the conditions say.
     pub fn publish_message(&self, message: impl Into<Publish>) -> Result<PublishAck, PublishError> {
-        one(self
+        let acks = self
             .root
             .engine
-            .publish(&Target::Subject, vec![message.into()])?)
+            .publish(&Target::Subject, vec![message.into()])?;
+        Ok(one(acks))
     }
 
     /// Publishes a batch to the one stream that captures its subjects: all messages or none, in one
@@ -346,9 +347,9 @@ impl Riverbed {
 }
 
 /// The one answer to one message.
-pub(crate) fn one(acks: Vec<PublishAck>) -> Result<PublishAck, PublishError> {
-    match acks.into_iter().next() {
-        Some(ack) => Ok(ack),
-        None => unreachable!("one message has one answer"),
-    }
+pub(crate) fn one(acks: Vec<PublishAck>) -> PublishAck {
+    let Some(ack) = acks.into_iter().next() else {
+        unreachable!("one message has one answer")
+    };
+    ack
 }

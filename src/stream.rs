@@ -135,10 +135,11 @@ impl Stream {
     ///
     /// As for [`publish`](Self::publish), and what the conditions say.
     pub fn publish_message(&self, message: impl Into<Publish>) -> Result<PublishAck, PublishError> {
-        one(self
+        let acks = self
             .root
             .engine
-            .publish(&self.target(), vec![message.into()])?)
+            .publish(&self.target(), vec![message.into()])?;
+        Ok(one(acks))
     }
 
     /// Publishes a batch, all messages or none, in one commit. Duplicates are flagged one by one and do
@@ -271,6 +272,10 @@ impl Stream {
     /// # Errors
     ///
     /// The filter is malformed, both bounds are given, the stream is gone, or the store is unavailable.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "a purge is built where it is passed"
+    )]
     pub fn purge(&self, purge: Purge) -> Result<u64, PurgeError> {
         let filter = purge.filter.as_deref().map(str::parse).transpose()?;
         let ask = PurgeAsk {

@@ -149,7 +149,8 @@ impl Engine {
         }
         drop(tails);
         #[cfg(test)]
-        self.store.apply(&super::tests::through_bytes(&changes), Commit::Durable)?;
+        self.store
+            .apply(&super::tests::through_bytes(&changes), Commit::Durable)?;
         self.store.apply(&changes, Commit::Durable)?;
         Ok(sealed)
     }

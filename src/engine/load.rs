@@ -72,13 +72,12 @@ impl Engine {
         let found: Vec<Option<Stored>> = found.map_err(|why| self.failed(why))?;
         let mut core = self.enter_closing()?;
         for ((stream, seq), stored) in wanted.iter().zip(found) {
-            match stored {
-                Some(stored) => core.state.supply_message(*stream, Arc::new(stored)),
-                None => {
-                    let known = core.state.stream(*stream);
-                    if known.is_some_and(|known| known.is_expected(*seq)) {
-                        return Err(missing(*stream, *seq));
-                    }
+            if let Some(stored) = stored {
+                core.state.supply_message(*stream, Arc::new(stored));
+            } else {
+                let known = core.state.stream(*stream);
+                if known.is_some_and(|known| known.is_expected(*seq)) {
+                    return Err(missing(*stream, *seq));
                 }
             }
         }

@@ -96,16 +96,15 @@ impl Engine {
                 && before.kills == kills
                 && before.from >= scan.from
         });
-        let mut ahead = match resumable {
-            Some(before) => before,
-            None => {
-                let from = self.find_start(&scan, config)?;
-                Ahead {
-                    from,
-                    live: 0,
-                    counted_to: from.saturating_sub(1),
-                    kills,
-                }
+        let mut ahead = if let Some(before) = resumable {
+            before
+        } else {
+            let from = self.find_start(&scan, config)?;
+            Ahead {
+                from,
+                live: 0,
+                counted_to: from.saturating_sub(1),
+                kills,
             }
         };
         while ahead.counted_to < scan.to {

@@ -32,12 +32,19 @@ fn r27_a_history_whose_groups_are_all_applied_twice_is_like_any_other() {
     let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
     let store = open(&disk, &clock);
     let jobs = store
-        .create_stream(StreamConfig::new("jobs").subjects(["jobs.*"]).max_messages(60))
+        .create_stream(
+            StreamConfig::new("jobs")
+                .subjects(["jobs.*"])
+                .max_messages(60),
+        )
         .unwrap();
-    let config = ConsumerConfig::new("worker").max_deliver(2).dead_letter("dead");
+    let config = ConsumerConfig::new("worker")
+        .max_deliver(2)
+        .dead_letter("dead");
     let worker = jobs.create_consumer(config).unwrap();
     for round in 0..10 {
-        jobs.publish_batch((0..10).map(|n| (format!("jobs.{n}"), format!("{round}/{n}")))).unwrap();
+        jobs.publish_batch((0..10).map(|n| (format!("jobs.{n}"), format!("{round}/{n}"))))
+            .unwrap();
         let batch = worker.fetch(Fetch::new(7).no_wait()).unwrap();
         batch[0].ack().unwrap();
         batch[1].nak().unwrap();
@@ -52,7 +59,10 @@ fn r27_a_history_whose_groups_are_all_applied_twice_is_like_any_other() {
     drop((store, jobs, worker));
     let store = open(&disk, &clock);
     let jobs = store.stream("jobs").unwrap();
-    let after = (jobs.info().unwrap(), jobs.consumer("worker").unwrap().info().unwrap());
+    let after = (
+        jobs.info().unwrap(),
+        jobs.consumer("worker").unwrap().info().unwrap(),
+    );
     assert_eq!(before, after);
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
 }

@@ -110,7 +110,12 @@ impl Core {
             return;
         }
         let group = self.state.group;
-        let ids: Vec<u32> = self.waiting.fetches.keys().copied().collect();
+        let consumers = self
+            .state
+            .open_streams()
+            .flat_map(|stream| &stream.consumers);
+        let waits = |id: &&u32| self.waiting.fetches.contains_key(id);
+        let ids: Vec<u32> = consumers.filter(waits).copied().collect();
         for id in ids {
             while let Some(first) = self.waiting.fetches.get(&id).and_then(VecDeque::front) {
                 let fetch = Arc::clone(first);

@@ -55,6 +55,7 @@ impl<'a> Block<'a> {
         Self::open_at(bytes, Header::read(bytes)?)
     }
 
+    #[cfg(any(test, fuzzing))]
     /// The length of the block that `bytes` start with, if they do: for salvage, which finds
     /// blocks inside of pages.
     pub(crate) fn declared_len(bytes: &[u8]) -> Result<usize, BlockError> {
@@ -108,6 +109,7 @@ impl<'a> Block<'a> {
         self.header.first_seq + (self.header.count as u64 - 1)
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(crate) const fn count(&self) -> u32 {
         self.header.count
     }

@@ -84,6 +84,7 @@ impl BlockBuilder {
         Ok(builder)
     }
 
+    #[cfg(any(test, fuzzing))]
     /// The exact size of the block if this record were pushed.
     pub(crate) fn len_with(&self, input: &RecordInput<'_>) -> Result<usize, PushError> {
         self.measure_input(input).map(|measured| measured.block_len)
@@ -125,6 +126,7 @@ impl BlockBuilder {
             + CHECKSUM_LEN
     }
 
+    #[cfg(any(test, fuzzing))]
     /// The block's bytes; none at all when nothing was pushed, since no block is empty.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.seal()

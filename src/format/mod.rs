@@ -5,7 +5,10 @@ mod block_error;
 mod builder;
 #[cfg_attr(
     not(any(test, fuzzing)),
-    expect(dead_code, reason = "a journal will write it; until then the tests hold it")
+    expect(
+        dead_code,
+        reason = "a journal will write it; until then the tests hold it"
+    )
 )]
 mod changes;
 pub(crate) mod checksum;
@@ -21,6 +24,8 @@ mod varint;
 
 #[cfg(test)]
 mod block_tests;
+#[cfg(test)]
+mod rows_tests;
 
 pub(crate) use block::Block;
 pub(crate) use block_error::BlockError;

@@ -3,15 +3,14 @@
 //! The only module that names bincode. Adding or changing a field is a new version.
 
 use crate::config::{ConsumerConfig, StreamConfig};
+use bincode::enc::write::Writer;
+use bincode::error::{DecodeError, EncodeError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The version of every row this build writes.
 const VERSION: u8 = 1;
-
-/// No row comes near this; a length in a damaged row must not allocate more.
-const ROW_BYTES_MAX: usize = 64 << 20;
 
 /// Why a row could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -32,16 +31,64 @@ pub(crate) fn encode_row<T: Serialize>(row: &T) -> Vec<u8> {
     }
 }
 
-pub(crate) fn decode_row<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RowError> {
-    let config = bincode::config::standard().with_limit::<ROW_BYTES_MAX>();
-    match bytes.split_first() {
-        Some((&VERSION, rest)) => match bincode::serde::decode_from_slice(rest, config) {
-            Ok((row, used)) if used == rest.len() => Ok(row),
-            Ok(_) => Err(RowError::Malformed("bytes are left over".into())),
-            Err(why) => Err(RowError::Malformed(why.to_string())),
-        },
-        Some((version, _)) => Err(RowError::Version(*version)),
-        None => Err(RowError::Malformed("it is empty".into())),
+/// Reads a row. There is one encoding of it, and nothing else is accepted.
+pub(crate) fn decode_row<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, RowError> {
+    let rest = match bytes.split_first() {
+        Some((&VERSION, rest)) => rest,
+        Some((version, _)) => return Err(RowError::Version(*version)),
+        None => return Err(RowError::Malformed("it is empty".into())),
+    };
+    let malformed = |why: DecodeError| RowError::Malformed(why.to_string());
+    let (row, used) = decode_bounded(rest).map_err(malformed)?;
+    if used < rest.len() {
+        return Err(RowError::Malformed("bytes are left over".into()));
+    }
+    // bincode takes a number in more than one form: compare instead of trusting it.
+    let mut same = Same { rest };
+    match bincode::serde::encode_into_writer(&row, &mut same, bincode::config::standard()) {
+        Ok(()) if same.rest.is_empty() => Ok(row),
+        _ => Err(RowError::Malformed(
+            "it is not the one encoding of what it says".into(),
+        )),
+    }
+}
+
+/// Decodes under a limit that follows the length of the input.
+///
+/// bincode allocates a string before it looks whether the input is that long, and bounds this only by
+/// a limit that is a constant. It counts decoded bytes; a number of 16 of them may take one byte of
+/// input, so 16 times the input is never too little for a true row.
+fn decode_bounded<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), DecodeError> {
+    fn limited<T: DeserializeOwned, const MAX: usize>(
+        bytes: &[u8],
+    ) -> Result<(T, usize), DecodeError> {
+        let config = bincode::config::standard().with_limit::<MAX>();
+        bincode::serde::decode_from_slice(bytes, config)
+    }
+    match bytes.len() {
+        0..0x100 => limited::<T, { 16 << 8 }>(bytes),
+        0x100..0x1000 => limited::<T, { 16 << 12 }>(bytes),
+        0x1000..0x1_0000 => limited::<T, { 16 << 16 }>(bytes),
+        0x1_0000..0x10_0000 => limited::<T, { 16 << 20 }>(bytes),
+        0x10_0000..0x100_0000 => limited::<T, { 16 << 24 }>(bytes),
+        0x100_0000..ROW_BYTES_MAX => limited::<T, { 16 * ROW_BYTES_MAX }>(bytes),
+        _ => Err(DecodeError::LimitExceeded),
+    }
+}
+
+/// No row comes near this.
+const ROW_BYTES_MAX: usize = 1 << 28;
+
+/// Compares what is written with what should be.
+struct Same<'a> {
+    rest: &'a [u8],
+}
+
+impl Writer for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        let differs = EncodeError::Other("the bytes differ");
+        self.rest = self.rest.strip_prefix(bytes).ok_or(differs)?;
+        Ok(())
     }
 }
 

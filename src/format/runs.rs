@@ -32,11 +32,11 @@ pub(crate) fn encode_runs(out: &mut Vec<u8>, runs: impl ExactSizeIterator<Item =
     }
 }
 
+/// Runs, first and last sequence each, and the bytes behind them.
+type Decoded<'a> = (Vec<(u64, u64)>, &'a [u8]);
+
 /// Takes a packed set of at most `max_runs` runs off the front; returns its runs and the rest.
-pub(crate) fn decode_runs(
-    bytes: &[u8],
-    max_runs: usize,
-) -> Result<(Vec<(u64, u64)>, &[u8]), RunsError> {
+pub(crate) fn decode_runs(bytes: &[u8], max_runs: usize) -> Result<Decoded<'_>, RunsError> {
     let mut reader = Reader::new(bytes);
     let count = reader.varint().ok_or(RunsError::Malformed)?;
     if count > max_runs as u64 {

@@ -2,8 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::changes::{Change, Changes, RowKey, Table};
+use crate::config::{ConsumerConfig, StreamConfig};
+use crate::format::rows::{
+    ConsumerConfigRow, DedupId, DedupRow, EntriesRow, EntryRow, Place, PurgeRow, Reason,
+    StreamConfigRow, StreamRow, encode_row,
+};
 use crate::format::{BlockBuilder, RecordInput, encode_changes, encode_runs};
 use crate::headers::Headers;
 
@@ -79,6 +85,11 @@ fn runs() {
 }
 
 #[test]
+fn rows() {
+    run("rows", super::rows);
+}
+
+#[test]
 fn changes() {
     run("changes", super::changes);
 }
@@ -118,6 +129,59 @@ fn seeds() {
         seed("runs", name, &bytes);
     }
     seed("changes", "each", &encode_changes(&seed_changes()));
+    seed_rows();
+}
+
+/// Rows whose every field comes right behind the one before.
+fn seed_rows() {
+    let config = StreamConfig::new("orders")
+        .subjects(["orders.>"])
+        .max_age(Duration::from_millis(90_500));
+    seed(
+        "rows",
+        "stream-config",
+        &encode_row(&StreamConfigRow { config }),
+    );
+    let config = ConsumerConfig::new("billing")
+        .filter("orders.*")
+        .backoff([Duration::from_secs(1), Duration::from_secs(600)])
+        .dead_letter("dead");
+    let row = ConsumerConfigRow { stream: 3, config };
+    seed("rows", "consumer-config", &encode_row(&row));
+    let purges = vec![PurgeRow {
+        filter: "a.*".to_owned(),
+        below: 300,
+        at: 70_000,
+    }];
+    let row = StreamRow {
+        hole_from: Some(1 << 40),
+        purges,
+        ..StreamRow::default()
+    };
+    seed("rows", "stream", &encode_row(&row));
+    let id = |n| DedupId {
+        hash: u128::MAX - n,
+        seq: 251,
+        time: 1 << 50,
+    };
+    let row = DedupRow {
+        ids: (0..3).map(id).collect(),
+    };
+    seed("rows", "dedup", &encode_row(&row));
+    let reason = Reason::Term("no".to_owned());
+    let entry = |place| EntryRow {
+        place,
+        attempts: 2,
+        failures: 1,
+        crashes: 0,
+    };
+    let entries = vec![
+        (1, entry(Place::Delayed { until: 1 << 50 })),
+        (2, entry(Place::Parked { reason, since: 3 })),
+    ];
+    seed("rows", "entries", &encode_row(&EntriesRow { entries }));
+    // A string that claims to be longer than memory.
+    seed("rows", "endless", b"\x01\xfd\0\0\0\0\0\0\0\x10name");
 }
 
 fn seed_block(count: u64) -> Vec<u8> {

@@ -22,10 +22,7 @@ enum Verdict {
 impl State {
     /// The stream that captures a subject.
     pub(crate) fn route(&self, subject: &str) -> Option<u32> {
-        self.streams
-            .values()
-            .find(|stream| stream.captures(subject))
-            .map(|stream| stream.id)
+        self.routes.find(subject)
     }
 
     /// Appends messages to a stream, all or none; on success they are taken out of `messages`.
@@ -188,11 +185,10 @@ fn judge_id(
         return Verdict::DuplicateOf(seq);
     }
     let hash = hash_id(secret, id);
-    match batch_ids.get(&hash) {
-        Some(first) => Verdict::DuplicateInBatch(*first),
-        None => {
-            batch_ids.insert(hash, at);
-            Verdict::New { hash: Some(hash) }
-        }
+    if let Some(first) = batch_ids.get(&hash) {
+        Verdict::DuplicateInBatch(*first)
+    } else {
+        batch_ids.insert(hash, at);
+        Verdict::New { hash: Some(hash) }
     }
 }

@@ -72,7 +72,7 @@ impl Consumer {
             floor: next - 1,
             ..ConsumerRow::default()
         };
-        Self::restore(id, stream, config, row, RunSet::default())
+        Self::restore(id, stream, config, &row, RunSet::default())
     }
 
     /// The consumer as its row says, without its entries.
@@ -80,7 +80,7 @@ impl Consumer {
         id: u32,
         stream: u32,
         config: ConsumerConfig,
-        row: ConsumerRow,
+        row: &ConsumerRow,
         pending: RunSet,
     ) -> Self {
         Self {

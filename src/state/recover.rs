@@ -94,10 +94,12 @@ impl Recovered {
             consumers: BTreeMap::new(),
             stream_names: BTreeMap::new(),
             consumer_names: BTreeMap::new(),
+            routes: super::routes::Routes::default(),
             next_stream: self.store.next_stream,
             next_consumer: self.store.next_consumer,
             subjects_max,
             drops: self.drops.clone(),
+            condemned_in: BTreeSet::new(),
             catalog_group: 0,
             group: 1,
             open: super::Open::default(),
@@ -129,6 +131,7 @@ impl Recovered {
                 stream.dedup.restore(number, row);
             }
             state.stream_names.insert(stream.config.name.clone(), id);
+            state.routes.add(id, &stream.filters);
             state.drops.insert(Drop::Blocks(id));
             state.streams.insert(id, stream);
         }
@@ -151,7 +154,7 @@ impl Recovered {
             if !rest.is_empty() {
                 return Err(malformed("bytes are left over".into()));
             }
-            let mut consumer = Consumer::restore(id, row.stream, row.config, counters, pending);
+            let mut consumer = Consumer::restore(id, row.stream, row.config, &counters, pending);
             for row in self.entries.remove(&id).unwrap_or_default() {
                 consumer.entries.restore(row);
             }
@@ -178,6 +181,9 @@ impl State {
                 continue;
             };
             let changed = consumer.recover();
+            if !consumer.condemned.is_empty() {
+                self.condemned_in.insert(id);
+            }
             let exhausted: Vec<u64> = consumer
                 .due
                 .iter()

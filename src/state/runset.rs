@@ -93,6 +93,7 @@ impl RunSet {
         saturate(self.len)
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
@@ -121,6 +122,7 @@ impl RunSet {
         )
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn next_at_or_after(&self, seq: u64) -> Option<u64> {
         if self.contains(seq) {
             return Some(seq);
@@ -128,6 +130,7 @@ impl RunSet {
         self.runs.range(seq..).next().map(|(&start, _)| start)
     }
 
+    #[cfg(any(test, fuzzing))]
     /// The next number that is not in the set.
     pub(crate) fn next_absent_at_or_after(&self, seq: u64) -> Option<u64> {
         match self.run_from_below(seq) {

@@ -45,9 +45,15 @@ impl State {
         self.now = self.now.max(at.now);
         self.end_delays();
         let mut more = self.expire_leases(at.mono, limits.leases)?;
-        let ids: Vec<u32> = self.consumers.keys().copied().collect();
-        for id in ids {
+        for id in self.condemned_in.clone() {
             more |= self.retry_condemned(id, limits.letters)?;
+            let condemned = self
+                .consumers
+                .get(&id)
+                .map(|consumer| consumer.condemned.is_empty());
+            if condemned != Some(false) {
+                self.condemned_in.remove(&id);
+            }
         }
         more |= self.expire_messages()?;
         more |= self.forget_ids(limits.ids);
@@ -234,25 +240,22 @@ impl State {
     /// there are no more before its first message.
     pub(crate) fn free_blocks(&mut self, id: u32, to: Option<u64>) {
         let group = self.group;
-        match to {
-            Some(to) => {
-                let change = Change::DropBlocks {
-                    stream: id,
-                    from: 0,
-                    to,
-                };
-                self.open.changes.push(change);
-                self.open.work = true;
-                if let Some(stream) = self.streams.get_mut(&id) {
-                    stream.dropped_to = stream.dropped_to.max(to + 1);
-                    stream.group = group;
-                }
+        if let Some(to) = to {
+            let change = Change::DropBlocks {
+                stream: id,
+                from: 0,
+                to,
+            };
+            self.open.changes.push(change);
+            self.open.work = true;
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.dropped_to = stream.dropped_to.max(to + 1);
+                stream.group = group;
             }
-            None => {
-                self.drops.remove(&Drop::Blocks(id));
-                if let Some(stream) = self.streams.get_mut(&id) {
-                    stream.dropped_to = stream.drop_to;
-                }
+        } else {
+            self.drops.remove(&Drop::Blocks(id));
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.dropped_to = stream.drop_to;
             }
         }
     }

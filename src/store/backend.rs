@@ -49,7 +49,9 @@ impl StorageBackend for Backend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        // Here and not only at the close: whoever sees the error may end the process without one.
         self.change(|| self.file.sync())
+            .inspect_err(|_| self.faults.drop_cache(&*self.file))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

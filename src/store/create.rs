@@ -58,7 +58,11 @@ pub(super) fn create(
         return Ok(None);
     }
     let (header, built) = match complete {
-        Some(header) => (header, None),
+        Some(header) => {
+            // Its creator may have been killed before its own sync.
+            file.sync().map_err(OpenError::io(&temporary, "syncing"))?;
+            (header, None)
+        }
         None => match build(&file, options) {
             Ok((store, header)) => (header, Some(store)),
             Err(error) => {
@@ -128,7 +132,15 @@ fn temporary_file(
 fn build(file: &Arc<dyn DiskFile>, options: &StoreOptions) -> Result<(Store, Header), StoreError> {
     file.set_len(0)?;
     let faults = Arc::new(Faults::default());
-    let database = database(file, &faults, options)?;
+    fill(file, &faults, options).inspect_err(|_| faults.drop_cache(&**file))
+}
+
+fn fill(
+    file: &Arc<dyn DiskFile>,
+    faults: &Arc<Faults>,
+    options: &StoreOptions,
+) -> Result<(Store, Header), StoreError> {
+    let database = database(file, faults, options)?;
     // The database moves in, so that a failure drops it inside the guard, too.
     let database = faults.guard(|| {
         create_tables(&database)?;
@@ -140,12 +152,13 @@ fn build(file: &Arc<dyn DiskFile>, options: &StoreOptions) -> Result<(Store, Hea
         store,
         created: options.now_ms,
     };
-    header.write(&**file)?;
+    // A failure is remembered before the database goes, so that it writes and syncs no more.
+    header.write(&**file).map_err(|error| faults.io(error))?;
     let opened = Opened {
         database,
         file: Arc::clone(file),
     };
-    Ok((Store::new(header, opened, faults), header))
+    Ok((Store::new(header, opened, Arc::clone(faults)), header))
 }
 
 /// Renames the finished file to its path, durably; `false` when the temporary name is no longer

@@ -116,7 +116,7 @@ impl OpenError {
 #[derive(Debug, Error)]
 pub(crate) enum StoreError {
     /// The disk failed; whether the group is stored is unknown until the store is reopened.
-    #[error("the disk failed: {0}")]
+    #[error("the disk failed, so check the device: {0}")]
     Io(#[source] io::Error),
     /// The disk is full; otherwise as `Io`.
     #[error("the disk is full: {0}")]

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use parking_lot::Mutex;
 
 use super::error::StoreError;
+use crate::disk::DiskFile;
 
 /// What failed first.
 #[derive(Clone, Debug)]
@@ -48,6 +49,15 @@ impl Faults {
 
     fn record(&self, fault: Fault) {
         self.first.lock().get_or_insert(fault);
+    }
+
+    /// Drops a file's page cache if something failed: what could not be written may look written in
+    /// there, and the next to open the file must see what the device has (R8).
+    pub(super) fn drop_cache(&self, file: &dyn DiskFile) {
+        if self.first().is_some() {
+            // That this fails, too, is no news beside the failure that led here.
+            let _: io::Result<()> = file.drop_cache();
+        }
     }
 
     /// Refuses when something failed before.

@@ -87,6 +87,7 @@ impl Store {
         self.header.store
     }
 
+    #[cfg(test)]
     /// When the store was made, in milliseconds since 1970.
     pub(crate) const fn created_ms(&self) -> u64 {
         self.header.created
@@ -116,6 +117,7 @@ impl Store {
         self.with(|opened| Ok(opened.file.len()?))
     }
 
+    #[cfg(test)]
     /// The bytes in all tables. It reads the whole store: for a report on demand.
     pub(crate) fn stored_bytes(&self) -> Result<u64, StoreError> {
         self.read(Reader::stored_bytes)
@@ -167,15 +169,12 @@ impl Opened {
             drop(database);
             Ok(())
         });
-        let synced = match faults.first() {
-            None => file.sync().map_err(StoreError::from),
-            Some(fault) => {
-                // What could not be written may look written in the page cache (R8); that this
-                // fails is no news beside the failure that led here.
-                let _: io::Result<()> = file.drop_cache();
-                Err(fault.into())
-            }
-        };
+        if faults.first().is_none() {
+            // Remembered like any other: it is the failed sync that must not be forgotten.
+            let _: io::Result<()> = file.sync().map_err(|error| faults.io(error));
+        }
+        faults.drop_cache(&*file);
+        let synced = faults.first().map_or(Ok(()), |fault| Err(fault.into()));
         let unlocked = file.unlock().map_err(StoreError::from);
         dropped.and(synced).and(unlocked)
     }

@@ -85,6 +85,7 @@ pub(super) fn locked(
     match database(&file, &faults, options) {
         Ok(database) => Ok(Store::new(header, Opened { database, file }, faults)),
         Err(error) => {
+            faults.drop_cache(&*file);
             // Closing the handle would do, had a panic in redb not kept a copy of it.
             let _: std::io::Result<()> = file.unlock();
             Err(OpenError::database(path, "opening")(error))

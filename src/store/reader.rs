@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use redb::{
-    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableError,
-};
+#[cfg(test)]
+use redb::ReadableTableMetadata;
+use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, TableError};
 
 use super::error::StoreError;
 use super::tables::{self, RowTableKey};
@@ -67,6 +67,7 @@ impl Reader {
         Ok(())
     }
 
+    #[cfg(test)]
     /// The block that covers `seq`: the one with the greatest first sequence up to it. Whether it
     /// reaches as far as `seq` is for the caller to see.
     pub(crate) fn block_at(
@@ -81,6 +82,7 @@ impl Reader {
         self.copy(stream, entry)
     }
 
+    #[cfg(test)]
     /// The stream's block with the least first sequence.
     pub(crate) fn first_block(&self, stream: u32) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
         let Some(table) = self.blocks_of(stream)? else {
@@ -139,6 +141,7 @@ impl Reader {
         self.visit(stream, table.range(..=seq)?.rev(), visitor)
     }
 
+    #[cfg(test)]
     /// The bytes that all tables hold, keys and redb's own included. redb reads every page to
     /// say so: it is for a report on demand, and never for a limit.
     pub(super) fn stored_bytes(&self) -> Result<u64, StoreError> {

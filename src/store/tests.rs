@@ -4,8 +4,10 @@ mod blocks;
 mod crash;
 mod create;
 mod damage;
+mod damaged_blocks;
 mod faults;
 mod files;
+mod page_cache;
 mod race;
 mod rows;
 
@@ -15,6 +17,8 @@ use std::path::Path;
 use super::{Commit, OpenError, Store, StoreError, StoreOptions, tables};
 use crate::changes::{Change, Changes, RowKey, Table};
 use crate::disk::{Disk, MemoryDisk};
+use crate::format::{BlockBuilder, RecordInput};
+use crate::headers::Headers;
 
 const OPTIONS: StoreOptions = StoreOptions {
     cache_bytes: 1 << 20,
@@ -37,11 +41,25 @@ fn put(table: Table, id: u32, part: u64, value: &[u8]) -> Change {
     }
 }
 
-fn block(stream: u32, first_seq: u64, bytes: &[u8]) -> Change {
+/// The bytes of a block that belongs at a place: one record with this payload.
+fn block_bytes(store: u64, stream: u32, first_seq: u64, payload: &[u8]) -> Vec<u8> {
+    let mut builder = BlockBuilder::new(store, stream, first_seq);
+    let record = RecordInput {
+        time: 1_000,
+        subject: "a.b",
+        id: None,
+        headers: &Headers::new(),
+        payload,
+    };
+    builder.push(&record).unwrap();
+    builder.finish()
+}
+
+fn block(store: &Store, stream: u32, first_seq: u64, payload: &[u8]) -> Change {
     Change::Block {
         stream,
         first_seq,
-        bytes: bytes.to_vec(),
+        bytes: block_bytes(store.id(), stream, first_seq, payload),
     }
 }
 
@@ -75,8 +93,10 @@ fn content(store: &Store) -> Result<Content, StoreError> {
             })?;
         }
         for stream in 0..4 {
-            reader.blocks_from(stream, 0, |first_seq, bytes| {
-                content.blocks.push((stream, first_seq, bytes.to_vec()));
+            reader.blocks_from(stream, 0, |block| {
+                // What a builder makes of the records that were read, to the byte.
+                let bytes = BlockBuilder::resume(block).unwrap().finish();
+                content.blocks.push((stream, block.first_seq(), bytes));
                 Ok(ControlFlow::Continue(()))
             })?;
         }

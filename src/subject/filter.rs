@@ -58,7 +58,6 @@ impl SubjectFilter {
         let mut tokens = subject.split('.');
         for wanted in self.text.split('.') {
             match (wanted, tokens.next()) {
-                (_, None) => return false,
                 (">", Some(_)) => return true,
                 ("*", Some(_)) => {}
                 (wanted, Some(token)) if wanted == token => {}

@@ -2,28 +2,30 @@
 
 use std::ops::ControlFlow;
 
-use super::{apply, block, open};
+use super::{apply, block, block_bytes, open};
 use crate::changes::{Change, Changes};
 use crate::disk::MemoryDisk;
+use crate::format::Block;
 use crate::store::{Commit, Reader, Store, StoreError};
 
 /// A store whose stream 1 has blocks at 10, 20 and 30.
 fn three() -> Store {
     let store = open(&MemoryDisk::new()).unwrap();
-    let blocks = [20_u64, 10, 30].map(|seq| block(1, seq, &seq.to_le_bytes()));
+    let blocks = [20_u64, 10, 30].map(|seq| block(&store, 1, seq, &seq.to_le_bytes()));
     apply(&store, blocks.to_vec()).unwrap();
     store
 }
 
-type Visitor<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<ControlFlow<()>, StoreError>;
+type Visitor<'a> = &'a mut dyn FnMut(&Block<'_>) -> Result<ControlFlow<()>, StoreError>;
 
 fn walk(
     store: &Store,
     walk: impl FnOnce(&Reader, Visitor<'_>) -> Result<(), StoreError>,
 ) -> Vec<u64> {
     let mut seen = vec![];
-    let mut visit = |seq: u64, bytes: &[u8]| {
-        assert_eq!(bytes, seq.to_le_bytes());
+    let mut visit = |block: &Block<'_>| {
+        let seq = block.first_seq();
+        assert_eq!(block.record(0).unwrap().payload, seq.to_le_bytes());
         seen.push(seq);
         Ok(ControlFlow::Continue(()))
     };
@@ -76,16 +78,35 @@ fn blocks_are_walked_both_ways() {
 }
 
 #[test]
+fn the_starts_of_blocks_are_listed_below_a_sequence_and_up_to_a_limit() {
+    let store = three();
+    apply(&store, vec![block(&store, 2, 15, b"of another stream")]).unwrap();
+    let starts = |below, limit| {
+        store
+            .read(|reader| reader.block_starts(1, below, limit))
+            .unwrap()
+    };
+    assert_eq!(starts(u64::MAX, usize::MAX), [10, 20, 30]);
+    assert_eq!(starts(31, 3), [10, 20, 30]);
+    assert_eq!(starts(30, 3), [10, 20]);
+    assert_eq!(starts(25, 1), [10]);
+    assert_eq!(starts(25, 0), []);
+    assert_eq!(starts(11, 3), [10]);
+    assert_eq!(starts(10, 3), []);
+    assert_eq!(starts(0, 3), []);
+}
+
+#[test]
 fn a_walk_stops_when_told_and_hands_errors_on() {
     let store = three();
     let mut seen = 0;
-    let stop = |_: u64, _: &[u8]| {
+    let stop = |_: &Block<'_>| {
         seen += 1;
         Ok(ControlFlow::Break(()))
     };
     store.read(|reader| reader.blocks_from(1, 0, stop)).unwrap();
     assert_eq!(seen, 1);
-    let fail = |_: u64, _: &[u8]| {
+    let fail = |_: &Block<'_>| {
         Err(StoreError::Damaged {
             place: "here".to_owned(),
         })
@@ -95,7 +116,7 @@ fn a_walk_stops_when_told_and_hands_errors_on() {
         .unwrap_err();
     assert!(matches!(error, StoreError::Damaged { place } if place == "here"));
     // What a reader finds damaged does not stop the rest.
-    apply(&store, vec![block(1, 40, b"x")]).unwrap();
+    apply(&store, vec![block(&store, 1, 40, b"x")]).unwrap();
 }
 
 #[test]
@@ -105,6 +126,9 @@ fn a_stream_without_a_table_is_empty() {
     assert_eq!(store.read(|reader| reader.first_block(7)).unwrap(), None);
     assert_eq!(store.read(|reader| reader.last_block(7)).unwrap(), None);
     assert!(walk(&store, |reader, visit| reader.blocks_from(7, 0, visit)).is_empty());
+    assert!(walk(&store, |reader, visit| reader.blocks_back(7, 9, visit)).is_empty());
+    let starts = store.read(|reader| reader.block_starts(7, 9, 9)).unwrap();
+    assert!(starts.is_empty());
     apply(&store, vec![Change::DropStream { stream: 7 }]).unwrap();
 }
 
@@ -114,7 +138,7 @@ fn blocks_are_replaced_and_dropped() {
     apply(
         &store,
         vec![
-            block(1, 30, b"grown"),
+            block(&store, 1, 30, b"grown"),
             Change::DropBlocks {
                 stream: 1,
                 from: 0,
@@ -123,11 +147,14 @@ fn blocks_are_replaced_and_dropped() {
         ],
     )
     .unwrap();
-    let only = Some((30, b"grown".to_vec()));
+    let only = Some((30, block_bytes(store.id(), 1, 30, b"grown")));
     assert_eq!(store.read(|reader| reader.first_block(1)).unwrap(), only);
     apply(
         &store,
-        vec![block(1, 50, b"late"), Change::DropStream { stream: 1 }],
+        vec![
+            block(&store, 1, 50, b"late"),
+            Change::DropStream { stream: 1 },
+        ],
     )
     .unwrap();
     assert_eq!(store.read(|reader| reader.last_block(1)).unwrap(), None);
@@ -141,8 +168,10 @@ fn blocks_are_replaced_and_dropped() {
 fn opening_does_not_read_the_backlog() {
     let disk = MemoryDisk::new();
     let store = open(&disk).unwrap();
-    for seq in 0..64 {
-        apply(&store, vec![block(1, seq, &vec![1; 65_516])]).unwrap();
+    let payload = vec![1; 65_516 - block_bytes(store.id(), 1, 1, b"").len()];
+    for seq in 1..=64 {
+        assert_eq!(block_bytes(store.id(), 1, seq, &payload).len(), 65_516);
+        apply(&store, vec![block(&store, 1, seq, &payload)]).unwrap();
     }
     let read_by_opening = |disk: MemoryDisk| {
         let before = disk.bytes_read();
@@ -154,7 +183,7 @@ fn opening_does_not_read_the_backlog() {
                 .unwrap()
                 .unwrap()
                 .0,
-            63
+            64
         );
         read
     };

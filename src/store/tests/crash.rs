@@ -7,13 +7,19 @@ use crate::store::{Commit, Store};
 
 const GROUPS: u64 = 10;
 
+/// Where the block of a group starts; no block starts at 0.
+const fn first_seq(number: u64) -> u64 {
+    number * 10 + 1
+}
+
 /// A group that puts, replaces, deletes and drops.
-fn group(number: u64) -> Changes {
+fn group(store: &Store, number: u64) -> Changes {
+    let payload = vec![number as u8; 3000 * number as usize];
     let mut changes = vec![
         put(Table::StreamState, 1, 0, &number.to_le_bytes()),
         put(Table::Dedup, 1, number, &[number as u8; 300]),
-        block(1, number * 10, &vec![number as u8; 3000 * number as usize]),
-        block(2, number, b"of a stream that goes"),
+        block(store, 1, first_seq(number), &payload),
+        block(store, 2, number + 1, b"of a stream that goes"),
     ];
     if let Some(old) = number.checked_sub(3) {
         changes.push(Change::DeleteParts {
@@ -25,7 +31,7 @@ fn group(number: u64) -> Changes {
         changes.push(Change::DropBlocks {
             stream: 1,
             from: 0,
-            to: old * 10,
+            to: first_seq(old),
         });
     }
     if number.is_multiple_of(4) {
@@ -48,7 +54,7 @@ fn commit(number: u64) -> Commit {
 /// Applies the groups, as far as the disk goes; how many were acknowledged.
 fn run(store: &Store) -> usize {
     (0..GROUPS)
-        .take_while(|n| store.apply(&group(*n), commit(*n)).is_ok())
+        .take_while(|n| store.apply(&group(store, *n), commit(*n)).is_ok())
         .count()
 }
 
@@ -61,7 +67,7 @@ fn healthy() -> (MemoryDisk, Vec<Content>) {
     let base = disk.kill_image();
     let store = open(&disk).unwrap();
     for number in 0..GROUPS {
-        store.apply(&group(number), commit(number)).unwrap();
+        store.apply(&group(&store, number), commit(number)).unwrap();
         prefixes.push(content(&store).unwrap());
     }
     (base, prefixes)

@@ -59,6 +59,23 @@ fn a_kill_during_creation_leaves_a_path_that_opens_and_lasts() {
 }
 
 #[test]
+fn a_power_cut_while_a_leftover_is_taken_over_leaves_a_path_that_opens() {
+    let end = operations();
+    // At the end of a creation its leftover becomes complete.
+    for at in end - 5..end {
+        for then in 0..6 {
+            let after = interrupted(at).kill_image();
+            after.fail_from(then);
+            drop(open(&after));
+            for seed in 0..6 {
+                let opened = open(&after.crash_image(seed));
+                opened.unwrap_or_else(|error| panic!("{at} {then} {seed}: {error}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_created_store_is_durable_when_it_is_handed_over() {
     let disk = MemoryDisk::new();
     let id = open(&disk).unwrap().id();

@@ -40,7 +40,7 @@ fn a_full_disk_says_so_and_loses_nothing() {
     apply(&store, vec![put(Table::Meta, 0, 1, b"kept")]).unwrap();
     let before = content(&store).unwrap();
     disk.set_capacity(Some(store.file_len().unwrap()));
-    let full = apply(&store, vec![block(1, 1, &vec![1; 8 << 20])]).unwrap_err();
+    let full = apply(&store, vec![block(&store, 1, 1, &vec![1; 8 << 20])]).unwrap_err();
     assert!(matches!(full, StoreError::Full(_)), "{full:?}");
     assert!(matches!(store.close(), Err(StoreError::Full(_))));
     let store = open(&disk).unwrap();

@@ -90,7 +90,7 @@ fn a_group_is_all_there_after_a_reopen_and_twice_is_once() {
     apply(
         &store,
         vec![
-            super::block(2, 1, b"gone"),
+            super::block(&store, 2, 1, b"gone"),
             put(Table::Holes, 1, 1, b"gone"),
         ],
     )
@@ -102,7 +102,7 @@ fn a_group_is_all_there_after_a_reopen_and_twice_is_once() {
             Change::Delete {
                 key: RowKey::new(Table::Holes, 1, 1),
             },
-            super::block(1, 1, b"block"),
+            super::block(&store, 1, 1, b"block"),
             Change::DropBlocks {
                 stream: 1,
                 from: 5,
