@@ -99,7 +99,10 @@ impl State {
             Some(stream) => stored_fact(stream, envelope.seq)?,
             None => None,
         };
-        if stored.is_none() {
+        // A stream that was deleted and made again has another message under that sequence.
+        let original = stored
+            .filter(|fact| fact.time == envelope.time && *fact.subject == *envelope.subject);
+        if original.is_none() {
             return gone(format!("message {} of `{}`", envelope.seq, envelope.stream));
         }
         self.make_due_again(id, envelope.seq);
