@@ -22,6 +22,8 @@ pub(crate) struct Consumer {
     pub(crate) filters: Arc<[SubjectFilter]>,
     /// Everything below was delivered, passed over or removed.
     pub(crate) next: u64,
+    /// `next` as the newest group has it: what was only passed over since waits for a change.
+    saved_next: u64,
     pub(crate) floor: u64,
     pub(crate) next_serial: u64,
     /// Matching messages that were delivered, skipped at the start or lost before delivery.
@@ -89,6 +91,7 @@ impl Consumer {
             filters: config.parsed_filters().into(),
             config: Arc::new(config),
             next: row.next,
+            saved_next: row.next,
             floor: row.floor,
             next_serial: row.next_serial,
             accounted: row.accounted,
@@ -356,9 +359,15 @@ impl Consumer {
         self.floor
     }
 
+    /// Whether the cursor passed messages over that no group says so yet.
+    pub(crate) fn passed_over(&self) -> bool {
+        self.next > self.saved_next
+    }
+
     /// The rows that changed.
     pub(crate) fn take_changes(&mut self, changes: &mut Vec<Change>) {
         self.entries.take_changes(self.id, changes);
+        self.saved_next = self.next;
         let row = ConsumerRow {
             next: self.next,
             floor: self.raise_floor(),

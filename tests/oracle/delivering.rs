@@ -111,6 +111,11 @@ impl Oracle {
         if let Some(seq) = out.iter().find(|seq| consumer.held[seq].is_suspect()) {
             return Plan::Nothing(format!("HandledAlone {seq}"));
         }
+        let out_bytes: u64 = out.iter().map(|seq| size(*seq)).sum();
+        let most = consumer.config.max_ack_pending_bytes;
+        if !out.is_empty() && out_bytes >= most {
+            return Plan::Nothing(format!("InFlightBytes {out_bytes}"));
+        }
         let mut due: Vec<(u64, u64)> = Vec::new();
         for (seq, held) in &consumer.held {
             if let Place::Due { rank } = held.place {
@@ -148,11 +153,6 @@ impl Oracle {
                 None => "NoMessages".to_owned(),
             });
         };
-        let out_bytes: u64 = out.iter().map(|seq| size(*seq)).sum();
-        let most = consumer.config.max_ack_pending_bytes;
-        if !out.is_empty() && out_bytes >= most {
-            return Plan::Nothing(format!("InFlightBytes {out_bytes}"));
-        }
         if size(*first) > bytes {
             return Plan::TooBig(*first);
         }

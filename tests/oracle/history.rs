@@ -308,7 +308,7 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
             Op::CreateStream(config)
         }
         1 => {
-            let mut config = stream_config(rng, "a").subjects(["b.x.y", "q"]);
+            let mut config = stream_config(rng, "a").subjects(["b.x", "q"]);
             config.name = "overlap".into();
             Op::CreateStream(config)
         }
@@ -348,6 +348,16 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
 
 /// The next operation of a history.
 pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
+    for stream in ["a", "b"] {
+        let known = oracle.streams.get(stream);
+        if known.is_none() && chance(rng, 8) {
+            return Op::CreateStream(stream_config(rng, stream));
+        }
+        if known.is_some_and(|known| known.consumers.len() < 2) && chance(rng, 8) {
+            let name = ["c1", "c2"][rng.usize(..2)];
+            return Op::CreateConsumer(stream.into(), consumer_config(rng, stream, name));
+        }
+    }
     let op = match rng.u32(..1_000) {
         0..=229 => Some(publish(rng, oracle)),
         230..=259 => Some(pipeline(rng, oracle)),

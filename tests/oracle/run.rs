@@ -112,6 +112,11 @@ impl Run {
         let (after, expected) = self.foresee(op);
         match self.real.perform(op) {
             Answer::Said(said) => {
+                if said != expected
+                    && let Op::Fetch { stream, consumer, .. } = op
+                {
+                    eprintln!("before: {:#?}", self.oracle.consumer(stream, consumer));
+                }
                 assert_eq!(said, expected, "the store (left) and the oracle (right) differ on {op:?}");
                 let word = said.split([' ', ':']).next().unwrap_or_default();
                 let word = if op.name().starts_with("publish") && said.contains('[') { "ok" } else { word };
