@@ -191,8 +191,11 @@ impl Consumer {
         }
     }
 
-    /// Is done with a message.
+    /// Is done with a message. A claim that was never handed over is no delivery (R13).
     pub(crate) fn finish(&mut self, seq: u64) {
+        if self.leases.get(&seq).is_some_and(|lease| !lease.handed) {
+            self.totals.deliveries -= 1;
+        }
         self.lift(seq);
         self.entries.remove(seq);
         self.pending.remove(seq);
@@ -278,7 +281,7 @@ impl Consumer {
     /// was.
     ///
     /// A message that was alone in flight failed; one beside others was caught in a crash.
-    pub(crate) fn recover(&mut self) -> bool {
+    pub(crate) fn recover(&mut self, now: u64) -> bool {
         let in_flight: Vec<u64> = self
             .pending
             .iter()
@@ -297,7 +300,7 @@ impl Consumer {
             }
             self.totals.crashes += 1;
         }
-        self.index_entries();
+        self.index_entries(now);
         changed
     }
 
@@ -305,8 +308,9 @@ impl Consumer {
         self.entries.get(seq).place == Place::InFlight
     }
 
-    /// Fills the sets that entries belong to, after they were read.
-    fn index_entries(&mut self) {
+    /// Fills the sets that entries belong to, after they were read. Delays that are over by now make
+    /// their messages due in one order with the others.
+    fn index_entries(&mut self, now: u64) {
         let placed: Vec<(u64, Place)> = self
             .entries
             .iter()
@@ -315,6 +319,10 @@ impl Consumer {
         for (seq, place) in placed {
             match place {
                 Place::Due => self.queue_due(seq, 1),
+                Place::Delayed { until } if until <= now => {
+                    self.entries.set_due_quietly(seq);
+                    self.queue_due(seq, 1);
+                }
                 Place::Delayed { until } => drop(self.delayed.insert((until, seq))),
                 Place::Condemned { .. } => drop(self.condemned.insert(seq)),
                 Place::Parked { .. } => drop(self.parked.insert(seq)),
