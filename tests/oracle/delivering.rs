@@ -188,7 +188,7 @@ impl Oracle {
                     let born = consumer.born;
                     consumer.totals.deliveries += 1;
                     let place = Place::Due { rank: 0 };
-                    let new = Held { place, attempts: 0, failures: 0, crashes: 0 };
+                    let new = Held { place, attempts: 0, failures: 0, crashes: 0, again: false };
                     let mut held = consumer.held.remove(&seq).unwrap_or(new);
                     held.attempts += 1;
                     let deadline = now + consumer.lease(held.attempts);

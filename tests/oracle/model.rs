@@ -124,6 +124,8 @@ pub(crate) struct Held {
     pub(crate) attempts: u64,
     pub(crate) failures: u64,
     pub(crate) crashes: u64,
+    /// It was finished or parked before, so the ack floor may be above it.
+    pub(crate) again: bool,
 }
 
 impl Held {

@@ -189,8 +189,17 @@ impl Oracle {
         if let Some(up_to) = up_to {
             gone.retain(|seq| *seq < up_to);
         }
+        let mut below = up_to.unwrap_or(stream.last + 1);
         if let Some(keep) = keep {
-            gone.truncate(gone.len().saturating_sub(keep as usize));
+            let goes = gone.len().saturating_sub(keep as usize);
+            below = if keep == 0 { below } else { gone.get(goes).map_or(0, |seq| *seq) };
+            below = if goes == 0 { 0 } else { below };
+            gone.truncate(goes);
+        }
+        if filter.is_some() && below > stream.first() {
+            // The first commit marks; the limits see the stream before the marked messages go.
+            self.trim(name);
+            gone.retain(|seq| self.streams[name].stored.contains_key(seq));
         }
         self.remove(name, &gone, "Purge");
         if !gone.is_empty() {
@@ -256,7 +265,8 @@ impl Oracle {
             return;
         }
         let rank = consumer.rank();
-        let held = Held { place: Place::Due { rank }, attempts: 0, failures: 0, crashes: 0 };
+        let place = Place::Due { rank };
+        let held = Held { place, attempts: 0, failures: 0, crashes: 0, again: true };
         consumer.held.insert(seq, held);
     }
 

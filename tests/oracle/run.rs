@@ -178,6 +178,11 @@ impl Run {
         for draft in drafts {
             let said = going.publish(Some(to), std::slice::from_ref(draft));
             let accepted = said.starts_with(&format!("{to} ["));
+            if !accepted {
+                // A refusal is an answer about a state that must be durable (R1): it commits.
+                going = settled(&going);
+                going.defer_limits = true;
+            }
             expected.push(if accepted { "accepted".to_owned() } else { said });
             prefixes.push(settled(&going));
         }
