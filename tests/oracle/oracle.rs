@@ -301,18 +301,16 @@ impl Oracle {
     /// Tries refused messages again, if their dead-letter stream made room since.
     fn retry_refused(&mut self, stream: &str, name: &str) {
         let consumer = self.consumer(stream, name).unwrap();
+        let room = dead_letter_stream(consumer).and_then(|dead| self.streams.get(&dead));
+        if room.is_some_and(|dead| consumer.refused_at == Some(dead.room_made)) {
+            return;
+        }
         let refused = |(seq, held): (&u64, &Held)| match &held.place {
             Place::Refused { reason } => Some((*seq, reason.clone())),
             _ => None,
         };
         let refused: Vec<(u64, Reason)> = consumer.held.iter().filter_map(refused).collect();
         for (seq, reason) in refused {
-            let consumer = self.consumer(stream, name).unwrap();
-            let room = dead_letter_stream(consumer).and_then(|dead| self.streams.get(&dead));
-            let room = room.map(|dead| dead.room_made);
-            if room.is_some() && consumer.refused_at == room {
-                return;
-            }
             self.give_up(stream, name, seq, reason);
             self.met.push("refused_again_tried");
         }
