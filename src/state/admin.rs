@@ -111,7 +111,10 @@ impl State {
     /// Whether the streams that take the dead letters of this one's consumers take its largest message.
     fn fit_dead_letter_streams(&self, config: &StreamConfig) -> Result<(), StreamError> {
         let id = self.stream_id(&config.name);
-        let own = self.consumers.values().filter(|known| Some(known.stream) == id);
+        let own = self
+            .consumers
+            .values()
+            .filter(|known| Some(known.stream) == id);
         for to in own.filter_map(|consumer| consumer.config.dead_letter_stream()) {
             let Some(target) = self.stream_id(to).and_then(|id| self.streams.get(&id)) else {
                 continue;

@@ -14,10 +14,25 @@ fn j1_creating_the_same_stream_finds_it_and_another_of_its_name_is_a_conflict() 
     publish(&stream, "s", 3);
     let again = world.store.create_stream(config.clone()).unwrap();
     assert_eq!(again.info().unwrap().messages, 3);
-    let other = world.store.create_stream(config.clone().max_messages(6)).unwrap_err();
-    assert_eq!(other, StreamError::Exists { name: "s".into(), setting: "max_messages" });
+    let other = world
+        .store
+        .create_stream(config.clone().max_messages(6))
+        .unwrap_err();
+    assert_eq!(
+        other,
+        StreamError::Exists {
+            name: "s".into(),
+            setting: "max_messages"
+        }
+    );
     let missing = StreamError::NotFound { name: "x".into() };
-    assert_eq!(world.store.update_stream(StreamConfig::new("x")).unwrap_err(), missing);
+    assert_eq!(
+        world
+            .store
+            .update_stream(StreamConfig::new("x"))
+            .unwrap_err(),
+        missing
+    );
     assert_eq!(world.store.stream("x").unwrap_err(), missing);
     assert_eq!(world.store.delete_stream("x").unwrap_err(), missing);
     let updated = world.store.update_stream(config.max_messages(6)).unwrap();
@@ -26,7 +41,16 @@ fn j1_creating_the_same_stream_finds_it_and_another_of_its_name_is_a_conflict() 
     let world = world.reopened();
     assert_eq!(world.store.streams().unwrap(), ["s"]);
     let config = StreamConfig::new("s").max_messages(6);
-    assert_eq!(world.store.create_stream(config).unwrap().info().unwrap().messages, 3);
+    assert_eq!(
+        world
+            .store
+            .create_stream(config)
+            .unwrap()
+            .info()
+            .unwrap()
+            .messages,
+        3
+    );
 }
 
 #[test]
@@ -40,11 +64,27 @@ fn j1b_creating_the_same_consumer_finds_it_and_a_refused_one_changes_nothing() {
     taken[0].ack().unwrap();
     let before = info(&consumer);
     assert_eq!(info(&create(&stream, config.clone())), before);
-    let other = stream.create_consumer(config.clone().ack_wait(secs(61))).unwrap_err();
-    assert_eq!(other, ConsumerError::Exists { name: "c".into(), setting: "ack_wait" });
+    let other = stream
+        .create_consumer(config.clone().ack_wait(secs(61)))
+        .unwrap_err();
+    assert_eq!(
+        other,
+        ConsumerError::Exists {
+            name: "c".into(),
+            setting: "ack_wait"
+        }
+    );
     assert_eq!(info(&consumer), before);
-    let missing = stream.update_consumer(ConsumerConfig::new("x")).unwrap_err();
-    assert_eq!(missing, ConsumerError::NotFound { name: "x".into(), stream: "s".into() });
+    let missing = stream
+        .update_consumer(ConsumerConfig::new("x"))
+        .unwrap_err();
+    assert_eq!(
+        missing,
+        ConsumerError::NotFound {
+            name: "x".into(),
+            stream: "s".into()
+        }
+    );
     stream.update_consumer(config.ack_wait(secs(61))).unwrap();
     assert_eq!(info(&consumer).config.ack_wait, secs(61));
     taken[1].ack().unwrap();
@@ -59,7 +99,10 @@ fn settings_that_break_a_rule_are_refused_by_name() {
         ("name", StreamConfig::new("")),
         ("subjects", base().subjects(["a", "*"])),
         ("subjects", base().subjects(["a..b"])),
-        ("subjects", base().subjects((0..257).map(|n| format!("s{n}")))),
+        (
+            "subjects",
+            base().subjects((0..257).map(|n| format!("s{n}"))),
+        ),
         ("max_messages", base().max_messages(0)),
         ("max_bytes", base().max_bytes(0)),
         ("max_age", base().max_age(millis(99)).without_dedup()),
@@ -103,12 +146,20 @@ fn j3_a_restart_makes_everything_unsettled_due_at_once_and_in_order() {
         publish(&stream, "s.a", 25);
         let consumer = create(&stream, ConsumerConfig::new("c").ack_wait(secs(3600)));
         take(&consumer, 25);
-        let world = if clean { world.reopened() } else { world.killed() };
+        let world = if clean {
+            world.reopened()
+        } else {
+            world.killed()
+        };
         let consumer = world.consumer("s", "c");
         assert_eq!((info(&consumer).in_flight, info(&consumer).due), (0, 25));
         let again = take(&consumer, 100);
         assert_eq!(seqs(&again), (1..=25).collect::<Vec<u64>>());
-        assert!(again.iter().all(|message| message.deliveries() == 2 && message.failures() == 0));
+        assert!(
+            again
+                .iter()
+                .all(|message| message.deliveries() == 2 && message.failures() == 0)
+        );
     }
 }
 
@@ -125,7 +176,11 @@ fn j4_counts_survive_many_restarts_and_go_with_the_ack() {
         for message in taken {
             message.nak().unwrap();
         }
-        world = if round % 2 == 0 { world.reopened() } else { world.killed() };
+        world = if round % 2 == 0 {
+            world.reopened()
+        } else {
+            world.killed()
+        };
     }
     let consumer = world.consumer("s", "c");
     for message in take(&consumer, 3) {
@@ -173,15 +228,27 @@ fn handles_of_a_deleted_consumer_say_so() {
     let message = take_one(&consumer);
     stream.delete_consumer("c").unwrap();
     let again = create(&stream, ConsumerConfig::new("c"));
-    assert!(matches!(consumer.fetch(1), Err(FetchError::ConsumerGone { .. })));
+    assert!(matches!(
+        consumer.fetch(1),
+        Err(FetchError::ConsumerGone { .. })
+    ));
     // Its successor has the same message under a delivery of its own.
     let other = take_one(&again);
     assert_eq!(other.seq(), message.seq());
     for result in [message.ack(), message.nak(), message.in_progress()] {
-        assert!(matches!(result, Err(AckError::ConsumerGone { .. })), "{result:?}");
+        assert!(
+            matches!(result, Err(AckError::ConsumerGone { .. })),
+            "{result:?}"
+        );
     }
-    assert!(matches!(consumer.info(), Err(ConsumerError::NotFound { .. })));
-    assert!(matches!(stream.delete_consumer("x"), Err(ConsumerError::NotFound { .. })));
+    assert!(matches!(
+        consumer.info(),
+        Err(ConsumerError::NotFound { .. })
+    ));
+    assert!(matches!(
+        stream.delete_consumer("x"),
+        Err(ConsumerError::NotFound { .. })
+    ));
     other.ack().unwrap();
 }
 
@@ -198,15 +265,35 @@ fn handles_of_a_deleted_stream_say_so() {
         publish_kind(stream.publish("s.a", "")),
         PublishErrorKind::StreamGone { stream } if stream == "s"
     ));
-    assert!(matches!(stream.get(1.into()), Err(ReadError::StreamGone { .. })));
-    assert!(matches!(stream.range(..).next(), Some(Err(ReadError::StreamGone { .. }))));
-    assert!(matches!(stream.last_for_subject("s.a"), Err(ReadError::StreamGone { .. })));
-    assert!(matches!(stream.purge(Purge::all()), Err(PurgeError::StreamGone { .. })));
-    assert!(matches!(stream.delete(1.into()), Err(PurgeError::StreamGone { .. })));
+    assert!(matches!(
+        stream.get(1.into()),
+        Err(ReadError::StreamGone { .. })
+    ));
+    assert!(matches!(
+        stream.range(..).next(),
+        Some(Err(ReadError::StreamGone { .. }))
+    ));
+    assert!(matches!(
+        stream.last_for_subject("s.a"),
+        Err(ReadError::StreamGone { .. })
+    ));
+    assert!(matches!(
+        stream.purge(Purge::all()),
+        Err(PurgeError::StreamGone { .. })
+    ));
+    assert!(matches!(
+        stream.delete(1.into()),
+        Err(PurgeError::StreamGone { .. })
+    ));
     assert!(matches!(stream.info(), Err(StreamError::NotFound { .. })));
-    let made = stream.create_consumer(ConsumerConfig::new("x")).unwrap_err();
+    let made = stream
+        .create_consumer(ConsumerConfig::new("x"))
+        .unwrap_err();
     assert_eq!(made, ConsumerError::StreamGone { stream: "s".into() });
-    assert!(matches!(consumer.fetch(1), Err(FetchError::ConsumerGone { .. })));
+    assert!(matches!(
+        consumer.fetch(1),
+        Err(FetchError::ConsumerGone { .. })
+    ));
     assert!(matches!(message.ack(), Err(AckError::ConsumerGone { .. })));
 }
 

@@ -13,7 +13,13 @@ fn k1_an_ack_through_another_consumer_is_refused_and_changes_nothing() {
     let batch = one.fetch(Fetch::new(1).no_wait()).unwrap();
     take_one(&two);
     let foreign = two.ack_batch(&batch).unwrap_err();
-    assert_eq!(foreign, AckError::Foreign { seq: Seq::new(1), consumer: "two".into() });
+    assert_eq!(
+        foreign,
+        AckError::Foreign {
+            seq: Seq::new(1),
+            consumer: "two".into()
+        }
+    );
     assert_eq!((info(&one).in_flight, info(&two).in_flight), (1, 1));
     // Another handle of the same consumer is the same consumer.
     let acked = stream.consumer("one").unwrap().ack_batch(&batch).unwrap();
@@ -61,7 +67,10 @@ fn a_message_twice_in_one_batch_ack_is_acked_once() {
     let consumer = create(&stream, ConsumerConfig::new("c"));
     let message = take_one(&consumer);
     let answer = consumer.ack_batch(&[message.clone(), message]).unwrap();
-    assert_eq!((answer.acked, answer.refused), (1, vec![Refusal::Gone { seq: Seq::new(1) }]));
+    assert_eq!(
+        (answer.acked, answer.refused),
+        (1, vec![Refusal::Gone { seq: Seq::new(1) }])
+    );
     assert_eq!(info(&consumer).acked, 1);
 }
 

@@ -9,7 +9,10 @@ fn l2_a_terminated_message_carries_its_payload_and_the_reason() {
     let events = world.store.events(8);
     let stream = world.stream("s");
     let sent = world.clock.clock().now();
-    let message = Publish::new("s.a.b", "payload").header("Own", "1").header("Own", "2").id("m-1");
+    let message = Publish::new("s.a.b", "payload")
+        .header("Own", "1")
+        .header("Own", "2")
+        .id("m-1");
     stream.publish_message(message).unwrap();
     let consumer = create(&stream, ConsumerConfig::new("c").dead_letter("dead"));
     take_one(&consumer).nak_now().unwrap();
@@ -20,20 +23,46 @@ fn l2_a_terminated_message_carries_its_payload_and_the_reason() {
     let letter = dead.dead_letters().next().unwrap().unwrap();
     assert_eq!(letter.message.subject(), "dead.s.c");
     assert_eq!(letter.message.payload(), b"payload");
-    assert_eq!(letter.message.headers().get_all("Own").collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(
+        letter.message.headers().get_all("Own").collect::<Vec<_>>(),
+        ["1", "2"]
+    );
     assert_eq!(letter.message.timestamp(), sent.plus(secs(5)));
     assert_eq!((letter.stream.as_str(), letter.seq.get()), ("s", 1));
     assert_eq!((letter.subject.as_str(), letter.published), ("s.a.b", sent));
-    assert_eq!((letter.consumer.as_str(), letter.id.as_deref()), ("c", Some("m-1")));
-    assert_eq!((letter.deliveries, letter.failures, letter.crashes), (2, 1, 0));
+    assert_eq!(
+        (letter.consumer.as_str(), letter.id.as_deref()),
+        ("c", Some("m-1"))
+    );
+    assert_eq!(
+        (letter.deliveries, letter.failures, letter.crashes),
+        (2, 1, 0)
+    );
     assert_eq!(letter.reason, DeadReason::Term("can't be read".into()));
 
-    let Event::DeadLettered { whose, reason, to, to_seq } = events.try_recv().unwrap() else {
+    let Event::DeadLettered {
+        whose,
+        reason,
+        to,
+        to_seq,
+    } = events.try_recv().unwrap()
+    else {
         panic!("dead-lettered")
     };
-    let Whose { stream: of, seq, deliveries, .. } = whose else { panic!("whose") };
+    let Whose {
+        stream: of,
+        seq,
+        deliveries,
+        ..
+    } = whose
+    else {
+        panic!("whose")
+    };
     assert_eq!((of.as_str(), seq, deliveries), ("s", Seq::new(1), 2));
-    assert_eq!((reason, to.as_str(), to_seq), (letter.reason, "dead", Seq::new(1)));
+    assert_eq!(
+        (reason, to.as_str(), to_seq),
+        (letter.reason, "dead", Seq::new(1))
+    );
     // The original stays in its stream, and is finished for its consumer.
     assert_eq!(stored(&stream), [1]);
     let known = info(&consumer);
@@ -44,11 +73,22 @@ fn l2_a_terminated_message_carries_its_payload_and_the_reason() {
 fn the_envelope_is_made_of_headers_that_anybody_can_read() {
     let world = World::new();
     let stream = world.stream("s");
-    stream.publish_message(Publish::new("s.a", "p").id("i")).unwrap();
-    let consumer = create(&stream, ConsumerConfig::new("c").max_deliver(2).dead_letter("dead"));
+    stream
+        .publish_message(Publish::new("s.a", "p").id("i"))
+        .unwrap();
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").max_deliver(2).dead_letter("dead"),
+    );
     take_one(&consumer).nak_now().unwrap();
     take_one(&consumer).nak_now().unwrap();
-    let copy = world.store.stream("dead").unwrap().get(1.into()).unwrap().unwrap();
+    let copy = world
+        .store
+        .stream("dead")
+        .unwrap()
+        .get(1.into())
+        .unwrap()
+        .unwrap();
     let expected = [
         ("Riverbed-Dead-Stream", "s"),
         ("Riverbed-Dead-Sequence", "1"),
@@ -76,9 +116,15 @@ fn each_consumer_has_a_copy_of_its_own() {
         take_one(&create(&stream, config)).nak().unwrap();
     }
     let dead = world.store.stream("dead").unwrap();
-    let whose: Vec<_> = dead.dead_letters().map(|letter| letter.unwrap().consumer).collect();
+    let whose: Vec<_> = dead
+        .dead_letters()
+        .map(|letter| letter.unwrap().consumer)
+        .collect();
     assert_eq!(whose, ["one", "two"]);
-    assert_eq!(dead.last_for_subject("dead.s.one").unwrap().unwrap().seq(), 1);
+    assert_eq!(
+        dead.last_for_subject("dead.s.one").unwrap().unwrap().seq(),
+        1
+    );
 }
 
 #[test]
@@ -93,7 +139,10 @@ fn r19_the_envelope_is_outside_the_limits_of_the_user() {
     let consumer = create(&stream, ConsumerConfig::new("c").dead_letter("dead"));
     take_one(&consumer).term("x").unwrap();
     let dead = world.store.stream("dead").unwrap();
-    assert_eq!((info(&consumer).dead_lettered, info(&consumer).refused), (1, 0));
+    assert_eq!(
+        (info(&consumer).dead_lettered, info(&consumer).refused),
+        (1, 0)
+    );
     assert_eq!(dead.redrive(1.into()).unwrap(), 2);
     let back = take_one(&consumer);
     assert_eq!(back.payload(), message.payload());
@@ -112,8 +161,14 @@ fn r19_a_reason_is_cut_at_1_kib_on_a_character_and_loses_its_line_breaks() {
     taken[0].term(format!("x{}", "é".repeat(600))).unwrap();
     taken[1].term("line\nbreak\0").unwrap();
     let dead = world.store.stream("dead").unwrap();
-    let reasons: Vec<_> = dead.dead_letters().map(|letter| letter.unwrap().reason).collect();
-    assert_eq!(reasons[0], DeadReason::Term(format!("x{}", "é".repeat(511))));
+    let reasons: Vec<_> = dead
+        .dead_letters()
+        .map(|letter| letter.unwrap().reason)
+        .collect();
+    assert_eq!(
+        reasons[0],
+        DeadReason::Term(format!("x{}", "é".repeat(511)))
+    );
     assert_eq!(reasons[1], DeadReason::Term("line break ".into()));
 }
 
@@ -121,7 +176,9 @@ fn r19_a_reason_is_cut_at_1_kib_on_a_character_and_loses_its_line_breaks() {
 fn a_message_can_die_again_on_its_way_through_dead_letter_streams() {
     let world = World::new();
     let stream = world.stream("s");
-    stream.publish_message(Publish::new("s.a", "p").header("Own", "1").id("i")).unwrap();
+    stream
+        .publish_message(Publish::new("s.a", "p").header("Own", "1").id("i"))
+        .unwrap();
     let consumer = create(&stream, ConsumerConfig::new("c").dead_letter("dead"));
     take_one(&consumer).term("first").unwrap();
     let dead = world.store.stream("dead").unwrap();
@@ -129,10 +186,20 @@ fn a_message_can_die_again_on_its_way_through_dead_letter_streams() {
     take_one(&second).term("second").unwrap();
     let deader = world.store.stream("deader").unwrap();
     let letter = deader.dead_letters().next().unwrap().unwrap();
-    assert_eq!((letter.stream.as_str(), letter.subject.as_str()), ("dead", "dead.s.c"));
+    assert_eq!(
+        (letter.stream.as_str(), letter.subject.as_str()),
+        ("dead", "dead.s.c")
+    );
     assert_eq!(letter.reason, DeadReason::Term("second".into()));
     assert_eq!(letter.message.headers().get("Own"), Some("1"));
-    assert_eq!(letter.message.headers().get_all("Riverbed-Dead-Stream").count(), 1);
+    assert_eq!(
+        letter
+            .message
+            .headers()
+            .get_all("Riverbed-Dead-Stream")
+            .count(),
+        1
+    );
 }
 
 #[test]

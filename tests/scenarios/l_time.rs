@@ -23,7 +23,10 @@ fn l12b_a_runner_keeps_the_leases_of_all_it_holds() {
     let world = World::threaded();
     let stream = world.stream("s");
     stream.publish_batch((0..3).map(|_| ("s.a", ""))).unwrap();
-    let consumer = create(&stream, ConsumerConfig::new("c").ack_wait(secs(5)).max_deliver(1));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").ack_wait(secs(5)).max_deliver(1),
+    );
     let clock = world.clock.clone();
     let (done, seen) = std::sync::mpsc::channel();
     let options = riverbed::RunOptions::new(1).batch(3);
@@ -50,7 +53,9 @@ fn l14_a_calendar_that_goes_back_takes_nothing_back() {
     let taken = take(&consumer, 2);
     taken[0].nak_after(secs(5)).unwrap();
     let before = stream.get(1.into()).unwrap().unwrap().timestamp();
-    world.clock.set_calendar(riverbed::Timestamp::from_micros(1_000_000));
+    world
+        .clock
+        .set_calendar(riverbed::Timestamp::from_micros(1_000_000));
     stream.publish("s", "").unwrap();
     assert!(stream.get(3.into()).unwrap().unwrap().timestamp() >= before);
     // Delays, leases and ages go on with the time that passes.
@@ -81,7 +86,10 @@ fn l14b_a_calendar_that_jumps_ahead_costs_one_redelivery_each_at_most() {
         world.store.drive().unwrap();
     }
     let again = take(&consumer, 5);
-    assert_eq!((seqs(&again), deliveries(&again)), (vec![1, 2, 3], vec![3, 2, 2]));
+    assert_eq!(
+        (seqs(&again), deliveries(&again)),
+        (vec![1, 2, 3], vec![3, 2, 2])
+    );
 }
 
 #[test]
@@ -91,7 +99,9 @@ fn l14c_time_goes_on_from_what_is_stored_when_the_store_opens_in_the_past() {
     publish(&stream, "s.a", 1);
     let sent = stream.get(1.into()).unwrap().unwrap().timestamp();
     world.store.close().unwrap();
-    world.clock.set_calendar(riverbed::Timestamp::from_micros(5));
+    world
+        .clock
+        .set_calendar(riverbed::Timestamp::from_micros(5));
     let world = World::on(world.disk, world.clock);
     let stream = world.store.stream("s").unwrap();
     stream.publish("s.a", "").unwrap();
@@ -107,7 +117,10 @@ fn a_delay_survives_a_restart_and_runs_on_while_the_store_is_closed() {
     take_one(&consumer).nak_after(secs(60)).unwrap();
     let world = world.killed();
     let until = world.clock.clock().now().plus(secs(60));
-    assert_eq!(nothing(&world.consumer("s", "c")), EmptyReason::DelayedUntil(until));
+    assert_eq!(
+        nothing(&world.consumer("s", "c")),
+        EmptyReason::DelayedUntil(until)
+    );
     world.clock.advance(secs(59));
     let world = world.reopened();
     nothing(&world.consumer("s", "c"));
@@ -127,10 +140,15 @@ fn a_consumer_that_nobody_serves_is_announced_once() {
     for _ in 0..3 {
         world.pass(secs(301));
     }
-    assert!(matches!(events.try_recv().unwrap(), Event::ConsumerIdle { stream, consumer, .. }
-        if stream == "s" && consumer == "c"));
+    assert!(
+        matches!(events.try_recv().unwrap(), Event::ConsumerIdle { stream, consumer, .. }
+        if stream == "s" && consumer == "c")
+    );
     assert!(events.is_empty());
     take_one(&consumer).nak_now().unwrap();
     world.pass(secs(301));
-    assert!(matches!(events.try_recv().unwrap(), Event::ConsumerIdle { .. }));
+    assert!(matches!(
+        events.try_recv().unwrap(),
+        Event::ConsumerIdle { .. }
+    ));
 }

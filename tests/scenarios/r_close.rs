@@ -19,23 +19,53 @@ fn every_call_on_a_closed_store_says_that_it_is_closed() {
     assert_eq!(world.store.streams().unwrap_err(), closed);
     assert_eq!(world.store.info().unwrap_err(), closed);
     assert_eq!(stream.flush().unwrap_err(), closed);
-    assert_eq!(stream.info().unwrap_err(), StreamError::Unavailable(closed.clone()));
-    assert_eq!(world.store.stream("s").unwrap_err(), StreamError::Unavailable(closed.clone()));
-    let made = world.store.create_stream(StreamConfig::new("x")).unwrap_err();
+    assert_eq!(
+        stream.info().unwrap_err(),
+        StreamError::Unavailable(closed.clone())
+    );
+    assert_eq!(
+        world.store.stream("s").unwrap_err(),
+        StreamError::Unavailable(closed.clone())
+    );
+    let made = world
+        .store
+        .create_stream(StreamConfig::new("x"))
+        .unwrap_err();
     assert_eq!(made, StreamError::Unavailable(closed.clone()));
     let refused = stream.publish("s.a", "kept").unwrap_err();
     assert_eq!(refused.kind, PublishErrorKind::Unavailable(closed.clone()));
     assert_eq!(refused.messages[0].payload(), b"kept");
     let refused = stream.publish_async(("s.a", "kept")).unwrap_err();
     assert_eq!(refused.kind, PublishErrorKind::Unavailable(closed.clone()));
-    assert_eq!(stream.get(1.into()).unwrap_err(), ReadError::Unavailable(closed.clone()));
-    assert_eq!(stream.purge(Purge::all()), Err(PurgeError::Unavailable(closed.clone())));
-    assert_eq!(consumer.fetch(1).unwrap_err(), FetchError::Unavailable(closed.clone()));
-    assert_eq!(consumer.info().unwrap_err(), ConsumerError::Unavailable(closed.clone()));
+    assert_eq!(
+        stream.get(1.into()).unwrap_err(),
+        ReadError::Unavailable(closed.clone())
+    );
+    assert_eq!(
+        stream.purge(Purge::all()),
+        Err(PurgeError::Unavailable(closed.clone()))
+    );
+    assert_eq!(
+        consumer.fetch(1).unwrap_err(),
+        FetchError::Unavailable(closed.clone())
+    );
+    assert_eq!(
+        consumer.info().unwrap_err(),
+        ConsumerError::Unavailable(closed.clone())
+    );
     assert_eq!(batch.ack(), Err(AckError::Unavailable(closed.clone())));
-    assert_eq!(batch[0].in_progress(), Err(AckError::Unavailable(closed.clone())));
-    assert_eq!(consumer.release(1.into()), Err(RedriveError::Unavailable(closed.clone())));
-    assert_eq!(stream.redrive(1.into()), Err(RedriveError::Unavailable(closed)));
+    assert_eq!(
+        batch[0].in_progress(),
+        Err(AckError::Unavailable(closed.clone()))
+    );
+    assert_eq!(
+        consumer.release(1.into()),
+        Err(RedriveError::Unavailable(closed.clone()))
+    );
+    assert_eq!(
+        stream.redrive(1.into()),
+        Err(RedriveError::Unavailable(closed))
+    );
     assert!(consumer.messages().next().is_none());
     // What was read stays readable.
     assert_eq!(batch[1].payload(), b"2");
@@ -60,9 +90,16 @@ fn closing_frees_the_file_while_handles_live() {
 fn a_store_is_opened_once() {
     let world = World::new();
     world.stream("s");
-    let second = || Riverbed::builder().disk(Arc::new(world.disk.clone())).open("/store");
+    let second = || {
+        Riverbed::builder()
+            .disk(Arc::new(world.disk.clone()))
+            .open("/store")
+    };
     let refused = second().unwrap_err();
-    assert!(matches!(refused, OpenError::AlreadyOpen { .. }), "{refused:?}");
+    assert!(
+        matches!(refused, OpenError::AlreadyOpen { .. }),
+        "{refused:?}"
+    );
     world.store.publish("s.a", "").unwrap();
     world.store.close().unwrap();
     second().unwrap();
@@ -89,8 +126,9 @@ fn dropping_the_last_handle_of_any_kind_closes_quietly() {
 fn closing_commits_what_was_staged() {
     let world = World::new();
     let stream = world.stream("s");
-    let handles: Vec<_> =
-        (0..5).map(|n| stream.publish_async(("s.a", n.to_string())).unwrap()).collect();
+    let handles: Vec<_> = (0..5)
+        .map(|n| stream.publish_async(("s.a", n.to_string())).unwrap())
+        .collect();
     world.store.close().unwrap();
     for handle in handles {
         handle.wait().unwrap();
@@ -109,7 +147,10 @@ fn g12_a_store_that_failed_refuses_work_until_it_is_opened_again() {
     world.disk.fail_from(world.disk.operations() + 1);
     let unknown = publish_kind(stream.publish("s.a", ""));
     assert!(
-        matches!(unknown, PublishErrorKind::Unavailable(Unavailable::OutcomeUnknown { .. })),
+        matches!(
+            unknown,
+            PublishErrorKind::Unavailable(Unavailable::OutcomeUnknown { .. })
+        ),
         "{unknown:?}"
     );
     world.disk.stop_failing();

@@ -17,7 +17,11 @@ fn run_until_done(mut world: World, batch: usize, poison: u64, ack_at_once: bool
             if message.seq() == poison {
                 return true;
             }
-            if ack_at_once { message.ack().unwrap() } else { done.push(message) }
+            if ack_at_once {
+                message.ack().unwrap()
+            } else {
+                done.push(message)
+            }
             false
         });
         if died {
@@ -32,8 +36,13 @@ fn run_until_done(mut world: World, batch: usize, poison: u64, ack_at_once: bool
 fn poisoned(messages: u64) -> World {
     let world = World::new();
     let stream = world.stream("s");
-    stream.publish_batch((0..messages).map(|_| ("s.a", "x"))).unwrap();
-    create(&stream, ConsumerConfig::new("c").max_deliver(3).dead_letter("dead"));
+    stream
+        .publish_batch((0..messages).map(|_| ("s.a", "x")))
+        .unwrap();
+    create(
+        &stream,
+        ConsumerConfig::new("c").max_deliver(3).dead_letter("dead"),
+    );
     world
 }
 
@@ -42,7 +51,10 @@ fn r18_of_a_hundred_only_the_one_that_kills_the_process_is_dead_lettered() {
     for ack_at_once in [true, false] {
         let world = run_until_done(poisoned(100), 100, 37, ack_at_once);
         let known = info(&world.consumer("s", "c"));
-        assert_eq!((known.acked, known.dead_lettered, known.pending), (99, 1, 0));
+        assert_eq!(
+            (known.acked, known.dead_lettered, known.pending),
+            (99, 1, 0)
+        );
         let dead = world.store.stream("dead").unwrap();
         let letters: Vec<_> = dead.dead_letters().map(Result::unwrap).collect();
         assert_eq!(letters.len(), 1);
@@ -55,7 +67,15 @@ fn r18_of_a_hundred_only_the_one_that_kills_the_process_is_dead_lettered() {
 fn r18_a_message_handled_alone_pays_for_each_death() {
     let world = run_until_done(poisoned(3), 1, 2, true);
     let known = info(&world.consumer("s", "c"));
-    assert_eq!((known.acked, known.dead_lettered, known.crashes, known.failures), (2, 1, 3, 3));
+    assert_eq!(
+        (
+            known.acked,
+            known.dead_lettered,
+            known.crashes,
+            known.failures
+        ),
+        (2, 1, 3, 3)
+    );
 }
 
 #[test]
@@ -67,9 +87,15 @@ fn r18_a_kill_beside_others_is_a_crash_and_not_a_failure() {
     let world = world.killed();
     let consumer = world.consumer("s", "c");
     let known = info(&consumer);
-    assert_eq!((known.crashes, known.failures, known.suspects, known.parked), (3, 0, 0, 0));
+    assert_eq!(
+        (known.crashes, known.failures, known.suspects, known.parked),
+        (3, 0, 0, 0)
+    );
     for message in take(&consumer, 3) {
-        assert_eq!((message.deliveries(), message.failures(), message.crashes()), (2, 0, 1));
+        assert_eq!(
+            (message.deliveries(), message.failures(), message.crashes()),
+            (2, 0, 1)
+        );
     }
 }
 
@@ -94,7 +120,10 @@ fn with_suspects() -> (World, Consumer) {
     let mut world = World::new();
     let stream = world.stream("s");
     publish(&stream, "s.a", 3);
-    create(&stream, ConsumerConfig::new("c").max_deliver(2).ack_wait(secs(10)));
+    create(
+        &stream,
+        ConsumerConfig::new("c").max_deliver(2).ack_wait(secs(10)),
+    );
     for _ in 0..2 {
         assert_eq!(take(&world.consumer("s", "c"), 3).len(), 3);
         world = world.killed();
@@ -111,7 +140,10 @@ fn r18_a_suspect_is_handled_alone_until_it_is_settled() {
     for seq in 1..=3 {
         let alone = take(&consumer, 10);
         assert_eq!(seqs(&alone), [seq]);
-        assert_eq!(nothing(&consumer), EmptyReason::HandledAlone { seq: Seq::new(seq) });
+        assert_eq!(
+            nothing(&consumer),
+            EmptyReason::HandledAlone { seq: Seq::new(seq) }
+        );
         alone[0].ack().unwrap();
     }
     assert_eq!(seqs(&take(&consumer, 10)), [4]);
@@ -172,7 +204,10 @@ fn r18_the_last_death_alone_is_given_up_when_the_store_opens() {
     let letter = dead.dead_letters().next().unwrap().unwrap();
     assert_eq!((letter.deliveries, letter.failures), (1, 1));
     let known = info(&consumer);
-    assert_eq!((known.dead_lettered, known.refused, known.failures), (1, 0, 1));
+    assert_eq!(
+        (known.dead_lettered, known.refused, known.failures),
+        (1, 0, 1)
+    );
 }
 
 #[test]
@@ -195,5 +230,8 @@ fn r17_one_consumer_that_dies_alone_does_not_make_others_pay() {
     create(&stream, ConsumerConfig::new("idle"));
     let world = world.killed();
     let failures = |name| info(&world.consumer("s", name)).failures;
-    assert_eq!([failures("alone"), failures("beside"), failures("idle")], [1, 0, 0]);
+    assert_eq!(
+        [failures("alone"), failures("beside"), failures("idle")],
+        [1, 0, 0]
+    );
 }

@@ -9,7 +9,9 @@ fn every_subscriber_gets_every_event_and_what_is_missed_is_counted() {
     let (wide, narrow) = (world.store.events(100), world.store.events(2));
     let stream = world.stream("s");
     publish(&stream, "s.a", 5);
-    let config = ConsumerConfig::new("c").max_deliver(1).on_exhausted(OnExhausted::Drop);
+    let config = ConsumerConfig::new("c")
+        .max_deliver(1)
+        .on_exhausted(OnExhausted::Drop);
     for message in take(&create(&stream, config), 5) {
         message.nak().unwrap();
     }
@@ -69,7 +71,9 @@ fn a_delete_tells_who_had_not_finished_and_nobody_else() {
     let events = world.store.events(8);
     let stream = world.stream("s");
     publish(&stream, "s.a", 1);
-    take_one(&create(&stream, ConsumerConfig::new("done"))).ack().unwrap();
+    take_one(&create(&stream, ConsumerConfig::new("done")))
+        .ack()
+        .unwrap();
     take_one(&create(&stream, ConsumerConfig::new("at-it")));
     create(&stream, ConsumerConfig::new("not-yet"));
     create(&stream, ConsumerConfig::new("elsewhere").filter("s.b"));
@@ -77,7 +81,12 @@ fn a_delete_tells_who_had_not_finished_and_nobody_else() {
     let mut told: Vec<String> = events
         .try_iter()
         .map(|event| match event {
-            Event::UnfinishedRemoved { consumer, messages: 1, by: Removal::Delete, .. } => consumer,
+            Event::UnfinishedRemoved {
+                consumer,
+                messages: 1,
+                by: Removal::Delete,
+                ..
+            } => consumer,
             other => panic!("{other:?}"),
         })
         .collect();

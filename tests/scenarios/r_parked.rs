@@ -19,10 +19,19 @@ fn parked_messages_are_listed_with_what_happened_to_them() {
     let consumer = parked(&world, 4);
     let since = world.clock.clock().now();
     let listed = consumer.parked(2.into(), 2).unwrap();
-    assert_eq!(listed.iter().map(|one| one.message.seq().get()).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(
+        listed
+            .iter()
+            .map(|one| one.message.seq().get())
+            .collect::<Vec<_>>(),
+        [2, 3]
+    );
     assert_eq!(listed[0].message.payload(), b"2");
     assert_eq!((listed[0].deliveries, listed[0].failures), (1, 1));
-    assert_eq!((&listed[0].reason, listed[0].since), (&DeadReason::MaxDeliver, since));
+    assert_eq!(
+        (&listed[0].reason, listed[0].since),
+        (&DeadReason::MaxDeliver, since)
+    );
     let world = world.killed();
     let again = world.consumer("s", "c");
     assert_eq!(again.parked(2.into(), 2).unwrap(), listed);
@@ -38,7 +47,10 @@ fn a_released_message_is_due_with_its_attempts_counted_anew() {
     let world = world.killed();
     let consumer = world.consumer("s", "c");
     let again = take_one(&consumer);
-    assert_eq!((again.seq().get(), again.deliveries(), again.failures()), (2, 1, 0));
+    assert_eq!(
+        (again.seq().get(), again.deliveries(), again.failures()),
+        (2, 1, 0)
+    );
     assert_eq!(info(&consumer).ack_floor, 3, "the floor never moves back");
     again.nak().unwrap();
     assert_eq!(info(&consumer).parked, 3);
@@ -64,7 +76,10 @@ fn what_is_not_parked_is_neither_released_nor_discarded() {
     world.store.publish("s.a", "").unwrap();
     consumer.discard(1.into()).unwrap();
     for seq in [1, 2, 3] {
-        let not = RedriveError::NotParked { consumer: "c".into(), seq: Seq::new(seq) };
+        let not = RedriveError::NotParked {
+            consumer: "c".into(),
+            seq: Seq::new(seq),
+        };
         assert_eq!(consumer.release(seq.into()).unwrap_err(), not);
         assert_eq!(consumer.discard(seq.into()).unwrap_err(), not);
     }
@@ -80,7 +95,10 @@ fn a_parked_message_is_not_in_the_way_of_anything() {
     for _ in 0..5 {
         take_one(&consumer).nak().unwrap();
     }
-    assert_eq!((info(&consumer).parked, info(&consumer).ack_floor.get()), (5, 5));
+    assert_eq!(
+        (info(&consumer).parked, info(&consumer).ack_floor.get()),
+        (5, 5)
+    );
     assert_eq!(info(&consumer).oldest_unfinished, Some(secs(0)));
 }
 

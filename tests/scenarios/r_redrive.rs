@@ -8,9 +8,14 @@ use riverbed::{
 /// A stream whose message 1 (of `messages`) is a dead letter of the consumer `c`.
 fn dead(world: &World, messages: u64) -> (Stream, Consumer, Stream) {
     let stream = world.stream("s");
-    stream.publish_message(Publish::new("s.a", "1").header("Own", "x").id("id-1")).unwrap();
+    stream
+        .publish_message(Publish::new("s.a", "1").header("Own", "x").id("id-1"))
+        .unwrap();
     publish(&stream, "s.a", messages - 1);
-    let consumer = create(&stream, ConsumerConfig::new("c").max_deliver(2).dead_letter("dead"));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").max_deliver(2).dead_letter("dead"),
+    );
     take_one(&consumer).term("x").unwrap();
     let dead = world.store.stream("dead").unwrap();
     (stream, consumer, dead)
@@ -28,15 +33,23 @@ fn l4_a_letter_goes_back_to_its_stream_under_a_new_sequence_with_its_identity() 
     let world = world.killed();
     for name in ["c", "other"] {
         let back = take_one(&world.consumer("s", name));
-        assert_eq!((back.seq().get(), back.subject(), back.payload()), (2, "s.a", &b"1"[..]));
-        assert_eq!((back.deliveries(), back.failures(), back.id()), (1, 0, Some("id-1")));
+        assert_eq!(
+            (back.seq().get(), back.subject(), back.payload()),
+            (2, "s.a", &b"1"[..])
+        );
+        assert_eq!(
+            (back.deliveries(), back.failures(), back.id()),
+            (1, 0, Some("id-1"))
+        );
         assert_eq!(back.headers().get("Own"), Some("x"));
         assert_eq!(back.headers().get("Riverbed-Dead-Sequence"), Some("1"));
     }
     assert_eq!(info(&world.consumer("s", consumer.name())).dead_lettered, 1);
     // The id still answers with the message that it was first given.
     let stream = world.store.stream("s").unwrap();
-    let again = stream.publish_message(Publish::new("s.a", "1").id("id-1")).unwrap();
+    let again = stream
+        .publish_message(Publish::new("s.a", "1").id("id-1"))
+        .unwrap();
     assert!(again.duplicate);
 }
 
@@ -49,14 +62,23 @@ fn a_letter_that_its_stream_refuses_stays() {
     let consumer = create(&stream, ConsumerConfig::new("c").dead_letter("dead"));
     take_one(&consumer).term("x").unwrap();
     let dead = world.store.stream("dead").unwrap();
-    assert!(matches!(dead.redrive(1.into()), Err(RedriveError::Refused { .. })));
+    assert!(matches!(
+        dead.redrive(1.into()),
+        Err(RedriveError::Refused { .. })
+    ));
     assert_eq!((stored(&dead), stored(&stream)), (vec![1], vec![1]));
     stream.delete(1.into()).unwrap();
     assert_eq!(dead.redrive(1.into()).unwrap(), 2);
     // A stream that no longer captures the subject refuses too.
     take_one(&consumer).term("x").unwrap();
-    world.store.update_stream(StreamConfig::new("s").subjects(["other"])).unwrap();
-    assert!(matches!(dead.redrive(2.into()), Err(RedriveError::Refused { .. })));
+    world
+        .store
+        .update_stream(StreamConfig::new("s").subjects(["other"]))
+        .unwrap();
+    assert!(matches!(
+        dead.redrive(2.into()),
+        Err(RedriveError::Refused { .. })
+    ));
     assert_eq!(stored(&dead), [2]);
 }
 
@@ -66,13 +88,25 @@ fn what_is_no_dead_letter_is_not_redriven() {
     let (stream, _consumer, dead) = dead(&world, 1);
     dead.publish("dead.x", "by hand").unwrap();
     for redrive in [Stream::redrive, Stream::redrive_to_consumer] {
-        let none = RedriveError::NoMessage { stream: "dead".into(), seq: Seq::new(3) };
+        let none = RedriveError::NoMessage {
+            stream: "dead".into(),
+            seq: Seq::new(3),
+        };
         assert_eq!(redrive(&dead, 3.into()).unwrap_err(), none);
-        assert!(matches!(redrive(&dead, 2.into()), Err(RedriveError::NotDeadLetter { .. })));
-        assert!(matches!(redrive(&stream, 1.into()), Err(RedriveError::NotDeadLetter { .. })));
+        assert!(matches!(
+            redrive(&dead, 2.into()),
+            Err(RedriveError::NotDeadLetter { .. })
+        ));
+        assert!(matches!(
+            redrive(&stream, 1.into()),
+            Err(RedriveError::NotDeadLetter { .. })
+        ));
     }
     dead.redrive(1.into()).unwrap();
-    assert!(matches!(dead.redrive(1.into()), Err(RedriveError::NoMessage { .. })));
+    assert!(matches!(
+        dead.redrive(1.into()),
+        Err(RedriveError::NoMessage { .. })
+    ));
 }
 
 #[test]
@@ -104,17 +138,29 @@ fn a_letter_whose_original_or_consumer_is_gone_stays() {
     let world = World::new();
     let (stream, _consumer, dead) = dead(&world, 1);
     stream.delete(1.into()).unwrap();
-    assert!(matches!(dead.redrive_to_consumer(1.into()), Err(RedriveError::Gone { .. })));
+    assert!(matches!(
+        dead.redrive_to_consumer(1.into()),
+        Err(RedriveError::Gone { .. })
+    ));
     stream.delete_consumer("c").unwrap();
-    assert!(matches!(dead.redrive_to_consumer(1.into()), Err(RedriveError::Gone { .. })));
+    assert!(matches!(
+        dead.redrive_to_consumer(1.into()),
+        Err(RedriveError::Gone { .. })
+    ));
     assert_eq!(stored(&dead), [1]);
     // To the stream it goes all the same.
     assert_eq!(dead.redrive(1.into()).unwrap(), 2);
     let consumer = create(&stream, ConsumerConfig::new("c").dead_letter("dead"));
     take_one(&consumer).term("again").unwrap();
     world.store.delete_stream("s").unwrap();
-    assert!(matches!(dead.redrive(2.into()), Err(RedriveError::Gone { .. })));
-    assert!(matches!(dead.redrive_to_consumer(2.into()), Err(RedriveError::Gone { .. })));
+    assert!(matches!(
+        dead.redrive(2.into()),
+        Err(RedriveError::Gone { .. })
+    ));
+    assert!(matches!(
+        dead.redrive_to_consumer(2.into()),
+        Err(RedriveError::Gone { .. })
+    ));
     assert_eq!(stored(&dead), [2]);
 }
 
@@ -129,7 +175,10 @@ fn another_stream_of_the_same_name_has_other_originals() {
     let consumer = create(&stream, ConsumerConfig::new("c").dead_letter("dead"));
     take_one(&consumer).ack().unwrap();
     // What is stored as message 1 now is not what died.
-    assert!(matches!(dead.redrive_to_consumer(1.into()), Err(RedriveError::Gone { .. })));
+    assert!(matches!(
+        dead.redrive_to_consumer(1.into()),
+        Err(RedriveError::Gone { .. })
+    ));
     assert_eq!(stored(&dead), [1]);
     nothing(&consumer);
 }

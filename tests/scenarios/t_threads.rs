@@ -21,7 +21,8 @@ fn a_waiting_fetch_is_woken_by_a_publish() {
     let stream = world.stream("s");
     let consumer = create(&stream, ConsumerConfig::new("c").filter("s.wanted"));
     let own = consumer.clone();
-    let waiter = thread::spawn(move || seqs(&own.fetch(Fetch::new(5).max_wait(secs(500))).unwrap()));
+    let waiter =
+        thread::spawn(move || seqs(&own.fetch(Fetch::new(5).max_wait(secs(500))).unwrap()));
     wait_until(|| info(&consumer).waiting == 1);
     stream.publish("s.other", "").unwrap();
     stream.publish("s.wanted", "").unwrap();
@@ -31,14 +32,20 @@ fn a_waiting_fetch_is_woken_by_a_publish() {
 #[test]
 fn closing_wakes_who_waits_for_messages_and_for_room() {
     let world = World::threaded();
-    let config = riverbed::StreamConfig::new("s").max_messages(1).discard(riverbed::Discard::New);
+    let config = riverbed::StreamConfig::new("s")
+        .max_messages(1)
+        .discard(riverbed::Discard::New);
     let stream = world.store.create_stream(config).unwrap();
     stream.publish("s", "").unwrap();
     let consumer = create(&stream, ConsumerConfig::new("c"));
     take_one(&consumer);
     let fetching = {
         let consumer = consumer.clone();
-        thread::spawn(move || consumer.fetch(Fetch::new(1).max_wait(secs(500))).map(|_| ()))
+        thread::spawn(move || {
+            consumer
+                .fetch(Fetch::new(1).max_wait(secs(500)))
+                .map(|_| ())
+        })
     };
     let publishing = {
         let stream = stream.clone();
@@ -48,7 +55,10 @@ fn closing_wakes_who_waits_for_messages_and_for_room() {
     wait_until(|| info(&consumer).waiting == 1);
     world.store.close().unwrap();
     let closed = Unavailable::Closed;
-    assert_eq!(fetching.join().unwrap(), Err(FetchError::Unavailable(closed.clone())));
+    assert_eq!(
+        fetching.join().unwrap(),
+        Err(FetchError::Unavailable(closed.clone()))
+    );
     let refused = publishing.join().unwrap().unwrap_err();
     assert_eq!(refused.kind, PublishErrorKind::Unavailable(closed));
     assert_eq!(refused.messages[0].payload(), b"kept");
@@ -63,13 +73,18 @@ fn deleting_a_consumer_wakes_who_waits_on_it() {
     let waiter = thread::spawn(move || own.fetch(Fetch::new(1).max_wait(secs(500))).map(|_| ()));
     wait_until(|| info(&consumer).waiting == 1);
     stream.delete_consumer("c").unwrap();
-    assert!(matches!(waiter.join().unwrap(), Err(FetchError::ConsumerGone { .. })));
+    assert!(matches!(
+        waiter.join().unwrap(),
+        Err(FetchError::ConsumerGone { .. })
+    ));
 }
 
 #[test]
 fn deleting_a_stream_wakes_who_waits_on_it() {
     let world = World::threaded();
-    let config = riverbed::StreamConfig::new("s").max_messages(1).discard(riverbed::Discard::New);
+    let config = riverbed::StreamConfig::new("s")
+        .max_messages(1)
+        .discard(riverbed::Discard::New);
     let stream = world.store.create_stream(config).unwrap();
     stream.publish("s", "").unwrap();
     let consumer = create(&stream, ConsumerConfig::new("c").filter("s"));
@@ -80,16 +95,24 @@ fn deleting_a_stream_wakes_who_waits_on_it() {
     let message = Publish::new("s", "").wait_for_room(secs(500));
     let publishing = thread::spawn(move || stream.publish_message(message));
     world.store.delete_stream("s").unwrap();
-    assert!(matches!(fetching.join().unwrap(), Err(FetchError::ConsumerGone { .. })));
+    assert!(matches!(
+        fetching.join().unwrap(),
+        Err(FetchError::ConsumerGone { .. })
+    ));
     let refused = publish_kind(publishing.join().unwrap());
-    assert!(matches!(refused, PublishErrorKind::StreamGone { .. }), "{refused:?}");
+    assert!(
+        matches!(refused, PublishErrorKind::StreamGone { .. }),
+        "{refused:?}"
+    );
 }
 
 #[test]
 fn a_runner_acks_what_succeeds_and_naks_errors_and_panics() {
     let world = World::threaded();
     let stream = world.stream("s");
-    stream.publish_batch((1..=9).map(|n: u64| ("s.a", n.to_string()))).unwrap();
+    stream
+        .publish_batch((1..=9).map(|n: u64| ("s.a", n.to_string())))
+        .unwrap();
     let consumer = create(&stream, ConsumerConfig::new("c").max_deliver(2));
     let runner = consumer
         .run(3, |message| match message.seq().get() % 3 {
@@ -102,8 +125,12 @@ fn a_runner_acks_what_succeeds_and_naks_errors_and_panics() {
     let report = runner.stop().unwrap();
     assert_eq!((report.acked, report.failed, report.panicked), (5, 6, 2));
     assert_eq!((report.released, report.settled), (0, 0));
-    let parked: Vec<_> =
-        consumer.parked(1.into(), 9).unwrap().iter().map(|one| one.message.seq().get()).collect();
+    let parked: Vec<_> = consumer
+        .parked(1.into(), 9)
+        .unwrap()
+        .iter()
+        .map(|one| one.message.seq().get())
+        .collect();
     assert_eq!(parked, [1, 3, 6, 9]);
 }
 
@@ -114,7 +141,13 @@ fn a_handler_may_settle_its_message_itself() {
     stream.publish_batch([("s.a", ""), ("s.a", "")]).unwrap();
     let consumer = create(&stream, ConsumerConfig::new("c"));
     let runner = consumer
-        .run(1, |message| if message.seq() == 1 { message.term("x") } else { Ok(()) })
+        .run(1, |message| {
+            if message.seq() == 1 {
+                message.term("x")
+            } else {
+                Ok(())
+            }
+        })
         .unwrap();
     wait_until(|| info(&consumer).acked == 1);
     let report = runner.stop().unwrap();
@@ -153,7 +186,11 @@ fn stopping_finishes_what_is_in_hand_and_releases_the_rest() {
     let known = info(&consumer);
     assert_eq!((known.acked, known.in_flight), (report.acked, 0));
     assert_eq!(known.due + known.pending, report.released);
-    assert!(take(&consumer, 10).iter().all(|message| message.deliveries() == 1));
+    assert!(
+        take(&consumer, 10)
+            .iter()
+            .all(|message| message.deliveries() == 1)
+    );
 }
 
 #[test]
@@ -185,8 +222,13 @@ fn a_runner_has_workers_and_a_batch_that_can_be_fetched() {
         assert!(matches!(refused, RunError::Workers { .. }));
     }
     let options = riverbed::RunOptions::new(1).batch(0);
-    let refused = consumer.run_with(options, |_| Ok::<(), String>(())).unwrap_err();
-    assert!(matches!(refused, RunError::Fetch(FetchError::TooMany { .. })));
+    let refused = consumer
+        .run_with(options, |_| Ok::<(), String>(()))
+        .unwrap_err();
+    assert!(matches!(
+        refused,
+        RunError::Fetch(FetchError::TooMany { .. })
+    ));
 }
 
 #[test]
@@ -212,12 +254,18 @@ fn eight_workers_of_one_consumer_share_without_duplicates() {
     }
     wait_until(|| info(&consumer).acked == MESSAGES);
     let report = runner.stop().unwrap();
-    assert_eq!((report.acked, handled.load(Ordering::Relaxed)), (MESSAGES, MESSAGES));
+    assert_eq!(
+        (report.acked, handled.load(Ordering::Relaxed)),
+        (MESSAGES, MESSAGES)
+    );
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len() as u64, MESSAGES);
     assert!(seen.values().all(|times| *times == 1));
     let known = info(&consumer);
-    assert_eq!((known.ack_floor.get(), known.deliveries), (MESSAGES, MESSAGES));
+    assert_eq!(
+        (known.ack_floor.get(), known.deliveries),
+        (MESSAGES, MESSAGES)
+    );
 }
 
 #[test]
