@@ -35,6 +35,7 @@ impl State {
         self.next_stream += 1;
         let stream = Stream::new(id, config);
         self.stream_names.insert(stream.config.name.clone(), id);
+        self.routes.add(id, &stream.filters);
         self.open.changes.push(stream.config_change());
         self.streams.insert(id, stream);
         self.touch_stream(id);
@@ -79,6 +80,8 @@ impl State {
         stream.set_config(config);
         stream.removals += 1;
         let change = stream.config_change();
+        self.routes.remove(id);
+        self.routes.add(id, &stream.filters);
         self.open.changes.push(change);
         self.touch_stream(id);
         self.touch_catalog();
@@ -133,6 +136,7 @@ impl State {
             self.remove_consumer(consumer);
         }
         self.stream_names.remove(name);
+        self.routes.remove(id);
         let key = RowKey::new(Table::StreamConfig, id, 0);
         self.open.changes.push(Change::Delete { key });
         let key = RowKey::new(Table::Drops, id, 0);

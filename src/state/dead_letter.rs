@@ -158,6 +158,7 @@ impl State {
             reason: reason.into(),
         };
         consumer.condemned.insert(seq);
+        self.condemned_in.insert(id);
         self.touch_consumer(id);
     }
 

@@ -22,6 +22,7 @@ mod purge;
 mod recover;
 mod redrive;
 mod removed;
+mod routes;
 pub(crate) mod runset;
 mod seal;
 mod settle;
@@ -64,11 +65,14 @@ pub(crate) struct State {
     pub(crate) consumers: BTreeMap<u32, Consumer>,
     stream_names: BTreeMap<String, u32>,
     consumer_names: BTreeMap<(u32, String), u32>,
+    routes: routes::Routes,
     next_stream: u32,
     next_consumer: u32,
     subjects_max: u64,
     /// Streams and consumers that are deleted, but whose space is not yet free.
     drops: BTreeSet<Drop>,
+    /// Consumers that hold condemned messages.
+    condemned_in: BTreeSet<u32>,
     /// The newest group that changed which streams and consumers there are, or their configuration.
     catalog_group: u64,
     /// The open group.
@@ -114,6 +118,14 @@ impl State {
     /// Bytes of messages in the open group.
     pub(crate) fn open_bytes(&self) -> u64 {
         self.open.bytes
+    }
+
+    /// The streams that the open group changed.
+    pub(crate) fn open_streams(&self) -> impl Iterator<Item = &Stream> {
+        self.open
+            .streams
+            .iter()
+            .filter_map(|id| self.streams.get(id))
     }
 
     pub(crate) fn stream(&self, id: u32) -> Option<&Stream> {

@@ -58,9 +58,12 @@ impl State {
             }
         }
         self.touch_stream(stream);
-        self.sweep_wanted |= self.consumers.values().any(|consumer| {
-            !consumer.condemned.is_empty() && consumer.config.dead_letter_stream() == Some(&name)
-        });
+        // Room for dead letters that were refused, perhaps.
+        let waits = |id: &u32| {
+            let consumer = self.consumers.get(id);
+            consumer.is_some_and(|known| known.config.dead_letter_stream() == Some(&name))
+        };
+        self.sweep_wanted |= self.condemned_in.iter().any(waits);
     }
 
     fn tell_loss(&mut self, consumer: u32, stream: &str, loss: Loss, by: Removal) {

@@ -45,9 +45,15 @@ impl State {
         self.now = self.now.max(at.now);
         self.end_delays();
         let mut more = self.expire_leases(at.mono, limits.leases)?;
-        let ids: Vec<u32> = self.consumers.keys().copied().collect();
-        for id in ids {
+        for id in self.condemned_in.clone() {
             more |= self.retry_condemned(id, limits.letters)?;
+            let condemned = self
+                .consumers
+                .get(&id)
+                .map(|consumer| consumer.condemned.is_empty());
+            if condemned != Some(false) {
+                self.condemned_in.remove(&id);
+            }
         }
         more |= self.expire_messages()?;
         more |= self.forget_ids(limits.ids);
