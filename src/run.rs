@@ -137,13 +137,20 @@ impl Runner {
         };
         for number in 0..workers {
             let (shared, handler) = (Arc::clone(&shared), Arc::clone(&handler));
-            let handle = move |message: &Message| match catch_unwind(AssertUnwindSafe(|| {
-                let _inside = handler_scope(shared.whose.root.engine.store_id());
-                handler(message)
-            })) {
-                Ok(Ok(())) => Handled::Ok,
-                Ok(Err(_)) => Handled::Failed,
-                Err(_) => Handled::Panicked,
+            let handle = move |message: &Message| {
+                // Everything that is the application's is dropped in here too: it may panic again.
+                let ran = catch_unwind(AssertUnwindSafe(|| {
+                    let _inside = handler_scope(shared.whose.root.engine.store_id());
+                    handler(message).is_ok()
+                }));
+                match ran {
+                    Ok(true) => Handled::Ok,
+                    Ok(false) => Handled::Failed,
+                    Err(payload) => {
+                        let _dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+                        Handled::Panicked
+                    }
+                }
             };
             let shared = Arc::clone(&runner.shared);
             let worker = std::thread::Builder::new()
@@ -192,7 +199,17 @@ impl Runner {
             .engine
             .wake_fetches(&self.shared.whose.reference);
         let mut outcome = Ok(());
+        let forked = self.shared.whose.root.engine.is_forked();
         for worker in self.workers.drain(..) {
+            // In a fork there are no workers to wait for (R11), and a handler that stops its own runner
+            // can't wait for itself.
+            if forked {
+                std::mem::forget(worker);
+                continue;
+            }
+            if worker.thread().id() == std::thread::current().id() {
+                continue;
+            }
             let ended = match worker.join() {
                 Ok(ended) => ended,
                 Err(_) => Err(RunError::Thread {
@@ -256,6 +273,12 @@ impl Shared {
                 // The handler settled it, or it was purged meanwhile.
                 Err(AckError::Refused(_)) => self.settled.fetch_add(1, Ordering::Relaxed),
                 Err(AckError::Unavailable(Unavailable::Closed)) => return Ok(false),
+                // It can't be copied to its dead-letter stream now: the sweeper sees to it.
+                Err(AckError::Unavailable(Unavailable::Damaged { .. })) => {
+                    let whose = &self.whose;
+                    whose.root.engine.lapse(&whose.reference, message.token());
+                    self.settled.fetch_add(1, Ordering::Relaxed)
+                }
                 Err(why) => {
                     // A runner's lease has no deadline: it must not outlive its worker.
                     let whose = &self.whose;

@@ -128,16 +128,19 @@ impl Engine {
     pub(crate) fn discard_parked(&self, whose: &ConsumerRef, seq: Seq) -> Result<(), RedriveError> {
         let (discarded, group) = {
             let mut core = self.enter()?;
-            (
-                core.state.discard_parked(whose.id, seq.get()),
-                core.observed(whose.id),
-            )
+            let discarded = core.state.discard_parked(whose.id, seq.get());
+            core.wake_fetch(whose.id);
+            (discarded, core.observed(whose.id))
         };
         self.wait(group)?;
         discarded
     }
 
+    /// A receiver of events; of a store that is closed or stopped, one that has already ended.
     pub(crate) fn subscribe(&self, capacity: usize) -> Receiver<Event> {
-        self.core.lock().subscribe(capacity)
+        match self.enter() {
+            Ok(mut core) => core.subscribe(capacity),
+            Err(_) => crossbeam_channel::bounded(1).1,
+        }
     }
 }

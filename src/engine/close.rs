@@ -41,7 +41,7 @@ impl Engine {
         let poisoned = self.core.lock().poisoned().cloned();
         let committed = self.stop();
         let closed = self.store.close();
-        self.core.lock().closed = true;
+        self.core.lock().end();
         self.sweeper.raise();
         self.committer.raise();
         let failed = |cause: String| CloseError::Failed { cause };
@@ -79,7 +79,7 @@ impl Engine {
         }
         let _stopped = self.stop();
         let _closed = self.store.close();
-        self.core.lock().closed = true;
+        self.core.lock().end();
         self.sweeper.raise();
         self.committer.raise();
     }

@@ -21,10 +21,12 @@ pub(crate) type Tails = HashMap<u32, Option<(u64, Vec<u8>)>>;
 impl Engine {
     /// Waits until a group is durable; runs the commit if nobody does.
     pub(crate) fn wait(&self, group: u64) -> Result<(), Unavailable> {
+        self.check_process()?;
         loop {
             let slot = {
                 let mut core = self.core.lock();
-                if core.durable >= group {
+                let nothing_open = group == core.state.group && !core.state.has_work();
+                if core.durable >= group || (nothing_open && !core.leading) {
                     return Ok(());
                 }
                 if let Some(cause) = core.poisoned() {
@@ -221,10 +223,7 @@ impl Engine {
 
     /// The group is durable: answers may go out, and the next group gets its turn.
     fn committed(&self, mut sealed: Option<Sealed>) {
-        let mut core = Entered {
-            core: self.core.lock(),
-            engine: self,
-        };
+        let mut core = Entered::new(self);
         if let Some(sealed) = &mut sealed {
             core.state.complete(sealed);
             core.durable = sealed.group;

@@ -90,6 +90,8 @@ impl Core {
         self.announce(vec![Event::Poisoned {
             cause: cause.to_owned(),
         }]);
+        // Nothing more is to come: receivers end.
+        self.subscribers.clear();
     }
 
     /// The newest group that has anything in it, durable or not.
@@ -100,6 +102,12 @@ impl Core {
         } else {
             open - 1
         }
+    }
+
+    /// The store is closed: nothing more is to come, and receivers end.
+    pub(crate) fn end(&mut self) {
+        self.closed = true;
+        self.subscribers.clear();
     }
 
     /// The store was closed before a group could be committed: whoever waits is told.

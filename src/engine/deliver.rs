@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::ask::Holder;
+use super::start::ConsumerRef;
 use crate::error::Unavailable;
 use crate::state::{Claimed, Stored, Token};
 use std::sync::Arc;
@@ -17,6 +18,17 @@ pub(crate) struct Delivered {
 }
 
 impl Engine {
+    /// Ends a lease that has no deadline: the attempt failed, and the sweeper counts it.
+    pub(crate) fn lapse(&self, whose: &ConsumerRef, token: Token) {
+        let Ok(mut core) = self.enter() else { return };
+        let mono = self.clock.mono();
+        if let Some(known) = core.state.consumers.get_mut(&whose.id)
+            && known.hand_over(token.seq, token.serial, Some(mono))
+        {
+            core.state.alarm_mono(mono);
+        }
+    }
+
     /// Starts the leases of claims that are durable. One that was purged meanwhile is not delivered.
     pub(crate) fn hand_over(
         &self,
@@ -30,6 +42,7 @@ impl Engine {
         let Some(known) = core.state.consumers.get_mut(&consumer) else {
             return Ok(Vec::new());
         };
+        known.last_fetch = mono;
         let mut delivered = Vec::with_capacity(claimed.len());
         for claim in claimed {
             let (seq, serial) = (claim.stored.seq, claim.serial);

@@ -31,6 +31,8 @@ enum Tried {
     Nothing(Nothing, u64),
     /// The next message alone is over the fetch's bound, as of this group.
     TooBig(FetchError, u64),
+    /// What was read can't be claimed any more; try again when this group is durable and shows why.
+    After(u64),
     /// Something moved; try again.
     Again,
 }
@@ -80,6 +82,10 @@ impl Engine {
             let tried = self.try_fetch(whose, &fetch, deadline);
             let (claimed, group, nothing) = match tried.inspect_err(|_| self.pass_wake(whose))? {
                 Tried::Again => continue,
+                Tried::After(group) => {
+                    self.wait(group)?;
+                    continue;
+                }
                 Tried::TooBig(why, group) => {
                     self.pass_wake(whose);
                     self.wait(group)?;
@@ -95,6 +101,8 @@ impl Engine {
                     }));
                 }
                 Tried::Nothing(nothing, group) => {
+                    // What the look at the consumer changed must not wait for somebody else's commit.
+                    self.committer_looks();
                     // It is in the queue now; a stop that was said before is seen, one that comes
                     // later wakes it.
                     let woken = if stop() {
@@ -126,9 +134,22 @@ impl Engine {
         }
     }
 
+    /// Has the committer look after what is staged, if nobody else will.
+    pub(crate) fn committer_looks(&self) {
+        let orphaned = {
+            let core = self.core.lock();
+            core.state.has_work() && !core.leading
+        };
+        if orphaned {
+            self.committer.raise();
+        }
+    }
+
     /// A fetch that may have been woken for something ends without it: the next in line looks.
     fn pass_wake(&self, whose: &ConsumerRef) {
-        self.core.lock().wake_fetch(whose.id);
+        if let Ok(core) = self.enter() {
+            core.wake_fetch(whose.id);
+        }
     }
 
     /// Wakes every waiting fetch of a consumer, to look at what it was told.
@@ -169,13 +190,16 @@ impl Engine {
     ) -> Result<Tried, FetchError> {
         // One reader of new messages at a time for each consumer: others would read the same and
         // claim nothing. The state's lock is free meanwhile.
+        self.check_process()?;
         let _reading = whose.reading.lock();
         let mut core = self.enter()?;
         let mono = self.clock.mono();
         let may_wait = deadline.is_none_or(|deadline| mono < deadline);
         if let Some(consumer) = core.state.consumers.get_mut(&whose.id) {
             consumer.last_fetch = mono;
-            consumer.idle_told = false;
+            if std::mem::take(&mut consumer.idle_told) {
+                core.state.alarm_mono(mono.plus(super::sweeper::IDLE));
+            }
         }
         let now = core.now(&self.clock).now;
         core.state.end_delays_of(whose.id, now);
@@ -325,7 +349,7 @@ fn claim_read(
 
 fn finish_claim(core: &mut Entered<'_>, id: u32, claimed: Vec<Claimed>) -> Tried {
     if claimed.is_empty() {
-        return Tried::Again;
+        return Tried::After(core.observed(id));
     }
     if core.state.has_more(id) {
         core.wake_fetch(id);

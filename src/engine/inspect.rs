@@ -85,6 +85,7 @@ impl Engine {
     }
 
     pub(crate) fn store_info(&self) -> Result<StoreInfo, Unavailable> {
+        self.check_process()?;
         let file_bytes = self.store.file_len().map_err(|why| self.failed(why))?;
         let (info, group) = {
             let core = self.enter()?;

@@ -84,12 +84,14 @@ impl Engine {
     /// Takes the lock for work that goes on while the store closes.
     fn enter_closing(&self) -> Result<Entered<'_>, Unavailable> {
         self.check_process()?;
-        let entered = Entered {
-            core: self.core.lock(),
-            engine: self,
-        };
+        let entered = Entered::new(self);
         entered.core.check_open()?;
         Ok(entered)
+    }
+
+    /// Whether this process is a fork of the one that opened the store.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.check_process().is_err()
     }
 
     /// A fork of the process that opened the store must not touch it (R11).
@@ -166,6 +168,20 @@ impl Engine {
 pub(crate) struct Entered<'a> {
     core: MutexGuard<'a, Core>,
     engine: &'a Engine,
+    /// A panic of the application's was already under way: a call from a destructor is none of ours.
+    unwinding: bool,
+}
+
+impl<'a> Entered<'a> {
+    fn new(engine: &'a Engine) -> Self {
+        let unwinding = std::thread::panicking();
+        let core = engine.core.lock();
+        Self {
+            core,
+            engine,
+            unwinding,
+        }
+    }
 }
 
 impl Deref for Entered<'_> {
@@ -184,7 +200,7 @@ impl DerefMut for Entered<'_> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.unwinding {
             self.core
                 .poison("a thread panicked while it changed the store's state");
         }

@@ -96,7 +96,8 @@ impl Engine {
         room: Option<&Arc<Signal>>,
     ) -> Result<Tried, PublishErrorKind> {
         let mut core = self.enter()?;
-        if core.state.open_bytes() >= self.limits.group_bytes {
+        let open_bytes = core.state.open_bytes();
+        if open_bytes > 0 && open_bytes >= self.limits.group_bytes {
             // The group is as large as it may be: it goes first.
             return Ok(Tried::WaitFor(core.state.group));
         }
@@ -140,9 +141,9 @@ impl Engine {
         };
         let acks = placed.into_iter().map(ack).collect();
         let group = core.state.stream(id).map_or(0, |stream| stream.group);
-        if pace == Pace::Pipelined {
-            let open = core.state.group;
-            *core.pipelined.entry(open).or_default() += bytes;
+        // Duplicates may be durable already; then nothing is on its way.
+        if pace == Pace::Pipelined && group > core.durable {
+            *core.pipelined.entry(group).or_default() += bytes;
         }
         Ok(Tried::Staged(Staged { acks, group }))
     }

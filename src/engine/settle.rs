@@ -106,7 +106,9 @@ impl Engine {
             patience: Patience::None,
             ..*ask
         };
-        let mut fetched = self.fetch(whose, &at_once)?;
+        // The acks are staged whatever becomes of the fetch.
+        let fetched = self.fetch(whose, &at_once);
+        let mut fetched = fetched.inspect_err(|_| self.committer_looks())?;
         if durability == AckDurability::Durable {
             self.wait(group)?;
         }

@@ -222,19 +222,10 @@ impl Core {
         match config.deliver {
             DeliverPolicy::New => Some((end, 0)),
             DeliverPolicy::FromSequence(seq) if seq.get() >= end => Some((seq.get(), 0)),
-            DeliverPolicy::All => {
-                let matching = known
-                    .subjects
-                    .matching(&filters)
-                    .map(|subject| subject.count)
-                    .sum();
-                let live = if filters.is_empty() {
-                    known.messages
-                } else {
-                    matching
-                };
-                Some((known.first(), live))
+            DeliverPolicy::FromSequence(seq) if seq.get() <= known.first() => {
+                Some(start_of_all(known, &filters))
             }
+            DeliverPolicy::All => Some(start_of_all(known, &filters)),
             DeliverPolicy::Last if known.messages == 0 => Some((end, 0)),
             _ => None,
         }
@@ -254,11 +245,14 @@ impl Core {
             .recent
             .front()
             .map_or(known.last + 1, |first| first.seq);
-        if ahead.counted_to + 1 < first_recent || known.kills != ahead.kills {
-            return None;
+        if ahead.from < known.first() && deliver != DeliverPolicy::Last {
+            // The head has passed the start: it starts there now, with all that is left.
+            return Some(start_of_all(known, filters));
         }
-        if ahead.from < known.first() {
-            // The head has passed the start: it is a start at the head now, to be counted anew.
+        if ahead.from < known.first()
+            || ahead.counted_to + 1 < first_recent
+            || known.kills != ahead.kills
+        {
             return None;
         }
         let wanted = |subject: &str| {
@@ -280,4 +274,15 @@ impl Core {
             _ => Some((ahead.from, ahead.live + recent.len() as u64)),
         }
     }
+}
+
+/// The first message and how many match from there on: all that match.
+fn start_of_all(stream: &crate::state::Stream, filters: &[SubjectFilter]) -> (u64, u64) {
+    let matching = stream.subjects.matching(filters);
+    let live = if filters.is_empty() {
+        stream.messages
+    } else {
+        matching.map(|subject| subject.count).sum()
+    };
+    (stream.first(), live)
 }

@@ -11,8 +11,11 @@ const STEP: SweepLimits = SweepLimits {
     leases: 1_024,
     letters: 256,
     ids: 65_536,
-    idle: Duration::from_secs(300),
+    idle: IDLE,
 };
+
+/// How long nobody fetches from a consumer with messages before that is told.
+pub(crate) const IDLE: Duration = Duration::from_secs(300);
 
 /// Messages removed in one commit.
 const MESSAGES: usize = 16_384;
@@ -79,7 +82,7 @@ impl Engine {
     pub(crate) fn sleep(&self) -> Option<Mono> {
         let mut core = self.core.lock();
         let now = self.clock.mono();
-        let alarm = core.state.next_alarm(STEP.idle);
+        let alarm = core.state.next_alarm(now, STEP.idle);
         let calendar = alarm
             .time
             .map(|time| core.time.mono_at(time).min(now.plus(CALENDAR_CHECK)));

@@ -61,7 +61,12 @@ impl Engine {
 
     fn run_committer(&self) {
         loop {
-            let until = self.core.lock().busy_at.map(|busy| busy.plus(IDLE));
+            let until = {
+                let core = self.core.lock();
+                // Whoever leads raises the signal when it passes the turn.
+                let busy = core.busy_at.filter(|_| !core.leading);
+                busy.map(|busy| busy.plus(IDLE))
+            };
             let woken = self.clock.wait(&self.committer, until);
             if self.is_over() {
                 return;

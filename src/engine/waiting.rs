@@ -104,11 +104,11 @@ impl Core {
         }
     }
 
-    /// Wakes a fetch of every consumer that has something due.
+    /// Wakes a fetch of every consumer that may have something: a message that became due, or room
+    /// for a new one because another was given up.
     pub(crate) fn wake_due(&self) {
         for id in self.waiting.fetches.keys() {
-            let due = |consumer: &crate::state::Consumer| !consumer.due.is_empty();
-            if self.state.consumer(*id).is_none_or(due) {
+            if self.state.consumer(*id).is_none() || self.state.has_more(*id) {
                 self.wake_fetch(*id);
             }
         }

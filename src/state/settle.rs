@@ -59,7 +59,8 @@ impl State {
                 consumer.totals.acked += 1;
             }
             Verdict::InProgress => {
-                consumer.extend(seq, mono);
+                let deadline = consumer.extend(seq, mono);
+                self.alarm.at_mono(deadline);
                 // Leases are memory's alone: there is nothing to commit.
                 return Ok(Ok(()));
             }
@@ -135,16 +136,17 @@ impl Consumer {
             .unwrap_or(Duration::ZERO)
     }
 
-    /// Starts the current lease anew; one without a deadline stays without.
-    fn extend(&mut self, seq: u64, mono: Mono) {
+    /// Starts the current lease anew and returns its deadline; one without a deadline stays without.
+    fn extend(&mut self, seq: u64, mono: Mono) -> Option<Mono> {
         let deadline = self.deadline(seq, mono);
-        let Some(lease) = self.leases.get_mut(&seq) else {
-            return;
+        let lease = self.leases.get_mut(&seq)?;
+        let old = lease.deadline.replace(deadline);
+        let Some(old) = old else {
+            lease.deadline = None;
+            return None;
         };
-        if let Some(old) = lease.deadline {
-            self.expiry.remove(&(old, seq));
-            lease.deadline = Some(deadline);
-            self.expiry.insert((deadline, seq));
-        }
+        self.expiry.remove(&(old, seq));
+        self.expiry.insert((deadline, seq));
+        Some(deadline)
     }
 }

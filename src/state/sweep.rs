@@ -187,7 +187,7 @@ impl State {
 
     fn tell_idle(&mut self, mono: Mono, idle: Duration) {
         let quiet = |consumer: &&super::Consumer| {
-            !consumer.idle_told && consumer.waiting == 0 && consumer.last_fetch.plus(idle) <= mono
+            !consumer.idle_told && consumer.last_fetch.plus(idle) <= mono
         };
         let ids: Vec<u32> = self
             .consumers
@@ -200,7 +200,7 @@ impl State {
             let Some(consumer) = self.consumers.get(&id) else {
                 continue;
             };
-            let at_work = !consumer.leases.is_empty();
+            let at_work = consumer.waiting > 0 || !consumer.leases.is_empty();
             // Counting what is ahead may look at many subjects: only where it decides.
             let waits = !at_work && (!consumer.due.is_empty() || self.pending_count(id) > 0);
             let Some(consumer) = self.consumers.get_mut(&id) else {
@@ -223,7 +223,7 @@ impl State {
     }
 
     /// When the next sweep is due.
-    pub(crate) fn next_alarm(&self, idle: Duration) -> Alarm {
+    pub(crate) fn next_alarm(&self, now: Mono, idle: Duration) -> Alarm {
         let mut alarm = Alarm {
             mono: None,
             time: None,
@@ -231,8 +231,14 @@ impl State {
         for consumer in self.consumers.values() {
             alarm.at_mono(consumer.expiry.first().map(|(deadline, _)| *deadline));
             alarm.at_time(consumer.delayed.first().map(|(until, _)| *until));
-            if !consumer.idle_told && consumer.waiting == 0 {
-                alarm.at_mono(Some(consumer.last_fetch.plus(idle)));
+            if !consumer.idle_told {
+                // Who waits is fetching now.
+                let since = if consumer.waiting > 0 {
+                    now
+                } else {
+                    consumer.last_fetch
+                };
+                alarm.at_mono(Some(since.plus(idle)));
             }
         }
         for stream in self.streams.values() {
