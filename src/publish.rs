@@ -122,7 +122,7 @@ impl<S: Into<String>, P: Into<Vec<u8>>> From<(S, P)> for Publish {
 #[non_exhaustive]
 pub struct PublishAck {
     /// The stream that took the message.
-    pub stream: String,
+    pub stream: Arc<str>,
     /// The message's sequence; for a duplicate, the first one's.
     pub seq: Seq,
     /// Whether the message had been stored before, and so was not stored again.

@@ -195,9 +195,7 @@ impl Turnkeeper<'_> {
         self.passed = true;
         match outcome {
             Ok(sealed) => self.engine.committed(sealed),
-            Err(StoreError::Closed) => {
-                self.engine.core.lock().leading = false;
-            }
+            Err(StoreError::Closed) => self.engine.core.lock().abandon(),
             Err(why) => drop(self.engine.poison(&why.to_string())),
         }
     }
@@ -219,13 +217,13 @@ impl Engine {
     }
 
     /// The group is durable: answers may go out, and the next group gets its turn.
-    fn committed(&self, sealed: Option<Sealed>) {
+    fn committed(&self, mut sealed: Option<Sealed>) {
         let mut core = Entered {
             core: self.core.lock(),
             engine: self,
         };
-        if let Some(mut sealed) = sealed {
-            core.state.complete(&sealed);
+        if let Some(sealed) = &mut sealed {
+            core.state.complete(sealed);
             core.durable = sealed.group;
             core.pipelined.remove(&sealed.group);
             let events = std::mem::take(&mut sealed.events);
@@ -234,25 +232,31 @@ impl Engine {
             if let Some(slot) = core.slots.remove(&sealed.group) {
                 slot.finish(Ok(()));
             }
-            core.wake_after_commit(&sealed);
+            core.wake_after_commit(sealed);
         }
-        if !core.state.has_work() {
-            core.leading = false;
-            let idle = core.busy_at.is_some();
-            drop(core);
-            if idle {
-                self.committer.raise();
-            }
-            return;
-        }
-        let open = core.state.group;
-        if let Some(slot) = core.slots.get(&open) {
-            // Somebody of the next group takes the turn: no thread is woken in vain.
-            slot.hand_lead();
-        } else {
-            core.leading = false;
-            drop(core);
+        let wake_committer = core.pass_turn();
+        drop(core);
+        if wake_committer {
             self.committer.raise();
         }
+        // The group's messages are freed here, without the lock.
+        drop(sealed);
+    }
+}
+
+impl super::core::Core {
+    /// Lets the next group be committed; says whether the committer is to look.
+    fn pass_turn(&mut self) -> bool {
+        if !self.state.has_work() {
+            self.leading = false;
+            return self.busy_at.is_some();
+        }
+        if let Some(slot) = self.slots.get(&self.state.group) {
+            // Somebody of the next group takes the turn: no thread is woken in vain.
+            slot.hand_lead();
+            return false;
+        }
+        self.leading = false;
+        true
     }
 }

@@ -92,6 +92,14 @@ impl Core {
         }]);
     }
 
+    /// The store was closed before a group could be committed: whoever waits is told.
+    pub(crate) fn abandon(&mut self) {
+        self.leading = false;
+        for slot in std::mem::take(&mut self.slots).into_values() {
+            slot.finish(Err(Unavailable::Closed));
+        }
+    }
+
     /// Now, on both clocks; store time never goes back.
     pub(crate) fn now(&mut self, clock: &Clock) -> Moment {
         let mono = clock.mono();

@@ -11,7 +11,7 @@ use super::{Engine, Entered};
 use crate::clock::Woken;
 use crate::error::FetchError;
 use crate::seq::Seq;
-use crate::state::{Capacity, Claimed, NewMessages, Nothing, Plan, Stored};
+use crate::state::{Capacity, Claimed, NewMessages, Nothing, Plan, Stored, Stream};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -167,6 +167,9 @@ impl Engine {
         core.state.end_delays_of(whose.id, now);
         let (due, new, capacity) = match core.state.plan(whose.id, fetch.asked) {
             Plan::Gone => {
+                let group = core.state.catalog_group();
+                drop(core);
+                self.wait(group)?;
                 return Err(FetchError::ConsumerGone {
                     consumer: whose.name.clone(),
                 });
@@ -379,7 +382,7 @@ impl Core {
             to: new.stored_to,
             filters: new.filters,
             purges: self.state.purge_marks(stream),
-            has_holes: known.is_some_and(|known| known.holes > 0),
+            has_holes: known.is_some_and(Stream::has_hole_rows),
             messages: 0,
             bytes: 0,
         };

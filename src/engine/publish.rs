@@ -120,7 +120,7 @@ impl Engine {
             Err(kind) => return refused(kind, core.state.catalog_group(), None),
         };
         let now = core.now(&self.clock).now;
-        let name = core.state.stream_name(id);
+        let name: Arc<str> = core.state.stream_name(id).into();
         let placed = match core.state.publish(id, messages, now) {
             Ok(placed) => placed,
             Err(kind) => {
@@ -134,7 +134,7 @@ impl Engine {
             }
         };
         let ack = |placed: crate::state::Placed| PublishAck {
-            stream: name.clone(),
+            stream: Arc::clone(&name),
             seq: Seq::new(placed.seq),
             duplicate: placed.duplicate,
         };
@@ -230,8 +230,13 @@ fn check_messages(messages: &[Publish]) -> Result<(), PublishErrorKind> {
             max_bytes: BATCH_BYTES_MAX,
         });
     }
+    let mut last_subject = "";
     for (at, message) in messages.iter().enumerate() {
-        validate_subject(&message.subject)?;
+        // Neighbours often share a subject; it is looked at once.
+        if message.subject != last_subject {
+            validate_subject(&message.subject)?;
+            last_subject = &message.subject;
+        }
         message.headers.validate()?;
         if let Some(id) = &message.id
             && (id.is_empty() || id.len() > MESSAGE_ID_BYTES_MAX)

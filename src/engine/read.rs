@@ -59,7 +59,28 @@ impl Engine {
         if found.next > to || found.next <= from && found.messages.is_empty() {
             found.next = u64::MAX;
         }
+        self.drop_removed(stream, &mut found)?;
         Ok(found)
+    }
+
+    /// Messages that left at the head while they were read are not answered: their holes may have
+    /// left before them. That they are gone must be durable before it shows (R1).
+    fn drop_removed(&self, stream: u32, found: &mut Found) -> Result<(), Unavailable> {
+        let (first, group) = {
+            let core = self.enter()?;
+            core.state
+                .stream(stream)
+                .map_or((0, 0), |known| (known.first(), known.group))
+        };
+        if found
+            .messages
+            .first()
+            .is_some_and(|oldest| oldest.seq < first)
+        {
+            self.wait(group)?;
+            found.messages.retain(|stored| stored.seq >= first);
+        }
+        Ok(())
     }
 
     /// The last message on a subject, or on any subject that a filter matches.
@@ -71,20 +92,22 @@ impl Engine {
     ) -> Result<Option<Arc<Stored>>, ReadError> {
         let filters = vec![filter];
         let scan = self.durable_scan(stream, name, filters.clone())?;
-        let newest = {
+        let (newest, group) = {
             let core = self.enter()?;
             let known = core.state.stream(stream);
-            known.and_then(|known| {
+            let newest = known.and_then(|known| {
                 known
                     .subjects
                     .matching(&filters)
                     .map(|known| known.last)
                     .max()
-            })
+            });
+            (newest, known.map_or(0, |known| known.group))
         };
         // No message that matches is newer; the one itself may be deleted since, then an older one is
         // looked for.
         let Some(newest) = newest else {
+            self.wait(group)?;
             return Ok(None);
         };
         let scan = Scan {
@@ -114,9 +137,16 @@ impl Engine {
                 stream: name.to_owned(),
             });
         };
+        if !known.purges.is_empty() && known.group > core.durable {
+            // A purge shows when it is durable.
+            let group = known.group;
+            drop(core);
+            self.wait(group)?;
+            return self.durable_scan(stream, name, filters);
+        }
         let durable = known.durable;
         let marks = known.purges.clone();
-        let has_holes = known.holes > 0;
+        let has_holes = known.has_hole_rows();
         Ok(Scan {
             stream,
             from: durable.first.max(1),

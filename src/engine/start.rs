@@ -206,7 +206,7 @@ impl Core {
             to: known.map_or(0, stored_to),
             filters: filters.into(),
             purges: self.state.purge_marks(stream),
-            has_holes: known.is_some_and(|known| known.holes > 0),
+            has_holes: known.is_some_and(crate::state::Stream::has_hole_rows),
             messages: usize::MAX,
             bytes: u64::MAX,
         }

@@ -6,7 +6,7 @@ use crate::state::{Capacity, Claimed, Sealed};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
@@ -18,6 +18,8 @@ pub(crate) struct Waiting {
     pub(crate) last_group: usize,
     /// Fetches that the open group serves; they wake when it is durable.
     served: Vec<Arc<WaitingFetch>>,
+    /// Places given out.
+    places: u64,
 }
 
 /// A fetch that found nothing.
@@ -28,6 +30,8 @@ pub(crate) struct WaitingFetch {
     /// What a commit claimed for it, and that commit's group.
     served: Mutex<Option<(Vec<Claimed>, u64)>>,
     waiting: AtomicBool,
+    /// Its place in the queue; it keeps it when it was woken in vain. 0 until it has one.
+    place: AtomicU64,
 }
 
 impl WaitingFetch {
@@ -38,12 +42,17 @@ impl WaitingFetch {
             signal,
             served,
             waiting: AtomicBool::new(false),
+            place: AtomicU64::new(0),
         })
     }
 
     /// Whether it is in the queue.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    fn place(&self) -> u64 {
+        self.place.load(Ordering::Relaxed)
     }
 
     pub(crate) fn take_served(&self) -> Option<(Vec<Claimed>, u64)> {
@@ -54,11 +63,13 @@ impl WaitingFetch {
 impl Core {
     pub(crate) fn add_fetch(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) {
         fetch.waiting.store(true, Ordering::Relaxed);
-        self.waiting
-            .fetches
-            .entry(consumer)
-            .or_default()
-            .push_back(Arc::clone(fetch));
+        if fetch.place() == 0 {
+            self.waiting.places += 1;
+            fetch.place.store(self.waiting.places, Ordering::Relaxed);
+        }
+        let queue = self.waiting.fetches.entry(consumer).or_default();
+        let at = queue.partition_point(|known| known.place() < fetch.place());
+        queue.insert(at, Arc::clone(fetch));
         self.count_waiting(consumer);
     }
 
@@ -146,7 +157,10 @@ impl Core {
                 continue;
             };
             for consumer in &stream.consumers {
-                self.wake_fetch(*consumer);
+                // Whoever wakes in vain may miss its turn.
+                if self.state.has_more(*consumer) {
+                    self.wake_fetch(*consumer);
+                }
             }
         }
     }

@@ -39,8 +39,15 @@ impl State {
             });
         };
         if let Some(horizon) = target.dedup_horizon(now) {
-            // A little at a time: the sweeper does the rest.
-            target.dedup.forget(horizon, 64 + messages.len());
+            // A little at a time: the sweeper does the rest, unless the bound is near.
+            let ids = target.dedup.len() + messages.len() as u64;
+            let near = ids > target.config.dedup_ids;
+            let limit = if near {
+                usize::MAX
+            } else {
+                64 + messages.len()
+            };
+            target.dedup.forget(horizon, limit);
         }
         let verdicts = check(target, self.secret, self.subjects_max, messages, now)?;
         let group = self.group;
@@ -137,14 +144,21 @@ fn check(
     let mut batch_ids: HashMap<u128, usize> = HashMap::new();
     let mut new_subjects: HashSet<&str> = HashSet::new();
     let (mut new_messages, mut new_bytes, mut new_ids) = (0, 0, 0);
+    let mut last_subject = None;
     for (at, message) in messages.iter().enumerate() {
+        // Neighbours often share a subject; it is looked at once.
+        let next_subject = Some(message.subject.as_str()) != last_subject;
+        if next_subject {
+            stream.admit_subject(&message.subject)?;
+            last_subject = Some(&message.subject);
+        }
         stream.admit(message)?;
         let verdict = judge_id(stream, secret, message, now, at, &mut batch_ids);
         if let Verdict::New { hash } = &verdict {
             new_messages += 1;
             new_bytes += message.stored_size();
             new_ids += u64::from(hash.is_some());
-            if !stream.subjects.contains(&message.subject) {
+            if next_subject && !stream.subjects.contains(&message.subject) {
                 new_subjects.insert(&message.subject);
             }
             // A duplicate is answered as one whatever it expects (a retry must not fail).

@@ -236,6 +236,11 @@ impl State {
                 purged.push(seq);
                 continue;
             }
+            // The room of an empty consumer lets one message in, however large, not several.
+            let bytes = consumer.leased_bytes + stored.size();
+            if !consumer.leases.is_empty() && bytes > consumer.config.max_ack_pending_bytes {
+                break;
+            }
             let serial = if seq >= consumer.next {
                 consumer.claim_new(seq, stored.size())
             } else {

@@ -9,6 +9,9 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hasher;
 
+/// Ids in one row: a group of ever so many makes several, so that no row grows without bound.
+const IDS_PER_ROW: usize = 65_536;
+
 #[derive(Debug, Default)]
 pub(crate) struct Dedup {
     /// By hash: the message's sequence and when the id was remembered.
@@ -113,22 +116,20 @@ impl Dedup {
                 to,
             });
         }
-        if self.fresh.is_empty() {
-            return;
+        let fresh = std::mem::take(&mut self.fresh);
+        for ids in fresh.chunks(IDS_PER_ROW) {
+            let row = DedupRow { ids: ids.to_vec() };
+            let key = RowKey::new(Table::Dedup, stream, self.next_row);
+            changes.push(Change::Put {
+                key,
+                value: encode_row(&row),
+            });
+            self.rows.push_back(Row {
+                number: self.next_row,
+                ids: row.ids.into(),
+            });
+            self.next_row += 1;
         }
-        let row = DedupRow {
-            ids: std::mem::take(&mut self.fresh),
-        };
-        let key = RowKey::new(Table::Dedup, stream, self.next_row);
-        changes.push(Change::Put {
-            key,
-            value: encode_row(&row),
-        });
-        self.rows.push_back(Row {
-            number: self.next_row,
-            ids: row.ids.into(),
-        });
-        self.next_row += 1;
     }
 
     /// Takes a stored row in; rows come in the order of their numbers.

@@ -108,14 +108,14 @@ impl Recovered {
             alarm: super::Alarm::default(),
             now: now.max(self.store.last_time),
         };
-        self.streams(&mut state);
+        self.streams(&mut state)?;
         self.consumers(&mut state)?;
         state.save_facts();
         state.end_outstanding_attempts();
         Ok(state)
     }
 
-    fn streams(&mut self, state: &mut State) {
+    fn streams(&mut self, state: &mut State) -> Result<(), RowError> {
         for (id, row) in std::mem::take(&mut self.stream_configs) {
             let counters = self.stream_states.remove(&id);
             let counters = counters.unwrap_or(StreamRow {
@@ -123,7 +123,8 @@ impl Recovered {
                 ..StreamRow::default()
             });
             state.now = state.now.max(counters.last_time);
-            let mut stream = Stream::restore(id, row.config, counters);
+            let malformed = |why| RowError::Malformed(format!("stream {id}: {why}"));
+            let mut stream = Stream::restore(id, row.config, &counters).map_err(malformed)?;
             for row in self.subjects.remove(&id).unwrap_or_default() {
                 stream.subjects.restore(row);
             }
@@ -135,6 +136,7 @@ impl Recovered {
             state.drops.insert(Drop::Blocks(id));
             state.streams.insert(id, stream);
         }
+        Ok(())
     }
 
     fn consumers(&mut self, state: &mut State) -> Result<(), RowError> {
@@ -151,8 +153,8 @@ impl Recovered {
             let malformed = |why| RowError::Malformed(format!("consumer {id}: {why}"));
             let (pending, rest) = RunSet::decode(&counters.pending, RUNS_MAX)
                 .map_err(|why| malformed(why.to_string()))?;
-            if !rest.is_empty() {
-                return Err(malformed("bytes are left over".into()));
+            if !rest.is_empty() || pending.len() > RUNS_MAX as u64 {
+                return Err(malformed("its pending set can't be".into()));
             }
             let mut consumer = Consumer::restore(id, row.stream, row.config, &counters, pending);
             for row in self.entries.remove(&id).unwrap_or_default() {

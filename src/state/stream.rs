@@ -12,7 +12,7 @@ use crate::format::rows::{PurgeRow, StreamConfigRow, StreamRow, encode_row};
 use crate::headers::Headers;
 use crate::publish::Publish;
 use crate::seq::Seq;
-use crate::subject::SubjectFilter;
+use crate::subject::{SubjectError, SubjectFilter};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -76,6 +76,15 @@ pub(crate) struct PurgeMark {
 }
 
 impl PurgeMark {
+    fn restore(row: &PurgeRow) -> Result<Self, SubjectError> {
+        let filter = row.filter.parse()?;
+        Ok(Self {
+            filter,
+            below: row.below,
+            at: row.at,
+        })
+    }
+
     pub(crate) fn covers(&self, seq: u64, subject: &str) -> bool {
         seq < self.below && self.filter.matches(subject)
     }
@@ -101,23 +110,28 @@ impl Stream {
             head: 1,
             ..StreamRow::default()
         };
-        Self::restore(id, config, row)
+        Self::with(id, config, &row, Vec::new())
     }
 
     /// The stream as its rows say, without its subjects and ids.
-    pub(crate) fn restore(id: u32, config: StreamConfig, row: StreamRow) -> Self {
+    pub(crate) fn restore(
+        id: u32,
+        config: StreamConfig,
+        row: &StreamRow,
+    ) -> Result<Self, SubjectError> {
+        let purges = row
+            .purges
+            .iter()
+            .map(PurgeMark::restore)
+            .collect::<Result<_, _>>()?;
+        Ok(Self::with(id, config, row, purges))
+    }
+
+    fn with(id: u32, config: StreamConfig, row: &StreamRow, purges: Vec<PurgeMark>) -> Self {
         let mut subjects = Subjects::default();
         subjects.restore_next(row.next_subject);
         let mut dedup = Dedup::default();
         dedup.restore_next(row.next_dedup);
-        let mark = |purge: PurgeRow| {
-            let filter = purge.filter.parse().ok()?;
-            Some(PurgeMark {
-                filter,
-                below: purge.below,
-                at: purge.at,
-            })
-        };
         Self {
             id,
             filters: config.filters(),
@@ -131,7 +145,7 @@ impl Stream {
             published: row.published,
             holes: row.holes,
             hole_from: row.hole_from,
-            purges: row.purges.into_iter().filter_map(mark).collect(),
+            purges,
             subjects,
             dedup,
             windows: Windows::default(),
@@ -172,6 +186,11 @@ impl Stream {
     /// Whether a message that the log holds is purged, by a purge that is still at work.
     pub(crate) fn is_purged(&self, seq: u64, subject: &str) -> bool {
         seq < self.first() || self.purges.iter().any(|mark| mark.covers(seq, subject))
+    }
+
+    /// Whether the store may have rows of holes, of messages before the head too.
+    pub(crate) fn has_hole_rows(&self) -> bool {
+        self.hole_from.is_some()
     }
 
     /// Whether a sequence is deleted from the inside of the stream.
@@ -227,16 +246,18 @@ impl Stream {
         self.facts.push_front(facts);
     }
 
-    /// Checks a publish against every rule but those that depend on the batch it comes in.
+    /// Refuses a subject that the stream does not capture.
+    pub(crate) fn admit_subject(&self, subject: &str) -> Result<(), PublishErrorKind> {
+        if self.captures(subject) {
+            return Ok(());
+        }
+        let (stream, subject) = (self.config.name.clone(), subject.to_owned());
+        Err(PublishErrorKind::NotCaptured { stream, subject })
+    }
+
+    /// Checks a publish against every rule but those about its subject and the batch it comes in.
     pub(crate) fn admit(&self, message: &Publish) -> Result<(), PublishErrorKind> {
         let stream = || self.config.name.clone();
-        if !self.captures(&message.subject) {
-            let subject = message.subject.clone();
-            return Err(PublishErrorKind::NotCaptured {
-                stream: stream(),
-                subject,
-            });
-        }
         if message.id.is_some() && self.config.dedup_window.is_none() {
             return Err(PublishErrorKind::NoDedup { stream: stream() });
         }

@@ -28,6 +28,8 @@ pub(crate) struct Subjects {
     numbers: HashMap<Arc<str>, u32>,
     next: u32,
     dirty: BTreeSet<u32>,
+    /// The subject of the last message: the next one often shares it.
+    last_noted: Option<(Arc<str>, u32)>,
 }
 
 impl Subjects {
@@ -49,11 +51,10 @@ impl Subjects {
 
     /// Counts a new message and returns the shared name.
     pub(crate) fn note(&mut self, name: &str, seq: u64) -> Arc<str> {
-        let number = match self.numbers.get(name) {
-            Some(number) => *number,
-            None => self.add(name),
+        let number = match &self.last_noted {
+            Some((last, number)) if **last == *name => *number,
+            _ => self.number_of(name),
         };
-        self.dirty.insert(number / SUBJECTS_PER_CHUNK);
         let Some(subject) = self.by_number.get_mut(&number) else {
             unreachable!("a subject's number leads to the subject")
         };
@@ -61,6 +62,18 @@ impl Subjects {
         subject.total += 1;
         subject.last = seq;
         Arc::clone(&subject.name)
+    }
+
+    fn number_of(&mut self, name: &str) -> u32 {
+        let number = match self.numbers.get(name) {
+            Some(number) => *number,
+            None => self.add(name),
+        };
+        if let Some(subject) = self.by_number.get(&number) {
+            self.last_noted = Some((Arc::clone(&subject.name), number));
+        }
+        self.dirty.insert(number / SUBJECTS_PER_CHUNK);
+        number
     }
 
     fn add(&mut self, name: &str) -> u32 {
@@ -100,6 +113,7 @@ impl Subjects {
         let total = subject.total;
         self.by_number.remove(&number);
         self.numbers.remove(name);
+        self.last_noted = None;
         Some(total)
     }
 
@@ -112,6 +126,7 @@ impl Subjects {
         self.dirty.extend(chunks);
         self.by_number.clear();
         self.numbers.clear();
+        self.last_noted = None;
     }
 
     /// How many messages the filters ever matched, among the subjects that still have some.
@@ -145,6 +160,8 @@ impl Subjects {
 
     /// The rows that changed since the last call.
     pub(crate) fn take_changes(&mut self, stream: u32, changes: &mut Vec<Change>) {
+        // The next message must mark its row again.
+        self.last_noted = None;
         for chunk in std::mem::take(&mut self.dirty) {
             let key = RowKey::new(Table::Subjects, stream, u64::from(chunk));
             let first = chunk * SUBJECTS_PER_CHUNK;
