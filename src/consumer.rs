@@ -9,7 +9,7 @@ use crate::event::DeadReason;
 use crate::fetch::{Batch, BatchAck, Fetch};
 use crate::info::ConsumerInfo;
 use crate::message::{Message, StoredMessage};
-use crate::riverbed::Root;
+use crate::root::Root;
 use crate::run::{RunOptions, Runner};
 use crate::seq::Seq;
 use std::fmt::Display;

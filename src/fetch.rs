@@ -91,6 +91,7 @@ impl Fetch {
         let capacity = Capacity {
             messages: self.messages,
             bytes: self.bytes,
+            first: self.bytes,
         };
         Ok(Ask {
             capacity,

@@ -8,6 +8,7 @@ use crate::error::{CloseError, PublishError, StreamError, Unavailable};
 use crate::event::Event;
 use crate::info::StoreInfo;
 use crate::publish::{Publish, PublishAck};
+use crate::root::{Root, one};
 use crate::store::OpenError;
 use crate::stream::Stream;
 use crossbeam_channel::Receiver;
@@ -39,18 +40,6 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Riverbed {
     root: Arc<Root>,
-}
-
-/// What all handles share. When the last one goes, the store closes.
-#[derive(Debug)]
-pub(crate) struct Root {
-    pub(crate) engine: Arc<Engine>,
-}
-
-impl Drop for Root {
-    fn drop(&mut self) {
-        self.engine.close_quietly();
-    }
 }
 
 /// How a store is opened; made by [`Riverbed::builder`].
@@ -344,12 +333,4 @@ impl Riverbed {
     pub fn drive(&self) -> Result<(), Unavailable> {
         self.root.engine.sweep()
     }
-}
-
-/// The one answer to one message.
-pub(crate) fn one(acks: Vec<PublishAck>) -> PublishAck {
-    let Some(ack) = acks.into_iter().next() else {
-        unreachable!("one message has one answer")
-    };
-    ack
 }

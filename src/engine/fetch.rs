@@ -239,10 +239,11 @@ fn claim_from_memory(
     let first = Capacity {
         messages: 1,
         bytes: u64::MAX,
+        first: u64::MAX,
     };
     if let Some(first) = core.state.recent_matches(id, from, first).first() {
         refuse_too_big(first, asked)?;
-        if first.size() > capacity.bytes {
+        if first.size() > capacity.first {
             return Ok(core.too_many_bytes(id, fetch, may_wait));
         }
     }
@@ -287,7 +288,7 @@ fn claim_read(
     }
     if let Some(first) = found.messages.first() {
         refuse_too_big(first, asked)?;
-        if first.size() > reading.capacity.bytes {
+        if first.size() > reading.capacity.first {
             return Ok(core.too_many_bytes(id, fetch, may_wait));
         }
     }

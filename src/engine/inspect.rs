@@ -1,11 +1,11 @@
 //! Infos: facts of the state, told when they are durable (R1).
 
 use super::start::ConsumerRef;
-use super::{Engine, load::read_message};
+use super::{Engine, load::read_message, scan::Scan};
 use crate::clock::Timestamp;
 use crate::error::Unavailable;
 use crate::info::{ConsumerInfo, StoreInfo, StreamInfo};
-use crate::state::PendingPlace;
+use crate::state::{Oldest, PendingPlace};
 
 impl Engine {
     /// `None` when the stream is gone.
@@ -31,6 +31,7 @@ impl Engine {
             let mut core = self.enter()?;
             let now = core.now(&self.clock).now;
             core.state.end_delays_of(whose.id, now);
+            core.state.save_cursor(whose.id);
             let group = core.observed(whose.id).max(core.state.catalog_group());
             (core.state.consumer_info(whose.id), now, group)
         };
@@ -38,29 +39,49 @@ impl Engine {
         let Some((mut info, oldest)) = found else {
             return Ok(None);
         };
-        if let Some(from) = oldest {
-            let time = self.time_from(whose.stream, from)?;
-            info.oldest_unfinished = time.map(|time| Timestamp::from_micros(now).since(time));
-        }
+        let time = self.oldest_time(whose, oldest)?;
+        info.oldest_unfinished = time.map(|time| Timestamp::from_micros(now).since(time));
         Ok(Some(info))
     }
 
-    /// When the first message stored at or after a sequence was published.
-    fn time_from(&self, stream: u32, from: u64) -> Result<Option<Timestamp>, Unavailable> {
+    /// When the oldest unfinished message of a consumer was published.
+    fn oldest_time(
+        &self,
+        whose: &ConsumerRef,
+        oldest: Oldest,
+    ) -> Result<Option<Timestamp>, Unavailable> {
+        let scan = {
+            let core = self.enter()?;
+            let filters = core
+                .state
+                .consumer(whose.id)
+                .map(|known| known.filters.to_vec());
+            core.scan_of(whose.stream, filters.unwrap_or_default())
+        };
         let time = self.store.read(|reader| {
-            let mut time = None;
-            reader.blocks_from(stream, from, |block| {
-                if block.last_seq() < from {
-                    return Ok(std::ops::ControlFlow::Continue(()));
-                }
-                let record = block.record_at_seq(from.max(block.first_seq()));
-                let record = record.map_err(|why| super::load::damaged(block, &why))?;
-                time = Some(Timestamp::from_micros(record.time));
-                Ok(std::ops::ControlFlow::Break(()))
-            })?;
-            Ok(time)
+            let mut times = Vec::new();
+            if let Some(seq) = oldest.held {
+                times.extend(read_message(reader, whose.stream, seq)?.map(|stored| stored.time));
+            }
+            let mut from = oldest.undelivered_from.unwrap_or(u64::MAX);
+            while from <= scan.to {
+                let scan = Scan {
+                    from,
+                    messages: 1,
+                    ..scan.clone()
+                };
+                let found = scan.collect(reader)?;
+                times.extend(found.messages.first().map(|stored| stored.time));
+                from = if found.messages.is_empty() && found.next > from {
+                    found.next
+                } else {
+                    u64::MAX
+                };
+            }
+            Ok(times.into_iter().min())
         });
-        time.map_err(|why| self.failed(why))
+        let time = time.map_err(|why| self.failed(why))?;
+        Ok(time.map(Timestamp::from_micros))
     }
 
     pub(crate) fn store_info(&self) -> Result<StoreInfo, Unavailable> {

@@ -22,6 +22,8 @@ pub(crate) struct Consumer {
     pub(crate) filters: Arc<[SubjectFilter]>,
     /// Everything below was delivered, passed over or removed.
     pub(crate) next: u64,
+    /// `next` as the newest group has it: what was only passed over since waits for a change.
+    saved_next: u64,
     pub(crate) floor: u64,
     pub(crate) next_serial: u64,
     /// Matching messages that were delivered, skipped at the start or lost before delivery.
@@ -89,6 +91,7 @@ impl Consumer {
             filters: config.parsed_filters().into(),
             config: Arc::new(config),
             next: row.next,
+            saved_next: row.next,
             floor: row.floor,
             next_serial: row.next_serial,
             accounted: row.accounted,
@@ -188,8 +191,11 @@ impl Consumer {
         }
     }
 
-    /// Is done with a message.
+    /// Is done with a message. A claim that was never handed over is no delivery (R13).
     pub(crate) fn finish(&mut self, seq: u64) {
+        if self.leases.get(&seq).is_some_and(|lease| !lease.handed) {
+            self.totals.deliveries -= 1;
+        }
         self.lift(seq);
         self.entries.remove(seq);
         self.pending.remove(seq);
@@ -275,7 +281,7 @@ impl Consumer {
     /// was.
     ///
     /// A message that was alone in flight failed; one beside others was caught in a crash.
-    pub(crate) fn recover(&mut self) -> bool {
+    pub(crate) fn recover(&mut self, now: u64) -> bool {
         let in_flight: Vec<u64> = self
             .pending
             .iter()
@@ -294,7 +300,7 @@ impl Consumer {
             }
             self.totals.crashes += 1;
         }
-        self.index_entries();
+        self.index_entries(now);
         changed
     }
 
@@ -302,8 +308,9 @@ impl Consumer {
         self.entries.get(seq).place == Place::InFlight
     }
 
-    /// Fills the sets that entries belong to, after they were read.
-    fn index_entries(&mut self) {
+    /// Fills the sets that entries belong to, after they were read. Delays that are over by now make
+    /// their messages due in one order with the others.
+    fn index_entries(&mut self, now: u64) {
         let placed: Vec<(u64, Place)> = self
             .entries
             .iter()
@@ -312,6 +319,10 @@ impl Consumer {
         for (seq, place) in placed {
             match place {
                 Place::Due => self.queue_due(seq, 1),
+                Place::Delayed { until } if until <= now => {
+                    self.entries.set_due_quietly(seq);
+                    self.queue_due(seq, 1);
+                }
                 Place::Delayed { until } => drop(self.delayed.insert((until, seq))),
                 Place::Condemned { .. } => drop(self.condemned.insert(seq)),
                 Place::Parked { .. } => drop(self.parked.insert(seq)),
@@ -356,9 +367,15 @@ impl Consumer {
         self.floor
     }
 
+    /// Whether the cursor passed messages over that no group says so yet.
+    pub(crate) fn passed_over(&self) -> bool {
+        self.next > self.saved_next
+    }
+
     /// The rows that changed.
     pub(crate) fn take_changes(&mut self, changes: &mut Vec<Change>) {
         self.entries.take_changes(self.id, changes);
+        self.saved_next = self.next;
         let row = ConsumerRow {
             next: self.next,
             floor: self.raise_floor(),

@@ -230,7 +230,9 @@ impl State {
             });
         }
         let own = envelope::strip(&letter.headers).encoded_size() + letter.payload.len();
-        let stored = letter.subject.len() + letter.headers.encoded_size() + letter.payload.len();
+        let id_len = letter.id.as_ref().map_or(0, String::len);
+        let headers = letter.headers.encoded_size();
+        let stored = letter.subject.len() + id_len + headers + letter.payload.len();
         stream.admit_size(own as u64, stored as u64)?;
         stream.room_for(1, stored as u64)?;
         let seq = stream.append(letter, now, group);
@@ -270,17 +272,15 @@ impl State {
             let Some(consumer) = self.consumers.get_mut(&id) else {
                 return Ok(false);
             };
-            if removals.is_some() && consumer.refused_at == removals {
-                return Ok(false);
-            }
+            // One that is refused again (it may never fit) does not hold up those behind it.
             let Place::Condemned { reason } = consumer.entries.get(*seq).place.clone() else {
                 continue;
             };
             self.give_up(id, *seq, DeadReason::from(&reason))?;
         }
-        Ok(self
-            .consumers
-            .get(&id)
-            .is_some_and(|consumer| !consumer.condemned.is_empty()))
+        Ok(self.consumers.get(&id).is_some_and(|consumer| {
+            let refused = removals.is_some() && consumer.refused_at == removals;
+            !consumer.condemned.is_empty() && !refused
+        }))
     }
 }

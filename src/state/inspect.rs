@@ -18,6 +18,13 @@ pub(crate) struct PendingPlace {
     pub(crate) since: u64,
 }
 
+/// Where the oldest unfinished message of a consumer is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Oldest {
+    pub(crate) held: Option<u64>,
+    pub(crate) undelivered_from: Option<u64>,
+}
+
 impl State {
     pub(crate) fn stream_info(&self, id: u32) -> Option<StreamInfo> {
         let stream = self.streams.get(&id)?;
@@ -62,8 +69,17 @@ impl State {
         total.saturating_sub(consumer.accounted)
     }
 
-    /// Everything but the age of the oldest unfinished message, whose sequence comes beside it.
-    pub(crate) fn consumer_info(&self, id: u32) -> Option<(ConsumerInfo, Option<u64>)> {
+    /// Puts how far a consumer's cursor came into the open group, so that an info that tells it is
+    /// durable (R1) and neither `delivered` nor the ack floor ever goes back.
+    pub(crate) fn save_cursor(&mut self, id: u32) {
+        if self.consumers.get(&id).is_some_and(Consumer::passed_over) {
+            self.touch_consumer(id);
+        }
+    }
+
+    /// Everything but the age of the oldest unfinished message. Beside it come the sequence of the
+    /// oldest that is held, and where the oldest that was never delivered is to be looked for.
+    pub(crate) fn consumer_info(&self, id: u32) -> Option<(ConsumerInfo, Oldest)> {
         let consumer = self.consumers.get(&id)?;
         let stream = self.streams.get(&consumer.stream)?;
         let pending = self.pending_count(id);
@@ -71,9 +87,11 @@ impl State {
             .pending
             .first()
             .map_or(consumer.next - 1, |first| first - 1);
-        let unfinished = [consumer.pending.first(), consumer.parked.first().copied()];
-        let undelivered = (pending > 0).then_some(consumer.next.max(stream.first()));
-        let oldest = unfinished.into_iter().chain([undelivered]).flatten().min();
+        let held = [consumer.pending.first(), consumer.parked.first().copied()];
+        let oldest = Oldest {
+            held: held.into_iter().flatten().min(),
+            undelivered_from: (pending > 0).then_some(consumer.next.max(stream.first())),
+        };
         let entries = || consumer.entries.iter().map(|(_, entry)| entry);
         let info = ConsumerInfo {
             config: (*consumer.config).clone(),

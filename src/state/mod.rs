@@ -37,7 +37,7 @@ pub(crate) use audit::{ConsumerAudit, StreamAudit};
 pub(crate) use claim::{Capacity, Claimed, NewMessages, Nothing, Plan};
 pub(crate) use consumer::Consumer;
 pub(crate) use envelope::Envelope;
-pub(crate) use inspect::PendingPlace;
+pub(crate) use inspect::{Oldest, PendingPlace};
 pub(crate) use purge::PurgeBound;
 pub(crate) use recover::{Recovered, TABLES};
 pub(crate) use redrive::RedriveTo;

@@ -178,11 +178,12 @@ impl State {
     /// died alone too often is given up by the first sweep.
     fn end_outstanding_attempts(&mut self) {
         let ids: Vec<u32> = self.consumers.keys().copied().collect();
+        let now = self.now;
         for id in ids {
             let Some(consumer) = self.consumers.get_mut(&id) else {
                 continue;
             };
-            let changed = consumer.recover();
+            let changed = consumer.recover(now);
             if !consumer.condemned.is_empty() {
                 self.condemned_in.insert(id);
             }

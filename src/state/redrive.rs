@@ -3,7 +3,7 @@
 use super::State;
 use super::envelope::Envelope;
 use super::purge::stored_fact;
-use super::stored::Need;
+use super::stored::{Need, Stored};
 use super::stream::Appended;
 use crate::error::RedriveError;
 use crate::event::Removal;
@@ -54,7 +54,7 @@ impl State {
             }
         };
         let moved = match to {
-            RedriveTo::Consumer => self.redeliver(&envelope)?,
+            RedriveTo::Consumer => self.redeliver(&envelope, &message)?,
             RedriveTo::Stream => {
                 let letter = Appended {
                     subject: envelope.subject.clone(),
@@ -87,7 +87,11 @@ impl State {
 
     /// Makes the original due again for the consumer that gave it up. One that the consumer has not
     /// finished, or not reached, is on its way to it already.
-    fn redeliver(&mut self, envelope: &Envelope) -> Result<Result<Seq, RedriveError>, Need> {
+    fn redeliver(
+        &mut self,
+        envelope: &Envelope,
+        letter: &Stored,
+    ) -> Result<Result<Seq, RedriveError>, Need> {
         let gone = |what: String| Ok(Err(RedriveError::Gone { what }));
         let stream = self.stream_id(&envelope.stream);
         let consumer = stream.and_then(|stream| self.consumer_id(stream, &envelope.consumer));
@@ -99,8 +103,19 @@ impl State {
             Some(stream) => stored_fact(stream, envelope.seq)?,
             None => None,
         };
+        let gone = || gone(format!("message {} of `{}`", envelope.seq, envelope.stream));
         if stored.is_none() {
-            return gone(format!("message {} of `{}`", envelope.seq, envelope.stream));
+            return gone();
+        }
+        let Some(original) = self.message(stream, envelope.seq) else {
+            return Err(Need::Messages(vec![(stream, envelope.seq)]));
+        };
+        let is_same = original.time == envelope.time
+            && *original.subject == *envelope.subject
+            && original.payload == letter.payload;
+        if !is_same {
+            // A stream of the same name that was made anew has another message there.
+            return gone();
         }
         self.make_due_again(id, envelope.seq);
         Ok(Ok(Seq::new(envelope.seq)))

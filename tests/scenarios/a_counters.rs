@@ -47,8 +47,14 @@ fn a4_expiry_empties_the_stream_and_every_counter_of_its_consumer() {
     world.pass(secs(61));
     assert_eq!(stream.info().unwrap().messages, 0);
     let info = info(&consumer);
-    assert_eq!((info.delivered, info.ack_floor), (Seq::new(100), Seq::new(100)));
-    assert_eq!((info.pending, info.in_flight, info.due, info.redelivered), (0, 0, 0, 0));
+    assert_eq!(
+        (info.delivered, info.ack_floor),
+        (Seq::new(100), Seq::new(100))
+    );
+    assert_eq!(
+        (info.pending, info.in_flight, info.due, info.redelivered),
+        (0, 0, 0, 0)
+    );
     assert_eq!(info.lost, 100);
 }
 
@@ -61,7 +67,9 @@ fn a6_a_stream_that_moved_far_ahead_is_fetched_from_its_first_message() {
     for message in take(&consumer, 10) {
         message.ack().unwrap();
     }
-    stream.publish_batch((0..30_000).map(|_| ("s.a", "x"))).unwrap();
+    stream
+        .publish_batch((0..30_000).map(|_| ("s.a", "x")))
+        .unwrap();
     stream.purge(Purge::all().keep(1)).unwrap();
     let world = world.reopened();
     let consumer = world.consumer("s", "c");
@@ -87,7 +95,10 @@ fn a9_a_dead_message_is_neither_pending_nor_in_the_way_of_the_next() {
     let world = World::new();
     let stream = world.stream("s");
     stream.publish("s.a", "").unwrap();
-    let consumer = create(&stream, ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(1));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(1),
+    );
     take_one(&consumer);
     world.pass(secs(1));
     stream.publish("s.a", "").unwrap();
@@ -139,7 +150,14 @@ fn every_wanted_message_is_in_exactly_one_place() {
     again[1].nak().unwrap();
     again[0].nak_after(secs(1)).unwrap();
     let info = info(&consumer);
-    let places = [info.pending, info.in_flight, info.due, info.delayed, info.parked, info.acked];
+    let places = [
+        info.pending,
+        info.in_flight,
+        info.due,
+        info.delayed,
+        info.parked,
+        info.acked,
+    ];
     // 2 and 4 failed twice; 3 waits; 5 and 6 are out.
     assert_eq!(places, [2, 2, 0, 1, 2, 1]);
     assert_eq!(places.iter().sum::<u64>(), 8);
@@ -164,7 +182,9 @@ fn pending_of_a_filtered_consumer_is_exact_when_a_subject_goes_and_comes_back() 
     let world = world.reopened();
     let (stream, consumer) = (world.store.stream("s").unwrap(), world.consumer("s", "c"));
     publish(&stream, "s.a", 4);
-    stream.delete(Seq::new(stream.info().unwrap().last_seq.get())).unwrap();
+    stream
+        .delete(Seq::new(stream.info().unwrap().last_seq.get()))
+        .unwrap();
     assert_eq!(info(&consumer).pending, 3);
     assert_eq!(take(&consumer, 10).len(), 3);
 }

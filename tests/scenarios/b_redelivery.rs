@@ -47,7 +47,12 @@ fn b4_stale_ack_is_refused() {
     // Nobody has it yet, but A's delivery is over.
     assert!(is_stale(&with_a.ack()));
     let with_b = take_one(&consumer);
-    for late in [with_a.ack(), with_a.nak(), with_a.in_progress(), with_a.term("x")] {
+    for late in [
+        with_a.ack(),
+        with_a.nak(),
+        with_a.in_progress(),
+        with_a.term("x"),
+    ] {
         assert!(is_stale(&late));
     }
     assert_eq!(info(&consumer).in_flight, 1);
@@ -94,7 +99,10 @@ fn b8_in_progress_counts_nothing() {
     let world = World::new();
     let stream = world.stream("s");
     stream.publish("s.a", "").unwrap();
-    let consumer = create(&stream, ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(2));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(2),
+    );
     let message = take_one(&consumer);
     for _ in 0..10 {
         message.in_progress().unwrap();
@@ -114,7 +122,9 @@ fn b10_a_terminated_message_is_over_and_announced_with_its_reason() {
     take_one(&consumer).nak().unwrap();
     take_one(&consumer).term("why").unwrap();
     assert_eq!(take_one(&consumer).seq(), 2);
-    let Event::Dropped { whose, reason } = events.try_recv().unwrap() else { panic!("dropped") };
+    let Event::Dropped { whose, reason } = events.try_recv().unwrap() else {
+        panic!("dropped")
+    };
     assert_eq!((whose.stream.as_str(), whose.consumer.as_str()), ("s", "c"));
     assert_eq!((whose.seq.get(), whose.deliveries), (1, 2));
     assert_eq!(reason, DeadReason::Term("why".into()));
@@ -161,7 +171,10 @@ fn b14_an_explicit_delay_is_exact_whatever_the_backoff_says() {
     let world = World::new();
     let stream = world.stream("s");
     stream.publish("s.a", "").unwrap();
-    let consumer = create(&stream, ConsumerConfig::new("c").backoff([secs(5), secs(10)]));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").backoff([secs(5), secs(10)]),
+    );
     take_one(&consumer).nak_now().unwrap();
     take_one(&consumer).nak_after(secs(1)).unwrap();
     world.pass(millis(999));
@@ -175,7 +188,10 @@ fn b14b_a_plain_nak_takes_the_backoff_of_its_attempt() {
     let world = World::new();
     let stream = world.stream("s");
     stream.publish("s.a", "").unwrap();
-    let consumer = create(&stream, ConsumerConfig::new("c").backoff([secs(5), secs(10)]));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").backoff([secs(5), secs(10)]),
+    );
     for delay in [5, 10, 10] {
         take_one(&consumer).nak().unwrap();
         world.pass(secs(delay) - millis(1));
@@ -194,7 +210,10 @@ fn b16_a_nak_survives_a_kill_and_its_message_is_there_at_once() {
     take_one(&consumer).nak().unwrap();
     let world = world.killed();
     let again = take_one(&world.consumer("s", "c"));
-    assert_eq!((again.deliveries(), again.failures(), again.crashes()), (2, 1, 0));
+    assert_eq!(
+        (again.deliveries(), again.failures(), again.crashes()),
+        (2, 1, 0)
+    );
 }
 
 #[test]
@@ -245,8 +264,15 @@ fn b19_an_update_keeps_what_is_pending_and_its_counts() {
     publish(&stream, "s.a", 20);
     let taken = take(&consumer, 100);
     let old: Vec<u64> = (1..=20).filter(|seq| seq % 4 != 0).collect();
-    assert_eq!(seqs(&taken), old.into_iter().chain(21..=40).collect::<Vec<u64>>());
-    assert!(taken.iter().all(|known| known.deliveries() == 1 + u64::from(known.seq().get() <= 20)));
+    assert_eq!(
+        seqs(&taken),
+        old.into_iter().chain(21..=40).collect::<Vec<u64>>()
+    );
+    assert!(
+        taken
+            .iter()
+            .all(|known| known.deliveries() == 1 + u64::from(known.seq().get() <= 20))
+    );
 }
 
 #[test]

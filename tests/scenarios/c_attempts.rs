@@ -14,7 +14,10 @@ fn c2_the_backoff_sets_the_gaps_and_its_last_step_repeats() {
     let world = World::new();
     let stream = one_message(&world);
     let steps = [millis(50), millis(250), millis(1000)];
-    let consumer = create(&stream, ConsumerConfig::new("c").backoff(steps).max_deliver(1000));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").backoff(steps).max_deliver(1000),
+    );
     for (at, gap) in [50, 250, 1000, 1000, 1000].into_iter().enumerate() {
         assert_eq!(take_one(&consumer).deliveries(), at as u64 + 1);
         world.pass(millis(gap - 1));
@@ -28,7 +31,10 @@ fn c2_the_backoff_sets_the_gaps_and_its_last_step_repeats() {
 fn c3_a_message_on_a_late_step_does_not_hold_up_one_on_its_first() {
     let world = World::new();
     let stream = one_message(&world);
-    let consumer = create(&stream, ConsumerConfig::new("c").backoff([secs(2), secs(4)]));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").backoff([secs(2), secs(4)]),
+    );
     take_one(&consumer);
     world.pass(secs(2));
     assert_eq!(take_one(&consumer).deliveries(), 2);
@@ -44,7 +50,10 @@ fn c3_a_message_on_a_late_step_does_not_hold_up_one_on_its_first() {
 fn c5_five_deliveries_and_never_another() {
     let world = World::new();
     let stream = one_message(&world);
-    let consumer = create(&stream, ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(5));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(5),
+    );
     for attempt in 1..=5 {
         assert_eq!(take_one(&consumer).deliveries(), attempt);
         world.pass(secs(1));
@@ -53,7 +62,10 @@ fn c5_five_deliveries_and_never_another() {
         assert_eq!(nothing(&consumer), EmptyReason::NoMessages);
         world.pass(secs(60));
     }
-    assert_eq!((info(&consumer).deliveries, info(&consumer).failures), (5, 5));
+    assert_eq!(
+        (info(&consumer).deliveries, info(&consumer).failures),
+        (5, 5)
+    );
 }
 
 #[test]
@@ -69,7 +81,10 @@ fn c6_an_exhausted_message_stays_so_over_restarts_and_others_go_on_counting() {
     let world = world.reopened();
     let consumer = world.consumer("s", "c");
     let second = take_one(&consumer);
-    assert_eq!((second.seq().get(), second.deliveries(), second.failures()), (2, 2, 1));
+    assert_eq!(
+        (second.seq().get(), second.deliveries(), second.failures()),
+        (2, 2, 1)
+    );
     second.nak_now().unwrap();
     let world = world.killed();
     let consumer = world.consumer("s", "c");
@@ -104,7 +119,9 @@ fn c8_a_lowered_limit_is_applied_to_what_waits_and_announced() {
     nothing(&consumer);
     assert_eq!((info(&consumer).parked, info(&consumer).in_flight), (2, 1));
     for seq in [1, 2] {
-        let Event::Parked { whose, reason } = events.try_recv().unwrap() else { panic!("parked") };
+        let Event::Parked { whose, reason } = events.try_recv().unwrap() else {
+            panic!("parked")
+        };
         assert_eq!((whose.seq, reason), (Seq::new(seq), DeadReason::MaxDeliver));
     }
 }
@@ -120,7 +137,14 @@ fn c8b_a_lowered_limit_sends_what_is_over_it_to_the_dead_letters() {
     }
     stream.update_consumer(config.max_deliver(4)).unwrap();
     world.store.drive().unwrap();
-    let letter = world.store.stream("dead").unwrap().dead_letters().next().unwrap().unwrap();
+    let letter = world
+        .store
+        .stream("dead")
+        .unwrap()
+        .dead_letters()
+        .next()
+        .unwrap()
+        .unwrap();
     assert_eq!((letter.deliveries, letter.failures), (4, 4));
     assert_eq!(info(&consumer).dead_lettered, 1);
 }
@@ -134,7 +158,9 @@ fn c9_limits_come_and_go_by_update() {
     for _ in 0..5 {
         take_one(&consumer).nak_now().unwrap();
     }
-    stream.update_consumer(config.clone().max_deliver(7)).unwrap();
+    stream
+        .update_consumer(config.clone().max_deliver(7))
+        .unwrap();
     take_one(&consumer).nak_now().unwrap();
     stream.update_consumer(config.clone()).unwrap();
     for _ in 0..5 {
@@ -149,7 +175,10 @@ fn c9_limits_come_and_go_by_update() {
 fn c11_a_lapse_alone_ends_the_last_attempt_without_any_fetch() {
     let world = World::new();
     let stream = one_message(&world);
-    let consumer = create(&stream, ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(1));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(1),
+    );
     take_one(&consumer);
     world.pass(secs(1));
     assert_eq!((info(&consumer).in_flight, info(&consumer).parked), (0, 1));
@@ -169,7 +198,15 @@ fn c12_dead_messages_stay_readable_and_the_floor_passes_them() {
     stream.publish("s.a", "").unwrap();
     take_one(&consumer).ack().unwrap();
     let info = info(&consumer);
-    assert_eq!((info.pending, info.parked, info.ack_floor.get(), info.deliveries), (0, 3, 4, 7));
+    assert_eq!(
+        (
+            info.pending,
+            info.parked,
+            info.ack_floor.get(),
+            info.deliveries
+        ),
+        (0, 3, 4, 7)
+    );
     world.pass(secs(3600));
     for seq in 1..=3 {
         assert!(stream.get(Seq::new(seq)).unwrap().is_some());
@@ -200,7 +237,10 @@ fn c14_the_records_of_dead_messages_go_with_the_messages() {
 fn c15_a_late_ack_of_a_dead_message_changes_nothing() {
     let world = World::new();
     let stream = one_message(&world);
-    let consumer = create(&stream, ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(1));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(1),
+    );
     let late = take_one(&consumer);
     world.pass(secs(1));
     // A parked message is still stored for its consumer, but not this delivery's.
@@ -216,7 +256,10 @@ fn c18_a_lapse_on_the_last_attempt_ends_the_message_at_the_limit() {
     let stream = one_message(&world);
     let consumer = create(
         &stream,
-        ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(2).on_exhausted(OnExhausted::Drop),
+        ConsumerConfig::new("c")
+            .ack_wait(secs(1))
+            .max_deliver(2)
+            .on_exhausted(OnExhausted::Drop),
     );
     for _ in 0..2 {
         take_one(&consumer);
@@ -232,7 +275,10 @@ fn c20_the_floor_slides_past_messages_that_died() {
     let world = World::new();
     let stream = world.stream("s");
     publish(&stream, "s.a", 5);
-    let consumer = create(&stream, ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(1));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(1),
+    );
     let taken = take(&consumer, 5);
     taken[3].ack().unwrap();
     taken[4].in_progress().unwrap();

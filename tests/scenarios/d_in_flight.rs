@@ -26,7 +26,9 @@ fn d3_a_fetch_over_the_limit_returns_at_once_what_may_be_taken() {
     publish(&stream, "s.a", 10);
     let consumer = create(&stream, ConsumerConfig::new("c").max_ack_pending(5));
     // The clock stands still: a fetch that waited for more would wait forever.
-    let batch = consumer.fetch(riverbed::Fetch::new(10).max_wait(secs(2))).unwrap();
+    let batch = consumer
+        .fetch(riverbed::Fetch::new(10).max_wait(secs(2)))
+        .unwrap();
     assert_eq!(batch.len(), 5);
 }
 
@@ -67,7 +69,11 @@ fn d7_delayed_messages_that_are_superseded_drain_to_nothing() {
     for round in 0..20 {
         publish(&stream, "s", 4);
         for (at, message) in take(&consumer, 2).into_iter().enumerate() {
-            if at == 0 { message.nak_after(secs(round)).unwrap() } else { message.ack().unwrap() }
+            if at == 0 {
+                message.nak_after(secs(round)).unwrap()
+            } else {
+                message.ack().unwrap()
+            }
         }
     }
     world.pass(secs(60));
@@ -75,7 +81,10 @@ fn d7_delayed_messages_that_are_superseded_drain_to_nothing() {
         message.ack().unwrap();
     }
     let info = info(&consumer);
-    assert_eq!((info.in_flight, info.due, info.delayed, info.pending), (0, 0, 0, 0));
+    assert_eq!(
+        (info.in_flight, info.due, info.delayed, info.pending),
+        (0, 0, 0, 0)
+    );
     assert_eq!(info.acked + info.lost, 80);
 }
 
@@ -89,7 +98,10 @@ fn bytes_in_flight_are_bounded_but_one_message_always_goes() {
     let consumer = create(&stream, ConsumerConfig::new("c").max_ack_pending_bytes(500));
     let one = take(&consumer, 3);
     assert_eq!(seqs(&one), [1]);
-    assert_eq!(nothing(&consumer), EmptyReason::InFlightBytes { bytes: 1003 });
+    assert_eq!(
+        nothing(&consumer),
+        EmptyReason::InFlightBytes { bytes: 1003 }
+    );
     one[0].ack().unwrap();
     assert_eq!(seqs(&take(&consumer, 3)), [2]);
 }

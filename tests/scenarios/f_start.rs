@@ -7,14 +7,19 @@ use riverbed::{ConsumerConfig, ConsumerError, DeliverPolicy, Purge, Seq, Stream}
 fn six(world: &World) -> Stream {
     let stream = world.stream("s");
     for number in 0..6 {
-        stream.publish(["s.a", "s.b"][number % 2], number.to_string()).unwrap();
+        stream
+            .publish(["s.a", "s.b"][number % 2], number.to_string())
+            .unwrap();
         world.pass(secs(10));
     }
     stream
 }
 
 fn starting(stream: &Stream, name: &str, deliver: DeliverPolicy) -> Vec<u64> {
-    seqs(&take(&create(stream, ConsumerConfig::new(name).deliver(deliver)), 10))
+    seqs(&take(
+        &create(stream, ConsumerConfig::new(name).deliver(deliver)),
+        10,
+    ))
 }
 
 #[test]
@@ -22,14 +27,31 @@ fn a_consumer_starts_where_its_policy_says() {
     let world = World::new();
     let start = world.clock.clock().now();
     let stream = six(&world);
-    assert_eq!(starting(&stream, "all", DeliverPolicy::All), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(
+        starting(&stream, "all", DeliverPolicy::All),
+        [1, 2, 3, 4, 5, 6]
+    );
     assert_eq!(starting(&stream, "last", DeliverPolicy::Last), [6]);
-    assert_eq!(starting(&stream, "new", DeliverPolicy::New), Vec::<u64>::new());
-    assert_eq!(starting(&stream, "seq", DeliverPolicy::FromSequence(Seq::new(4))), [4, 5, 6]);
+    assert_eq!(
+        starting(&stream, "new", DeliverPolicy::New),
+        Vec::<u64>::new()
+    );
+    assert_eq!(
+        starting(&stream, "seq", DeliverPolicy::FromSequence(Seq::new(4))),
+        [4, 5, 6]
+    );
     let from = |after| DeliverPolicy::FromTime(start.plus(secs(after)));
     assert_eq!(starting(&stream, "at", from(20)), [3, 4, 5, 6]);
     assert_eq!(starting(&stream, "between", from(21)), [4, 5, 6]);
-    assert_eq!(starting(&stream, "before", DeliverPolicy::FromTime(Default::default())).len(), 6);
+    assert_eq!(
+        starting(
+            &stream,
+            "before",
+            DeliverPolicy::FromTime(Default::default())
+        )
+        .len(),
+        6
+    );
     assert_eq!(starting(&stream, "late", from(1000)), Vec::<u64>::new());
 }
 
@@ -51,7 +73,9 @@ fn new_means_after_the_creation_over_a_restart_too() {
 fn last_is_the_last_one_that_matches_and_onwards() {
     let world = World::new();
     let stream = six(&world);
-    let config = ConsumerConfig::new("c").deliver(DeliverPolicy::Last).filter("s.a");
+    let config = ConsumerConfig::new("c")
+        .deliver(DeliverPolicy::Last)
+        .filter("s.a");
     let consumer = create(&stream, config);
     assert_eq!(info(&consumer).pending, 1);
     publish(&stream, "s.a", 1);
@@ -68,7 +92,10 @@ fn last_of_nothing_is_what_comes_next() {
     stream.publish("s.never", "").unwrap();
     assert_eq!(seqs(&take(&consumer, 10)), [7]);
     stream.purge(Purge::all()).unwrap();
-    let empty = create(&stream, ConsumerConfig::new("empty").deliver(DeliverPolicy::Last));
+    let empty = create(
+        &stream,
+        ConsumerConfig::new("empty").deliver(DeliverPolicy::Last),
+    );
     nothing(&empty);
     stream.publish("s.a", "").unwrap();
     assert_eq!(seqs(&take(&empty, 10)), [8]);
@@ -79,7 +106,10 @@ fn a_start_that_is_deleted_moves_to_the_next_message() {
     let world = World::new();
     let stream = six(&world);
     stream.delete(4.into()).unwrap();
-    assert_eq!(starting(&stream, "seq", DeliverPolicy::FromSequence(Seq::new(4))), [5, 6]);
+    assert_eq!(
+        starting(&stream, "seq", DeliverPolicy::FromSequence(Seq::new(4))),
+        [5, 6]
+    );
     stream.delete(6.into()).unwrap();
     assert_eq!(starting(&stream, "last", DeliverPolicy::Last), [5]);
 }
@@ -88,8 +118,9 @@ fn a_start_that_is_deleted_moves_to_the_next_message() {
 fn a_start_still_to_come_is_waited_for() {
     let world = World::new();
     let stream = six(&world);
-    let config =
-        ConsumerConfig::new("c").deliver(DeliverPolicy::FromSequence(Seq::new(9))).filter("s.a");
+    let config = ConsumerConfig::new("c")
+        .deliver(DeliverPolicy::FromSequence(Seq::new(9)))
+        .filter("s.a");
     let consumer = create(&stream, config);
     publish(&stream, "s.a", 2);
     assert_eq!(info(&consumer).pending, 0);
@@ -118,16 +149,26 @@ fn f8_a_start_at_sequence_0_is_refused() {
     let world = World::new();
     let stream = world.stream("s");
     let config = ConsumerConfig::new("c").deliver(DeliverPolicy::FromSequence(Seq::new(0)));
-    assert!(matches!(stream.create_consumer(config), Err(ConsumerError::Invalid(_))));
+    assert!(matches!(
+        stream.create_consumer(config),
+        Err(ConsumerError::Invalid(_))
+    ));
 }
 
 #[test]
 fn f10_a_filter_within_another_is_refused_and_overlapping_ones_deliver_once() {
     let world = World::new();
     let stream = world.stream("event");
-    for subset in [["event.>", "event.*.foo"], ["event.*.foo", "event.>"], ["event.a", "event.a"]] {
+    for subset in [
+        ["event.>", "event.*.foo"],
+        ["event.*.foo", "event.>"],
+        ["event.a", "event.a"],
+    ] {
         let config = ConsumerConfig::new("c").filters(subset);
-        assert!(matches!(stream.create_consumer(config), Err(ConsumerError::Invalid(_))));
+        assert!(matches!(
+            stream.create_consumer(config),
+            Err(ConsumerError::Invalid(_))
+        ));
     }
     let config = ConsumerConfig::new("c").filters(["event.foo.*", "event.*.foo"]);
     let consumer = create(&stream, config);
@@ -155,9 +196,13 @@ fn f13_filters_and_the_start_of_a_consumer_are_fixed() {
     let stream = world.stream("s");
     let config = ConsumerConfig::new("c").filter("s.a");
     create(&stream, config.clone());
-    let other = stream.update_consumer(config.clone().filters(["s.b"])).unwrap_err();
+    let other = stream
+        .update_consumer(config.clone().filters(["s.b"]))
+        .unwrap_err();
     assert_eq!(other, ConsumerError::Fixed { setting: "filters" });
-    let other = stream.update_consumer(config.deliver(DeliverPolicy::New)).unwrap_err();
+    let other = stream
+        .update_consumer(config.deliver(DeliverPolicy::New))
+        .unwrap_err();
     assert_eq!(other, ConsumerError::Fixed { setting: "deliver" });
 }
 

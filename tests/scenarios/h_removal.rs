@@ -17,13 +17,22 @@ fn h1_a_purge_that_keeps_some_takes_the_others_from_what_is_in_flight() {
     take(&consumer, 100);
     assert_eq!(stream.purge(Purge::all().keep(50)).unwrap(), 50);
     let known = info(&consumer);
-    assert_eq!((known.ack_floor.get(), known.in_flight, known.pending), (50, 50, 0));
+    assert_eq!(
+        (known.ack_floor.get(), known.in_flight, known.pending),
+        (50, 50, 0)
+    );
     publish(&stream, "s.a", 100);
     assert_eq!(info(&consumer).pending, 100);
     world.pass(secs(1));
     let again = take(&consumer, 200);
     assert_eq!(seqs(&again), (51..=200).collect::<Vec<u64>>());
-    assert_eq!(again.iter().filter(|message| message.deliveries() == 2).count(), 50);
+    assert_eq!(
+        again
+            .iter()
+            .filter(|message| message.deliveries() == 2)
+            .count(),
+        50
+    );
 }
 
 #[test]
@@ -37,8 +46,18 @@ fn h2_a_purge_after_redeliveries_leaves_nothing_behind() {
     }
     assert_eq!(stream.purge(Purge::all()).unwrap(), 100);
     let known = info(&consumer);
-    assert_eq!((known.deliveries, known.delivered.get(), known.ack_floor.get()), (200, 100, 100));
-    assert_eq!((known.due, known.in_flight, known.pending, known.redelivered), (0, 0, 0, 0));
+    assert_eq!(
+        (
+            known.deliveries,
+            known.delivered.get(),
+            known.ack_floor.get()
+        ),
+        (200, 100, 100)
+    );
+    assert_eq!(
+        (known.due, known.in_flight, known.pending, known.redelivered),
+        (0, 0, 0, 0)
+    );
     assert_eq!(known.lost, 100);
 }
 
@@ -47,7 +66,9 @@ fn h4_a_purge_by_subject_frees_what_was_in_flight_of_it() {
     let world = World::new();
     let stream = world.stream("s");
     for _ in 0..5 {
-        stream.publish_batch([("s.foo", ""), ("s.bar", "")]).unwrap();
+        stream
+            .publish_batch([("s.foo", ""), ("s.bar", "")])
+            .unwrap();
     }
     let consumer = create(&stream, ConsumerConfig::new("c").max_ack_pending(10));
     let taken = take(&consumer, 10);
@@ -98,7 +119,10 @@ fn h8_keep_counts_messages_that_exist() {
     assert_eq!(stream.purge(Purge::all().keep(5)).unwrap(), 5);
     assert_eq!(stored(&stream), [11, 13, 15, 17, 19]);
     let known = stream.info().unwrap();
-    assert_eq!((known.first_seq.get(), known.last_seq.get(), known.messages), (11, 20, 5));
+    assert_eq!(
+        (known.first_seq.get(), known.last_seq.get(), known.messages),
+        (11, 20, 5)
+    );
     assert_eq!(stream.purge(Purge::all().keep(5)).unwrap(), 0);
     assert_eq!(stream.purge(Purge::all().keep(0)).unwrap(), 5);
     assert_eq!(stored(&stream), Vec::<u64>::new());
@@ -113,7 +137,12 @@ fn keep_with_a_filter_counts_messages_that_match() {
     }
     assert_eq!(stream.purge(Purge::all().filter("s.a").keep(2)).unwrap(), 3);
     assert_eq!(stored(&stream), [2, 4, 6, 7, 8, 9, 10]);
-    assert_eq!(stream.purge(Purge::all().filter("s.b").up_to(7.into())).unwrap(), 3);
+    assert_eq!(
+        stream
+            .purge(Purge::all().filter("s.b").up_to(7.into()))
+            .unwrap(),
+        3
+    );
     assert_eq!(stored(&stream), [7, 8, 9, 10]);
     assert_eq!(stream.purge(Purge::all().filter("s.*").keep(1)).unwrap(), 3);
     assert_eq!(stored(&stream), [10]);
@@ -140,11 +169,24 @@ fn h10_deletes_move_the_first_sequence_and_never_the_last_back() {
     }
     assert_eq!(
         stream.delete(5.into()),
-        Err(PurgeError::NoMessage { stream: "s".into(), seq: Seq::new(5) })
+        Err(PurgeError::NoMessage {
+            stream: "s".into(),
+            seq: Seq::new(5)
+        })
     );
-    assert!(matches!(stream.delete(11.into()), Err(PurgeError::NoMessage { .. })));
+    assert!(matches!(
+        stream.delete(11.into()),
+        Err(PurgeError::NoMessage { .. })
+    ));
     let before = stream.info().unwrap();
-    assert_eq!((before.first_seq.get(), before.last_seq.get(), before.messages), (3, 10, 6));
+    assert_eq!(
+        (
+            before.first_seq.get(),
+            before.last_seq.get(),
+            before.messages
+        ),
+        (3, 10, 6)
+    );
     assert_eq!(info(&consumer).pending, 6);
     let world = world.reopened();
     let (stream, consumer) = (world.store.stream("s").unwrap(), world.consumer("s", "c"));
@@ -171,7 +213,11 @@ fn h13_an_evicted_message_is_gone_for_its_holder_counted_and_announced() {
     let total: u64 = lost
         .iter()
         .map(|event| match event {
-            Event::UnfinishedRemoved { messages, by: Removal::MaxMessages, .. } => *messages,
+            Event::UnfinishedRemoved {
+                messages,
+                by: Removal::MaxMessages,
+                ..
+            } => *messages,
             other => panic!("{other:?}"),
         })
         .sum();
@@ -182,7 +228,10 @@ fn h13_an_evicted_message_is_gone_for_its_holder_counted_and_announced() {
 fn h20_a_lease_that_ends_after_its_message_went_brings_nothing_back() {
     let world = World::new();
     let stream = with(&world, 5);
-    let consumer = create(&stream, ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(1));
+    let consumer = create(
+        &stream,
+        ConsumerConfig::new("c").ack_wait(secs(1)).max_deliver(1),
+    );
     let taken = take(&consumer, 3);
     stream.purge(Purge::all().up_to(3.into())).unwrap();
     world.pass(secs(1));
@@ -199,7 +248,10 @@ fn l18_sequences_are_never_used_again() {
     let stream = with(&world, 5);
     stream.purge(Purge::all()).unwrap();
     let known = stream.info().unwrap();
-    assert_eq!((known.first_seq.get(), known.last_seq.get(), known.messages), (6, 5, 0));
+    assert_eq!(
+        (known.first_seq.get(), known.last_seq.get(), known.messages),
+        (6, 5, 0)
+    );
     let world = world.killed();
     let stream = world.store.stream("s").unwrap();
     assert_eq!(stream.publish("s.a", "").unwrap().seq, 6);
@@ -222,12 +274,24 @@ fn a_purge_tells_each_consumer_what_it_had_not_finished() {
     stream.purge(Purge::all()).unwrap();
     let mut lost = std::collections::BTreeMap::<String, (u64, u64, u64)>::new();
     for event in events.try_iter() {
-        let Event::UnfinishedRemoved { consumer, messages, first, last, by, .. } = event else {
+        let Event::UnfinishedRemoved {
+            consumer,
+            messages,
+            first,
+            last,
+            by,
+            ..
+        } = event
+        else {
             panic!("{event:?}")
         };
         assert_eq!(by, Removal::Purge);
         let known = lost.entry(consumer).or_insert((0, u64::MAX, 0));
-        *known = (known.0 + messages, known.1.min(first.get()), known.2.max(last.get()));
+        *known = (
+            known.0 + messages,
+            known.1.min(first.get()),
+            known.2.max(last.get()),
+        );
     }
     assert_eq!(lost["one"], (7, 4, 10));
     assert_eq!(lost["two"], (10, 1, 10));

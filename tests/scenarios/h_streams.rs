@@ -12,7 +12,9 @@ fn made(store: &Riverbed, config: StreamConfig) -> riverbed::Stream {
 #[test]
 fn h11_a_stream_that_discards_new_messages_refuses_at_its_limits() {
     let world = World::new();
-    let few = StreamConfig::new("few").max_messages(2).discard(Discard::New);
+    let few = StreamConfig::new("few")
+        .max_messages(2)
+        .discard(Discard::New);
     let few = made(&world.store, few);
     publish(&few, "few", 2);
     let refused = few.publish("few", "kept").unwrap_err();
@@ -21,12 +23,17 @@ fn h11_a_stream_that_discards_new_messages_refuses_at_its_limits() {
     few.delete(1.into()).unwrap();
     assert_eq!(few.publish("few", "").unwrap().seq, 3);
 
-    let small = StreamConfig::new("small").max_bytes(30).discard(Discard::New);
+    let small = StreamConfig::new("small")
+        .max_bytes(30)
+        .discard(Discard::New);
     let small = made(&world.store, small);
     small.publish("small", [0; 10]).unwrap();
     small.publish("small", [0; 10]).unwrap();
     let refused = publish_kind(small.publish("small", [0; 0]));
-    assert!(matches!(refused, PublishErrorKind::Full { .. }), "{refused:?}");
+    assert!(
+        matches!(refused, PublishErrorKind::Full { .. }),
+        "{refused:?}"
+    );
     assert_eq!(small.info().unwrap().bytes, 30);
 }
 
@@ -46,17 +53,30 @@ fn a_stream_that_discards_old_messages_keeps_the_newest() {
     small.publish("small", [0; 35]).unwrap();
     assert_eq!(stored(&small), [6]);
     let refused = publish_kind(small.publish("small", [0; 36]));
-    assert!(matches!(refused, PublishErrorKind::TooLarge { bytes: 41, limit: 40, .. }));
+    assert!(matches!(
+        refused,
+        PublishErrorKind::TooLarge {
+            bytes: 41,
+            limit: 40,
+            ..
+        }
+    ));
 }
 
 #[test]
 fn a_message_over_the_streams_size_is_refused_with_its_headers_counted() {
     let world = World::new();
     let stream = made(&world.store, StreamConfig::new("s").max_message_size(10));
-    stream.publish_message(Publish::new("s", "12345").header("abc", "de")).unwrap();
+    stream
+        .publish_message(Publish::new("s", "12345").header("abc", "de"))
+        .unwrap();
     let message = Publish::new("s", "123456").header("abc", "de");
     let refused = stream.publish_message(message.clone()).unwrap_err();
-    let limit = PublishErrorKind::TooLarge { bytes: 11, limit: 10, stream: "s".into() };
+    let limit = PublishErrorKind::TooLarge {
+        bytes: 11,
+        limit: 10,
+        stream: "s".into(),
+    };
     assert_eq!((refused.kind, refused.messages), (limit, vec![message]));
 }
 
@@ -68,12 +88,19 @@ fn lowered_limits_remove_what_they_no_longer_allow() {
     let consumer = create(&stream, ConsumerConfig::new("c"));
     publish(&stream, "s", 10);
     let events = world.store.events(10);
-    world.store.update_stream(config.clone().max_messages(4)).unwrap();
+    world
+        .store
+        .update_stream(config.clone().max_messages(4))
+        .unwrap();
     assert_eq!(stored(&stream), [7, 8, 9, 10]);
     assert_eq!((info(&consumer).lost, info(&consumer).pending), (6, 4));
     assert!(matches!(
         events.try_recv().unwrap(),
-        Event::UnfinishedRemoved { messages: 6, by: Removal::MaxMessages, .. }
+        Event::UnfinishedRemoved {
+            messages: 6,
+            by: Removal::MaxMessages,
+            ..
+        }
     ));
     world.store.update_stream(config.max_bytes(5)).unwrap();
     assert_eq!(stored(&stream), [9, 10]);
@@ -95,13 +122,22 @@ fn messages_leave_at_their_age_and_are_counted_as_lost() {
     assert_eq!(stored(&stream), [3]);
     // The first one was finished: only the second is lost.
     assert_eq!((info(&consumer).lost, info(&consumer).pending), (1, 1));
-    let Event::UnfinishedRemoved { stream: name, consumer, messages, first, last, by } =
-        events.try_recv().unwrap()
+    let Event::UnfinishedRemoved {
+        stream: name,
+        consumer,
+        messages,
+        first,
+        last,
+        by,
+    } = events.try_recv().unwrap()
     else {
         panic!("removed")
     };
     assert_eq!((name.as_str(), consumer.as_str(), messages), ("s", "c", 1));
-    assert_eq!((first, last, by), (Seq::new(2), Seq::new(2), Removal::MaxAge));
+    assert_eq!(
+        (first, last, by),
+        (Seq::new(2), Seq::new(2), Removal::MaxAge)
+    );
     assert!(events.is_empty());
     world.pass(secs(30));
     assert_eq!(stored(&stream), Vec::<u64>::new());
@@ -120,8 +156,18 @@ fn h17_what_expires_while_the_store_is_closed_is_gone_and_the_sequences_go_on() 
     world.store.drive().unwrap();
     let (stream, consumer) = (world.store.stream("s").unwrap(), world.consumer("s", "c"));
     let known = stream.info().unwrap();
-    assert_eq!((known.messages, known.first_seq.get(), known.last_seq.get()), (0, 6, 5));
-    assert_eq!((info(&consumer).lost, info(&consumer).pending, info(&consumer).due), (5, 0, 0));
+    assert_eq!(
+        (known.messages, known.first_seq.get(), known.last_seq.get()),
+        (0, 6, 5)
+    );
+    assert_eq!(
+        (
+            info(&consumer).lost,
+            info(&consumer).pending,
+            info(&consumer).due
+        ),
+        (5, 0, 0)
+    );
     nothing(&consumer);
     assert_eq!(stream.publish("s", "").unwrap().seq, 6);
     assert_eq!(seqs(&take(&consumer, 5)), [6]);
@@ -130,8 +176,10 @@ fn h17_what_expires_while_the_store_is_closed_is_gone_and_the_sequences_go_on() 
 #[test]
 fn room_that_age_makes_serves_a_stream_that_discards_new_messages() {
     let world = World::new();
-    let config =
-        StreamConfig::new("s").max_messages(2).max_age(secs(60)).discard(Discard::New);
+    let config = StreamConfig::new("s")
+        .max_messages(2)
+        .max_age(secs(60))
+        .discard(Discard::New);
     let stream = made(&world.store, config);
     publish(&stream, "s", 2);
     assert!(stream.publish("s", "").is_err());
@@ -155,7 +203,9 @@ fn l15_reading_changes_nothing() {
     assert!(stream.last_for_subject("s.c").unwrap().is_none());
     let between = |from: u64, to: u64| {
         let range = stream.range(Seq::new(from)..Seq::new(to));
-        range.map(|message| message.unwrap().seq().get()).collect::<Vec<u64>>()
+        range
+            .map(|message| message.unwrap().seq().get())
+            .collect::<Vec<u64>>()
     };
     assert_eq!(between(2, 4), [2, 3]);
     assert_eq!(between(4, 100), [4, 5]);
@@ -170,13 +220,25 @@ fn what_is_published_comes_back_whole() {
     let stream = world.stream("s");
     let consumer = create(&stream, ConsumerConfig::new("c"));
     let sent = world.clock.clock().now();
-    let message = Publish::new("s.a.b", [0, 255, 10]).header("A", "1").header("A", "2").id("x");
+    let message = Publish::new("s.a.b", [0, 255, 10])
+        .header("A", "1")
+        .header("A", "2")
+        .id("x");
     stream.publish_message(message).unwrap();
     let world = world.reopened();
     let consumer = world.consumer(consumer.stream_name(), consumer.name());
     let message = take_one(&consumer);
-    assert_eq!((message.subject(), message.payload()), ("s.a.b", &[0, 255, 10][..]));
-    assert_eq!(message.headers().get_all("A").collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(
+        (message.subject(), message.payload()),
+        ("s.a.b", &[0, 255, 10][..])
+    );
+    assert_eq!(
+        message.headers().get_all("A").collect::<Vec<_>>(),
+        ["1", "2"]
+    );
     assert_eq!((message.id(), message.timestamp()), (Some("x"), sent));
-    assert_eq!((message.deliveries(), message.failures(), message.crashes()), (1, 0, 0));
+    assert_eq!(
+        (message.deliveries(), message.failures(), message.crashes()),
+        (1, 0, 0)
+    );
 }

@@ -23,7 +23,9 @@ impl World {
     }
 
     pub(crate) fn on(disk: MemoryDisk, clock: ManualClock) -> Self {
-        let builder = Riverbed::builder().clock(clock.clock()).disk(Arc::new(disk.clone()));
+        let builder = Riverbed::builder()
+            .clock(clock.clock())
+            .disk(Arc::new(disk.clone()));
         let store = builder.without_threads().open(PATH).unwrap();
         Self { clock, disk, store }
     }
@@ -31,7 +33,9 @@ impl World {
     /// With the store's own threads.
     pub(crate) fn threaded() -> Self {
         let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
-        let builder = Riverbed::builder().clock(clock.clock()).disk(Arc::new(disk.clone()));
+        let builder = Riverbed::builder()
+            .clock(clock.clock())
+            .disk(Arc::new(disk.clone()));
         let store = builder.open(PATH).unwrap();
         Self { clock, disk, store }
     }
@@ -55,7 +59,9 @@ impl World {
 
     /// A stream that captures everything below its name.
     pub(crate) fn stream(&self, name: &str) -> Stream {
-        self.store.create_stream(StreamConfig::new(name).subjects([format!("{name}.>")])).unwrap()
+        self.store
+            .create_stream(StreamConfig::new(name).subjects([format!("{name}.>")]))
+            .unwrap()
     }
 
     pub(crate) fn consumer(&self, stream: &str, name: &str) -> Consumer {
@@ -84,7 +90,11 @@ pub(crate) fn create(stream: &Stream, config: ConsumerConfig) -> Consumer {
 
 /// What is there now, at most so many.
 pub(crate) fn take(consumer: &Consumer, messages: usize) -> Vec<Message> {
-    consumer.fetch(Fetch::new(messages).no_wait()).unwrap().into_iter().collect()
+    consumer
+        .fetch(Fetch::new(messages).no_wait())
+        .unwrap()
+        .into_iter()
+        .collect()
 }
 
 /// The one message that is there.
@@ -114,7 +124,10 @@ pub(crate) fn info(consumer: &Consumer) -> ConsumerInfo {
 
 /// The sequences stored.
 pub(crate) fn stored(stream: &Stream) -> Vec<u64> {
-    stream.range(..).map(|message| message.unwrap().seq().get()).collect()
+    stream
+        .range(..)
+        .map(|message| message.unwrap().seq().get())
+        .collect()
 }
 
 pub(crate) fn is_stale(result: &Result<(), AckError>) -> bool {

@@ -2,11 +2,13 @@
 
 use crate::helpers::*;
 use riverbed::{
-    PublishAck, PublishErrorKind, Publish, Purge, Seq, Stream, StreamConfig, StreamError,
+    Publish, PublishAck, PublishErrorKind, Purge, Seq, Stream, StreamConfig, StreamError,
 };
 
 fn with_id(stream: &Stream, id: &str) -> PublishAck {
-    stream.publish_message(Publish::new("s", "x").id(id)).unwrap()
+    stream
+        .publish_message(Publish::new("s", "x").id(id))
+        .unwrap()
 }
 
 fn dedup_stream(world: &World, config: StreamConfig) -> Stream {
@@ -19,7 +21,10 @@ fn a_message_goes_to_the_stream_that_captures_its_subject() {
     world.stream("a");
     world.stream("b");
     let ack = world.store.publish("b.x", "1").unwrap();
-    assert_eq!((ack.stream.as_str(), ack.seq.get(), ack.duplicate), ("b", 1, false));
+    assert_eq!(
+        (ack.stream.as_str(), ack.seq.get(), ack.duplicate),
+        ("b", 1, false)
+    );
     assert_eq!(world.store.publish("a.x", "1").unwrap().stream, "a");
 }
 
@@ -30,17 +35,31 @@ fn what_can_not_be_routed_comes_back() {
     world.stream("b");
     let message = Publish::new("c.x", "p").header("h", "v").id("i");
     let refused = world.store.publish_message(message.clone()).unwrap_err();
-    assert_eq!(refused.kind, PublishErrorKind::NoStream { subject: "c.x".into() });
+    assert_eq!(
+        refused.kind,
+        PublishErrorKind::NoStream {
+            subject: "c.x".into()
+        }
+    );
     assert_eq!(refused.messages, [message]);
     let refused = stream.publish("b.x", "p").unwrap_err();
     assert!(matches!(refused.kind, PublishErrorKind::NotCaptured { .. }));
     assert_eq!(refused.messages, [Publish::new("b.x", "p")]);
-    let refused = world.store.publish_batch([("a.x", "1"), ("b.x", "2")]).unwrap_err();
+    let refused = world
+        .store
+        .publish_batch([("a.x", "1"), ("b.x", "2")])
+        .unwrap_err();
     assert!(matches!(refused.kind, PublishErrorKind::TwoStreams { .. }));
-    assert_eq!(refused.messages, [Publish::new("a.x", "1"), Publish::new("b.x", "2")]);
+    assert_eq!(
+        refused.messages,
+        [Publish::new("a.x", "1"), Publish::new("b.x", "2")]
+    );
     for malformed in ["", "a..x", "a.*", "a.>", "a x", ".a"] {
         let refused = world.store.publish(malformed, "p").unwrap_err();
-        assert!(matches!(refused.kind, PublishErrorKind::Subject(_)), "{malformed:?}");
+        assert!(
+            matches!(refused.kind, PublishErrorKind::Subject(_)),
+            "{malformed:?}"
+        );
         assert_eq!(refused.messages.len(), 1);
     }
     assert_eq!(stored(&stream), Vec::<u64>::new());
@@ -49,16 +68,32 @@ fn what_can_not_be_routed_comes_back() {
 #[test]
 fn subjects_of_two_streams_may_not_overlap() {
     let world = World::new();
-    world.store.create_stream(StreamConfig::new("a").subjects(["x.*.z", "q"])).unwrap();
+    world
+        .store
+        .create_stream(StreamConfig::new("a").subjects(["x.*.z", "q"]))
+        .unwrap();
     for subject in ["x.y.z", "x.>", ">", "*.y.*", "q"] {
-        let other = world.store.create_stream(StreamConfig::new("b").subjects([subject]));
-        assert!(matches!(other, Err(StreamError::SubjectOverlap { .. })), "{subject}");
+        let other = world
+            .store
+            .create_stream(StreamConfig::new("b").subjects([subject]));
+        assert!(
+            matches!(other, Err(StreamError::SubjectOverlap { .. })),
+            "{subject}"
+        );
     }
-    world.store.create_stream(StreamConfig::new("b").subjects(["x.*", "q.>"])).unwrap();
-    let moved = world.store.update_stream(StreamConfig::new("b").subjects(["x.y.*"]));
+    world
+        .store
+        .create_stream(StreamConfig::new("b").subjects(["x.*", "q.>"]))
+        .unwrap();
+    let moved = world
+        .store
+        .update_stream(StreamConfig::new("b").subjects(["x.y.*"]));
     assert!(matches!(moved, Err(StreamError::SubjectOverlap { .. })));
     world.store.delete_stream("a").unwrap();
-    world.store.update_stream(StreamConfig::new("b").subjects(["x.y.*"])).unwrap();
+    world
+        .store
+        .update_stream(StreamConfig::new("b").subjects(["x.y.*"]))
+        .unwrap();
 }
 
 #[test]
@@ -134,7 +169,10 @@ fn i5_a_window_must_fit_the_age() {
     let base = StreamConfig::new("s").max_age(secs(60));
     // The age shortens a window that was not asked for.
     assert_eq!(base.dedup_window, Some(secs(60)));
-    for config in [base.clone().dedup_window(secs(61)), base.dedup_window(millis(0))] {
+    for config in [
+        base.clone().dedup_window(secs(61)),
+        base.dedup_window(millis(0)),
+    ] {
         let refused = world.store.create_stream(config);
         assert!(matches!(refused, Err(StreamError::Invalid(_))));
     }
@@ -152,7 +190,11 @@ fn i6_a_wrong_expectation_is_refused_and_burns_no_sequence() {
         let (expected, actual) = (Seq::new(wrong), Seq::new(1));
         assert_eq!(
             publish_kind(expecting(&stream, wrong)),
-            PublishErrorKind::WrongLastSequence { stream: "s".into(), expected, actual }
+            PublishErrorKind::WrongLastSequence {
+                stream: "s".into(),
+                expected,
+                actual
+            }
         );
     }
     let world = world.reopened();
@@ -168,7 +210,12 @@ fn i8_a_retry_is_a_duplicate_whatever_it_expects() {
     let world = World::new();
     let stream = dedup_stream(&world, StreamConfig::new("s"));
     let conditional = Publish::new("s", "x").id("a").expect_last(Seq::new(0));
-    assert!(!stream.publish_message(conditional.clone()).unwrap().duplicate);
+    assert!(
+        !stream
+            .publish_message(conditional.clone())
+            .unwrap()
+            .duplicate
+    );
     stream.publish("s", "").unwrap();
     let retry = stream.publish_message(conditional).unwrap();
     assert_eq!((retry.seq.get(), retry.duplicate), (1, true));
@@ -192,7 +239,13 @@ fn a_full_table_of_ids_is_said_and_forgets_nothing() {
         with_id(&stream, id);
     }
     let refused = publish_kind(stream.publish_message(Publish::new("s", "x").id("d")));
-    assert_eq!(refused, PublishErrorKind::DedupFull { stream: "s".into(), limit: 3 });
+    assert_eq!(
+        refused,
+        PublishErrorKind::DedupFull {
+            stream: "s".into(),
+            limit: 3
+        }
+    );
     assert!(with_id(&stream, "a").duplicate);
     stream.publish("s", "without an id").unwrap();
     world.store.update_stream(config.dedup_ids(4)).unwrap();
@@ -213,5 +266,8 @@ fn an_id_needs_a_stream_that_remembers_ids_and_a_length() {
         assert_eq!(refused, PublishErrorKind::IdLength { bytes, limit: 1024 });
     }
     let message = Publish::new("s", "").header("a:b", "");
-    assert!(matches!(publish_kind(stream.publish_message(message)), PublishErrorKind::Headers(_)));
+    assert!(matches!(
+        publish_kind(stream.publish_message(message)),
+        PublishErrorKind::Headers(_)
+    ));
 }

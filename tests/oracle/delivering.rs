@@ -1,0 +1,357 @@
+//! The oracle's rules of consumers: managing them, fetching, settling.
+
+use crate::model::{Held, Place, Reason};
+use crate::op::Verdict;
+use crate::oracle::{Delivery, Oracle, dead_letter_stream};
+use riverbed::{ConsumerConfig, DeliverPolicy, Discard, StreamConfig};
+
+/// What a fetch should give.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    Gone,
+    Nothing(String),
+    TooBig(u64),
+    Take(Vec<u64>),
+}
+
+impl Oracle {
+    pub(crate) fn create_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> String {
+        let Some(source) = self.streams.get(stream) else {
+            return "no stream".to_owned();
+        };
+        if let Some(known) = source.consumers.get(&config.name) {
+            return if known.config == *config {
+                "created"
+            } else {
+                "Exists"
+            }
+            .to_owned();
+        }
+        let wanted = |subject: &str| {
+            config.filters.is_empty()
+                || config
+                    .filters
+                    .iter()
+                    .any(|filter| crate::model::matches(filter, subject))
+        };
+        let end = source.last + 1;
+        let mut stored = source.stored.iter();
+        let next = match config.deliver {
+            DeliverPolicy::New => end,
+            DeliverPolicy::Last => stored
+                .rfind(|(_, m)| wanted(&m.draft.subject))
+                .map_or(end, |(seq, _)| *seq),
+            DeliverPolicy::FromSequence(seq) => seq.get(),
+            DeliverPolicy::FromTime(time) => stored
+                .find(|(_, m)| m.time >= time.as_micros())
+                .map_or(end, |(seq, _)| *seq),
+            _ => 1,
+        };
+        if !self.prepare_dead_letters(stream, config) {
+            return "DeadLetter".to_owned();
+        }
+        self.add_consumer(stream, config.clone(), next);
+        "created".to_owned()
+    }
+
+    fn prepare_dead_letters(&mut self, stream: &str, config: &ConsumerConfig) -> bool {
+        let riverbed::OnExhausted::DeadLetter { stream: dead } = &config.on_exhausted else {
+            return true;
+        };
+        if self.leads_to(dead, stream) {
+            return false;
+        }
+        let Some(target) = self.streams.get(dead) else {
+            let made = StreamConfig::new(dead.clone())
+                .subjects([format!("{dead}.>")])
+                .max_messages(1_000_000)
+                .max_bytes(1 << 30)
+                .discard(Discard::New)
+                .without_dedup();
+            self.add_stream(made);
+            return true;
+        };
+        let subject = format!("{dead}.{stream}.{}", config.name);
+        let needed = self.streams[stream].config.max_message_size;
+        target.captures(&subject) && target.config.max_message_size >= needed
+    }
+
+    pub(crate) fn update_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> String {
+        let Some(known) = self.consumer(stream, &config.name) else {
+            return "NotFound".to_owned();
+        };
+        if known.config.deliver != config.deliver || known.config.filters != config.filters {
+            return "Fixed".to_owned();
+        }
+        let moved = known.config.on_exhausted != config.on_exhausted;
+        if moved && !self.prepare_dead_letters(stream, config) {
+            return "DeadLetter".to_owned();
+        }
+        let consumer = self.consumer_mut(stream, &config.name).unwrap();
+        consumer.config = config.clone();
+        consumer.refused_at = None;
+        let (limit, mut over) = (config.max_deliver, false);
+        for held in consumer.held.values_mut() {
+            let waits = matches!(held.place, Place::Due { .. } | Place::Delayed { .. });
+            if waits && limit.is_some_and(|limit| held.failures >= limit) {
+                held.place = Place::Refused {
+                    reason: Reason::MaxDeliver,
+                };
+                over = true;
+            }
+        }
+        if over {
+            self.met.push("limit_lowered");
+        }
+        "updated".to_owned()
+    }
+
+    pub(crate) fn delete_consumer(&mut self, stream: &str, name: &str) -> String {
+        let known = self
+            .streams
+            .get_mut(stream)
+            .and_then(|known| known.consumers.remove(name));
+        if known.is_some() {
+            "deleted"
+        } else {
+            "NotFound"
+        }
+        .to_owned()
+    }
+
+    /// What a fetch of so many messages and bytes should give (G7, R18).
+    pub(crate) fn plan(&self, stream: &str, name: &str, n: usize, bytes: u64) -> Plan {
+        let Some(consumer) = self.consumer(stream, name) else {
+            return Plan::Gone;
+        };
+        let source = &self.streams[stream];
+        let size = |seq: u64| source.stored[&seq].draft.size();
+        let out: Vec<u64> = consumer
+            .held
+            .iter()
+            .filter(|(_, held)| held.is_out())
+            .map(|(seq, _)| *seq)
+            .collect();
+        let free = consumer
+            .config
+            .max_ack_pending
+            .saturating_sub(out.len() as u64);
+        if free == 0 {
+            return Plan::Nothing(format!("InFlight {}", out.len()));
+        }
+        if let Some(seq) = out.iter().find(|seq| consumer.held[seq].is_suspect()) {
+            return Plan::Nothing(format!("HandledAlone {seq}"));
+        }
+        let out_bytes: u64 = out.iter().map(|seq| size(*seq)).sum();
+        let most = consumer.config.max_ack_pending_bytes;
+        if !out.is_empty() && out_bytes >= most {
+            return Plan::Nothing(format!("InFlightBytes {out_bytes}"));
+        }
+        let mut due: Vec<(u64, u64)> = Vec::new();
+        for (seq, held) in &consumer.held {
+            if let Place::Due { rank } = held.place {
+                due.push((rank, *seq));
+            }
+        }
+        due.sort_unstable();
+        let mut next: Vec<u64> = Vec::new();
+        let mut suspect = due.iter().any(|(_, seq)| consumer.held[seq].is_suspect());
+        for (_, seq) in due {
+            if consumer.held[&seq].is_suspect() {
+                if next.is_empty() && !out.is_empty() {
+                    return Plan::Nothing(format!("HandledAlone {seq}"));
+                }
+                if next.is_empty() {
+                    next.push(seq);
+                }
+                suspect = true;
+                break;
+            }
+            next.push(seq);
+        }
+        if !suspect {
+            let new = source.stored.range(consumer.next..);
+            next.extend(
+                new.filter(|(_, m)| consumer.wants(&m.draft.subject))
+                    .map(|(seq, _)| *seq),
+            );
+        }
+        next.truncate(n.min(free as usize));
+        let Some(first) = next.first() else {
+            let delays = consumer.held.values().filter_map(|held| match held.place {
+                Place::Delayed { until } => Some(until),
+                _ => None,
+            });
+            return Plan::Nothing(match delays.min() {
+                Some(until) => format!("DelayedUntil {until}"),
+                None => "NoMessages".to_owned(),
+            });
+        };
+        if size(*first) > bytes {
+            return Plan::TooBig(*first);
+        }
+        if !out.is_empty() && out_bytes + size(*first) > most {
+            return Plan::Nothing(format!("InFlightBytes {out_bytes}"));
+        }
+        // One message is always allowed; the others must fit.
+        let (mut taken, mut sum) = (Vec::new(), 0);
+        for seq in next {
+            sum += size(seq);
+            let fits =
+                sum <= bytes && (out_bytes + sum <= most || (taken.is_empty() && out.is_empty()));
+            if !fits {
+                break;
+            }
+            taken.push(seq);
+        }
+        Plan::Take(taken)
+    }
+
+    pub(crate) fn fetch(&mut self, stream: &str, name: &str, n: usize, bytes: u64) -> String {
+        self.end_delays(stream, name);
+        let now = self.now;
+        match self.plan(stream, name, n, bytes) {
+            Plan::Gone => "no consumer".to_owned(),
+            Plan::Nothing(why) => format!("nothing: {why}"),
+            Plan::TooBig(seq) => format!("TooBig {seq}"),
+            Plan::Take(seqs) => {
+                let mut words = Vec::new();
+                for seq in seqs {
+                    let delivery = self.next_delivery;
+                    self.next_delivery += 1;
+                    let consumer = self.consumer_mut(stream, name).unwrap();
+                    let born = consumer.born;
+                    consumer.totals.deliveries += 1;
+                    let place = Place::Due { rank: 0 };
+                    let new = Held {
+                        place,
+                        attempts: 0,
+                        failures: 0,
+                        crashes: 0,
+                        again: false,
+                    };
+                    let mut held = consumer.held.remove(&seq).unwrap_or(new);
+                    held.attempts += 1;
+                    let deadline = now + consumer.lease(held.attempts);
+                    held.place = Place::Out { delivery, deadline };
+                    consumer.next = consumer.next.max(seq + 1);
+                    consumer.held.insert(seq, held.clone());
+                    if held.attempts > 1 {
+                        self.met.push("redelivered");
+                    }
+                    if held.is_suspect() {
+                        self.met.push("suspect_alone");
+                    }
+                    let (stream, consumer) = (stream.to_owned(), name.to_owned());
+                    let uid = self.streams[&stream].stored[&seq].draft.payload.clone();
+                    words.push(format!(
+                        "{seq} {} ({},{},{})",
+                        crate::compare::fingerprint(&uid),
+                        held.attempts,
+                        held.failures,
+                        held.crashes
+                    ));
+                    self.deliveries.insert(
+                        delivery,
+                        Delivery {
+                            stream,
+                            consumer,
+                            born,
+                            seq,
+                        },
+                    );
+                }
+                format!("fetched {}", words.join(", "))
+            }
+        }
+    }
+
+    /// Whether a delivery is current: nothing, or why not (G6, R14).
+    fn check(&self, delivery: u64) -> Result<(String, String, u64), &'static str> {
+        let Delivery {
+            stream,
+            consumer,
+            born,
+            seq,
+        } = self.deliveries[&delivery].clone();
+        let known = self
+            .consumer(&stream, &consumer)
+            .filter(|known| known.born == born);
+        let Some(known) = known else {
+            return Err("ConsumerGone");
+        };
+        match known.held.get(&seq).map(|held| &held.place) {
+            None => Err("Gone"),
+            Some(Place::Out {
+                delivery: current, ..
+            }) if *current == delivery => Ok((stream, consumer, seq)),
+            Some(_) => Err("Stale"),
+        }
+    }
+
+    pub(crate) fn settle(&mut self, delivery: u64, verdict: &Verdict) -> String {
+        let (stream, name, seq) = match self.check(delivery) {
+            Ok(whose) => whose,
+            Err(why) => return why.to_owned(),
+        };
+        let now = self.now;
+        let consumer = self.consumer_mut(&stream, &name).unwrap();
+        let attempts = consumer.held[&seq].attempts;
+        let backoff = consumer.backoff(attempts).unwrap_or(0);
+        match verdict {
+            Verdict::Ack => {
+                consumer.held.remove(&seq);
+                consumer.totals.acked += 1;
+            }
+            Verdict::InProgress => {
+                let deadline = now + consumer.lease(attempts);
+                consumer.held.get_mut(&seq).unwrap().place = Place::Out { delivery, deadline };
+            }
+            Verdict::Nak => self.fail(&stream, &name, seq, backoff),
+            Verdict::NakAfter(ms) => self.fail(&stream, &name, seq, ms * 1_000),
+            Verdict::NakNow => self.fail(&stream, &name, seq, 0),
+            Verdict::Term(reason) => {
+                self.give_up(&stream, &name, seq, Reason::Term(reason.clone()));
+            }
+        }
+        self.trim_dead(&stream, &name);
+        "done".to_owned()
+    }
+
+    /// What a dead letter may have pushed over its stream's limits goes with the same commit.
+    fn trim_dead(&mut self, stream: &str, name: &str) {
+        let dead = self.consumer(stream, name).and_then(dead_letter_stream);
+        if let Some(dead) = dead.filter(|_| self.met.contains(&"dead_lettered")) {
+            self.trim(&dead);
+        }
+    }
+
+    pub(crate) fn ack_batch(&mut self, stream: &str, name: &str, deliveries: &[u64]) -> String {
+        let born = self.consumer(stream, name).map(|known| known.born);
+        let Some(born) = born else {
+            return "no consumer".to_owned();
+        };
+        let of_it = |id: &u64| {
+            let delivery = &self.deliveries[id];
+            delivery.stream == stream && delivery.consumer == name && delivery.born == born
+        };
+        if !deliveries.iter().all(of_it) {
+            return "Foreign".to_owned();
+        }
+        let mut refused = Vec::new();
+        for delivery in deliveries {
+            let seq = self.deliveries[delivery].seq;
+            match self.check(*delivery) {
+                Ok(_) => drop(self.settle(*delivery, &Verdict::Ack)),
+                Err(why) => refused.push(format!("{why} {seq}")),
+            }
+        }
+        if !refused.is_empty() {
+            self.met.push("batch_ack_refused_some");
+        }
+        format!(
+            "acked {} refused {refused:?}",
+            deliveries.len() - refused.len()
+        )
+    }
+}

@@ -1,0 +1,536 @@
+//! Histories: what a seed does next. It looks at the oracle, so that most of what it does hits.
+
+use crate::model::{Draft, Held, Place, Stream};
+use crate::op::{Op, Then, Verdict};
+use crate::oracle::Oracle;
+use fastrand::Rng;
+use riverbed::{ConsumerConfig, DeliverPolicy, Discard, OnExhausted, Seq, StreamConfig, Timestamp};
+use std::time::Duration;
+
+const A: [&str; 7] = ["a.x", "a.y", "a.z", "a.x.deep", "a.w", "a.v", "a.u"];
+const B: [&str; 4] = ["b.x", "b.y", "bb", "b.z"];
+
+fn chance(rng: &mut Rng, one_in: u32) -> bool {
+    rng.u32(..one_in) == 0
+}
+
+fn pick<T: Clone>(rng: &mut Rng, all: &[T]) -> Option<T> {
+    (!all.is_empty()).then(|| all[rng.usize(..all.len())].clone())
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// What every history begins with.
+pub(crate) fn opening(rng: &mut Rng) -> Vec<Op> {
+    let mut ops = vec![
+        Op::CreateStream(stream_config(rng, "a")),
+        Op::CreateStream(stream_config(rng, "b")),
+    ];
+    if rng.bool() {
+        ops.push(Op::CreateStream(stream_config(rng, "dlq")));
+    }
+    for (stream, name) in [("a", "c1"), ("a", "c2"), ("b", "c1")] {
+        ops.push(Op::CreateConsumer(
+            stream.into(),
+            consumer_config(rng, stream, name),
+        ));
+    }
+    ops
+}
+
+fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
+    let subjects: Vec<String> = match name {
+        "a" => vec!["a.>".into()],
+        "b" => vec!["b.*".into(), "bb".into()],
+        dead => vec![format!("{dead}.>")],
+    };
+    let mut config = StreamConfig::new(name).subjects(subjects);
+    if chance(rng, 3) {
+        config = config.discard(Discard::New);
+    }
+    if chance(rng, 3) {
+        config = config.max_messages(rng.u64(2..12));
+    }
+    if chance(rng, 4) {
+        config = config.max_bytes(rng.u64(300..3_000));
+    }
+    config = match rng.u8(..4) {
+        0 => config.without_dedup(),
+        1 => config.dedup_window(ms(rng.u64(500..20_000))),
+        _ => config,
+    };
+    if chance(rng, 3) {
+        config = config.dedup_ids(rng.u64(3..9));
+    }
+    if chance(rng, 3) {
+        config = config.max_age(ms(rng.u64(2_000..60_000)));
+    }
+    // A dead-letter stream takes what its sources take.
+    if name != "dlq" && chance(rng, 5) {
+        config = config.max_message_size(rng.u64(100..400));
+    }
+    config
+}
+
+fn consumer_config(rng: &mut Rng, stream: &str, name: &str) -> ConsumerConfig {
+    let mut config = ConsumerConfig::new(name);
+    let filters: &[&[&str]] = match stream {
+        "a" => &[
+            &["a.x"],
+            &["a.*"],
+            &["a.x.>", "a.y"],
+            &["a.z", "a.x"],
+            &["a.>"],
+        ],
+        "b" => &[&["b.*"], &["bb"], &["b.x", "bb"]],
+        _ => &[&["dlq.a.>"], &["dlq.*.c1"]],
+    };
+    if rng.bool() {
+        config = config.filters(filters[rng.usize(..filters.len())].iter().copied());
+    }
+    config = match rng.u8(..10) {
+        0 => config.deliver(DeliverPolicy::New),
+        1 => config.deliver(DeliverPolicy::Last),
+        2 | 3 => config.deliver(DeliverPolicy::FromSequence(Seq::new(rng.u64(1..30)))),
+        4 => {
+            let start = 1_577_836_800_000_000;
+            let time = Timestamp::from_micros(start).plus(ms(rng.u64(..30_000)));
+            config.deliver(DeliverPolicy::FromTime(time))
+        }
+        _ => config,
+    };
+    behaviour(rng, stream, config)
+}
+
+/// The settings that an update may change.
+fn behaviour(rng: &mut Rng, stream: &str, mut config: ConsumerConfig) -> ConsumerConfig {
+    config.ack_wait = ms(rng.u64(500..5_000));
+    config.max_ack_pending = if rng.bool() { 1_000 } else { rng.u64(1..5) };
+    config.max_ack_pending_bytes = if chance(rng, 4) {
+        rng.u64(50..500)
+    } else {
+        256 << 20
+    };
+    config.backoff = match rng.u8(..3) {
+        0 => vec![ms(rng.u64(100..1_000)), ms(rng.u64(1_000..4_000))],
+        1 => vec![ms(rng.u64(1..3_000))],
+        _ => Vec::new(),
+    };
+    config.max_deliver = chance(rng, 4)
+        .then(|| rng.u64(3..5))
+        .or((!chance(rng, 4)).then(|| rng.u64(1..4)));
+    config.on_exhausted = match rng.u8(..6) {
+        0 => OnExhausted::Drop,
+        1 | 2 => OnExhausted::Park,
+        _ if stream == "dlq" => OnExhausted::DeadLetter {
+            stream: "last".into(),
+        },
+        _ => OnExhausted::DeadLetter {
+            stream: "dlq".into(),
+        },
+    };
+    if matches!(config.on_exhausted, OnExhausted::DeadLetter { .. }) {
+        config.max_deliver.get_or_insert(5);
+    }
+    if chance(rng, 5) {
+        config = config.lazy_acks();
+    }
+    config
+}
+
+fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draft {
+    let subject = match stream {
+        "a" => A[rng.usize(..A.len()).min(rng.usize(..A.len()))].to_owned(),
+        "b" => B[rng.usize(..B.len())].to_owned(),
+        dead => format!("{dead}.by.hand"),
+    };
+    let size = match rng.u32(..200) {
+        0 => rng.usize(65_000..140_000),
+        1..=5 => rng.usize(3_000..9_000),
+        6..=25 => rng.usize(200..600),
+        _ => rng.usize(..60),
+    };
+    let mut payload = format!("{:x}.", rng.u32(..)).into_bytes();
+    payload.extend((0..size).map(|_| rng.alphanumeric() as u8));
+    let mut headers = Vec::new();
+    for _ in 0..rng.usize(..8).saturating_sub(5) {
+        headers.push((format!("H{}", rng.u8(..3)), format!("v{}", rng.u8(..))));
+    }
+    let id = chance(rng, 3).then(|| format!("id-{}", rng.u8(..12)));
+    let expect = chance(rng, 10).then(|| {
+        let last = known.map_or(0, |stream| stream.last);
+        if chance(rng, 4) {
+            last.saturating_sub(1)
+        } else {
+            last
+        }
+    });
+    Draft {
+        subject,
+        payload,
+        headers,
+        id,
+        expect,
+    }
+}
+
+fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
+    let stream = if chance(rng, 30) {
+        "dlq"
+    } else if chance(rng, 3) {
+        "b"
+    } else {
+        "a"
+    };
+    let known = oracle.streams.get(stream);
+    let count = if rng.bool() { 1 } else { rng.usize(1..7) };
+    let count = if chance(rng, 60) {
+        rng.usize(..40)
+    } else {
+        count
+    };
+    let mut batch: Vec<Draft> = (0..count).map(|_| draft(rng, stream, known)).collect();
+    for draft in batch.iter_mut().skip(1) {
+        if !chance(rng, 20) {
+            draft.expect = None;
+        }
+    }
+    if chance(rng, 40) {
+        if let Some(first) = batch.first_mut() {
+            // Nobody's subject, or another stream's.
+            first.subject = if rng.bool() {
+                "nobody.here".into()
+            } else {
+                "b.x".into()
+            };
+        }
+    }
+    let to = (rng.bool() && known.is_some()).then(|| stream.to_owned());
+    Op::Publish { to, batch }
+}
+
+fn pipeline(rng: &mut Rng, oracle: &Oracle) -> Op {
+    let stream = if chance(rng, 3) { "b" } else { "a" };
+    let known = oracle.streams.get(stream);
+    let drafts = (0..rng.usize(1..6))
+        .map(|_| draft(rng, stream, known))
+        .collect();
+    let whose = some_consumer(rng, oracle).filter(|(of, _)| of == stream);
+    let then = match (rng.u8(..10), whose) {
+        (0, _) => Then::Kill,
+        (1, _) => Then::PowerCut(rng.u64(..1_000)),
+        (2, _) => Then::Reopen,
+        (3..=6, Some((stream, consumer))) => Then::Fetch {
+            stream,
+            consumer,
+            n: rng.usize(1..8),
+        },
+        _ => Then::Flush,
+    };
+    Op::Pipeline {
+        to: stream.into(),
+        drafts,
+        then,
+    }
+}
+
+fn some_consumer(rng: &mut Rng, oracle: &Oracle) -> Option<(String, String)> {
+    let all = oracle.by_age();
+    // Most of the time one that has something to do.
+    let busy: Vec<(String, String)> = all
+        .iter()
+        .filter(|(stream, name)| {
+            let consumer = oracle.consumer(stream, name).unwrap();
+            !consumer.held.is_empty()
+                || crate::compare::pending(&oracle.streams[stream], consumer) > 0
+        })
+        .cloned()
+        .collect();
+    if chance(rng, 5) {
+        pick(rng, &all)
+    } else {
+        pick(rng, &busy).or_else(|| pick(rng, &all))
+    }
+}
+
+fn is_current(oracle: &Oracle, delivery: u64) -> bool {
+    let whose = &oracle.deliveries[&delivery];
+    let consumer = oracle.consumer(&whose.stream, &whose.consumer);
+    let held = consumer.and_then(|consumer| consumer.held.get(&whose.seq));
+    held.is_some_and(|held| matches!(held.place, Place::Out { delivery: d, .. } if d == delivery))
+}
+
+fn some_delivery(rng: &mut Rng, oracle: &Oracle) -> Option<u64> {
+    let all: Vec<u64> = oracle.deliveries.keys().rev().take(60).copied().collect();
+    let current: Vec<u64> = all
+        .iter()
+        .copied()
+        .filter(|id| is_current(oracle, *id))
+        .collect();
+    if chance(rng, 6) {
+        pick(rng, &all)
+    } else {
+        pick(rng, &current).or_else(|| pick(rng, &all))
+    }
+}
+
+fn settle(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
+    let delivery = some_delivery(rng, oracle)?;
+    let verdict = match rng.u8(..14) {
+        0..=3 => Verdict::Ack,
+        4..=6 => Verdict::Nak,
+        7 => Verdict::NakAfter(rng.u64(..4_000)),
+        8 | 9 => Verdict::NakNow,
+        10 | 11 => Verdict::Term(format!("reason {}", rng.u8(..9))),
+        _ => Verdict::InProgress,
+    };
+    let whose = &oracle.deliveries[&delivery];
+    let lazy = oracle
+        .consumer(&whose.stream, &whose.consumer)
+        .is_some_and(|consumer| consumer.config.ack_durability == riverbed::AckDurability::Lazy);
+    if lazy && matches!(verdict, Verdict::Ack) && chance(rng, 3) {
+        let power_cut = rng.bool().then(|| rng.u64(..1_000));
+        return Some(Op::LazyAck {
+            delivery,
+            power_cut,
+        });
+    }
+    Some(Op::Settle { delivery, verdict })
+}
+
+fn some_of_one(rng: &mut Rng, oracle: &Oracle) -> Option<(String, String, Vec<u64>)> {
+    let whose = oracle.deliveries[&some_delivery(rng, oracle)?].clone();
+    let mut all: Vec<u64> = oracle.deliveries.keys().copied().collect();
+    if !chance(rng, 15) {
+        let born = whose.born;
+        all.retain(|id| oracle.deliveries[id].born == born);
+        if !chance(rng, 3) {
+            all.retain(|id| is_current(oracle, *id));
+        }
+    }
+    rng.shuffle(&mut all);
+    all.truncate(rng.usize(1..8));
+    Some((whose.stream, whose.consumer, all))
+}
+
+fn purge(rng: &mut Rng, oracle: &Oracle) -> Op {
+    let stream = some_stream(rng, oracle);
+    let known = oracle.streams.get(&stream);
+    let (first, last) = known.map_or((1, 1), |known| (known.first(), known.last));
+    let filters = if stream == "a" {
+        ["a.x", "a.*", "a.x.>"]
+    } else {
+        ["b.x", "b.*", ">"]
+    };
+    let filter = rng.bool().then(|| filters[rng.usize(..3)].to_owned());
+    let up_to = chance(rng, 2).then(|| rng.u64(first..=last + 2));
+    let keep = (up_to.is_none() || chance(rng, 8))
+        .then(|| rng.u64(..5))
+        .filter(|_| !chance(rng, 3));
+    Op::Purge {
+        stream,
+        filter,
+        up_to,
+        keep,
+    }
+}
+
+fn some_stream(rng: &mut Rng, oracle: &Oracle) -> String {
+    let names: Vec<String> = oracle.streams.keys().cloned().collect();
+    pick(rng, &names).unwrap_or_else(|| "a".into())
+}
+
+fn some_seq(rng: &mut Rng, stream: Option<&Stream>) -> u64 {
+    let seqs: Vec<u64> =
+        stream.map_or_else(Vec::new, |stream| stream.stored.keys().copied().collect());
+    if chance(rng, 8) {
+        rng.u64(..20)
+    } else {
+        pick(rng, &seqs).unwrap_or(1)
+    }
+}
+
+fn redrive(rng: &mut Rng, oracle: &Oracle) -> Op {
+    let dead = if chance(rng, 10) {
+        some_stream(rng, oracle)
+    } else {
+        "dlq".to_owned()
+    };
+    let seq = some_seq(rng, oracle.streams.get(&dead));
+    let origin = oracle
+        .streams
+        .get(&dead)
+        .and_then(|dead| dead.stored.get(&seq)?.origin.clone());
+    // A consumer that was made anew with other filters is another consumer.
+    let same = origin.is_some_and(|origin| {
+        oracle
+            .consumer(&origin.stream, &origin.consumer)
+            .is_some_and(|c| c.wants(&origin.subject))
+    });
+    Op::Redrive {
+        dead,
+        seq,
+        to_consumer: same && rng.bool(),
+    }
+}
+
+fn of_parked(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
+    let mut parked = Vec::new();
+    for (stream, name) in oracle.by_age() {
+        let consumer = oracle.consumer(&stream, &name).unwrap();
+        let is = |held: &Held| matches!(held.place, Place::Parked { .. });
+        for seq in consumer
+            .held
+            .iter()
+            .filter(|(_, held)| is(held))
+            .map(|(seq, _)| *seq)
+        {
+            parked.push((stream.clone(), name.clone(), seq));
+        }
+    }
+    let (stream, consumer, seq) = if parked.is_empty() || chance(rng, 10) {
+        let (stream, consumer) = some_consumer(rng, oracle)?;
+        let seq = some_seq(rng, oracle.streams.get(&stream));
+        (stream, consumer, seq)
+    } else {
+        pick(rng, &parked)?
+    };
+    Some(if rng.bool() {
+        Op::Release {
+            stream,
+            consumer,
+            seq,
+        }
+    } else {
+        Op::Discard {
+            stream,
+            consumer,
+            seq,
+        }
+    })
+}
+
+fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
+    let stream = ["a", "b", "a", "dlq"][rng.usize(..4)];
+    Some(match rng.u8(..12) {
+        0 => {
+            let known = oracle
+                .streams
+                .get(stream)
+                .map(|stream| stream.config.clone());
+            let config = known
+                .filter(|_| rng.bool())
+                .unwrap_or_else(|| stream_config(rng, stream));
+            Op::CreateStream(config)
+        }
+        1 => {
+            let mut config = stream_config(rng, "a").subjects(["b.x", "q"]);
+            config.name = "overlap".into();
+            Op::CreateStream(config)
+        }
+        2..=4 => {
+            let mut config = stream_config(rng, stream);
+            // A longer window would bring back ids that are forgotten in memory but still stored.
+            let known = oracle
+                .streams
+                .get(stream)
+                .and_then(|stream| stream.config.dedup_window);
+            if let (Some(known), Some(window)) = (known, config.dedup_window) {
+                config.dedup_window = Some(known.min(window));
+            }
+            Op::UpdateStream(config)
+        }
+        5 => Op::DeleteStream(["a", "b", "dlq", "none"][rng.usize(..4)].into()),
+        6..=8 => {
+            let name = ["c1", "c2", "c3"][rng.usize(..3)];
+            let known = oracle
+                .consumer(stream, name)
+                .map(|consumer| consumer.config.clone());
+            let known = known.filter(|_| rng.bool());
+            let config = known.unwrap_or_else(|| consumer_config(rng, stream, name));
+            Op::CreateConsumer(stream.into(), config)
+        }
+        9 | 10 => {
+            let (stream, name) = some_consumer(rng, oracle)?;
+            let known = oracle.consumer(&stream, &name)?.config.clone();
+            let mut config = behaviour(rng, &stream, known);
+            if chance(rng, 6) {
+                config.filters = vec!["a.other".into()];
+            }
+            Op::UpdateConsumer(stream, config)
+        }
+        _ => {
+            let (stream, name) = some_consumer(rng, oracle)?;
+            let name = if chance(rng, 4) { "none".into() } else { name };
+            Op::DeleteConsumer(stream, name)
+        }
+    })
+}
+
+/// The next operation of a history.
+pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
+    for stream in ["a", "b"] {
+        let known = oracle.streams.get(stream);
+        if known.is_none() && chance(rng, 8) {
+            return Op::CreateStream(stream_config(rng, stream));
+        }
+        if known.is_some_and(|known| known.consumers.len() < 2) && chance(rng, 8) {
+            let name = ["c1", "c2"][rng.usize(..2)];
+            return Op::CreateConsumer(stream.into(), consumer_config(rng, stream, name));
+        }
+    }
+    let op = match rng.u32(..1_000) {
+        0..=229 => Some(publish(rng, oracle)),
+        230..=259 => Some(pipeline(rng, oracle)),
+        260..=479 => some_consumer(rng, oracle).map(|(stream, consumer)| {
+            let n = if chance(rng, 6) { 50 } else { rng.usize(1..5) };
+            let bytes = if chance(rng, 6) {
+                rng.u64(1..300)
+            } else {
+                1 << 30
+            };
+            Op::Fetch {
+                stream,
+                consumer,
+                n,
+                bytes,
+            }
+        }),
+        480..=669 => settle(rng, oracle),
+        670..=699 => some_of_one(rng, oracle).map(|(stream, consumer, deliveries)| Op::AckBatch {
+            stream,
+            consumer,
+            deliveries,
+        }),
+        700..=719 => some_of_one(rng, oracle).map(|(stream, consumer, deliveries)| {
+            let n = rng.usize(1..8);
+            Op::AckFetch {
+                stream,
+                consumer,
+                deliveries,
+                n,
+            }
+        }),
+        720..=769 => {
+            let far = if chance(rng, 10) { 200_000 } else { 3_000 };
+            Some(Op::Advance(rng.u64(1..far)))
+        }
+        770..=839 => Some(Op::Drive),
+        840..=854 => Some(purge(rng, oracle)),
+        855..=874 => {
+            let stream = some_stream(rng, oracle);
+            let seq = some_seq(rng, oracle.streams.get(&stream));
+            Some(Op::Delete { stream, seq })
+        }
+        875..=904 => Some(redrive(rng, oracle)),
+        905..=924 => of_parked(rng, oracle),
+        925..=954 => manage(rng, oracle),
+        955..=964 => Some(Op::Reopen),
+        965..=974 => Some(Op::Kill),
+        975..=984 => Some(Op::PowerCut(rng.u64(..1_000))),
+        _ => Some(Op::Arm(rng.u64(..30))),
+    };
+    op.unwrap_or(Op::Drive)
+}

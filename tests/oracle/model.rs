@@ -1,0 +1,226 @@
+//! What the oracle knows: plain values, no cleverness.
+
+use riverbed::{ConsumerConfig, StreamConfig};
+use std::collections::BTreeMap;
+
+/// A message to be published.
+#[derive(Clone, Default)]
+pub(crate) struct Draft {
+    pub(crate) subject: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) id: Option<String>,
+    pub(crate) expect: Option<u64>,
+}
+
+impl std::fmt::Debug for Draft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "({} {}",
+            self.subject,
+            crate::compare::fingerprint(&self.payload)
+        )?;
+        if !self.headers.is_empty() {
+            write!(f, " {:?}", self.headers)?;
+        }
+        if let Some(id) = &self.id {
+            write!(f, " {id}")?;
+        }
+        if let Some(expect) = self.expect {
+            write!(f, " after {expect}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl Draft {
+    /// Headers and payload: what `max_message_size` counts.
+    pub(crate) fn limited(&self) -> u64 {
+        headers_size(&self.headers) + self.payload.len() as u64
+    }
+
+    /// What the message adds to the stream's bytes.
+    pub(crate) fn size(&self) -> u64 {
+        let id = self.id.as_ref().map_or(0, String::len);
+        self.limited() + (self.subject.len() + id) as u64
+    }
+}
+
+pub(crate) fn headers_size(headers: &[(String, String)]) -> u64 {
+    headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum::<usize>() as u64
+}
+
+/// Where a dead letter came from, as its envelope says; `uid` tells whether the original is still
+/// that very message.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) stream: String,
+    pub(crate) seq: u64,
+    pub(crate) uid: u64,
+    pub(crate) subject: String,
+    pub(crate) consumer: String,
+    pub(crate) id: Option<String>,
+}
+
+/// A stored message.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) uid: u64,
+    pub(crate) time: u64,
+    pub(crate) draft: Draft,
+    pub(crate) origin: Option<Origin>,
+}
+
+/// A stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) config: StreamConfig,
+    pub(crate) stored: BTreeMap<u64, Stored>,
+    pub(crate) last: u64,
+    pub(crate) last_time: u64,
+    /// By id: the sequence that has it, and when it was remembered.
+    pub(crate) ids: BTreeMap<String, (u64, u64)>,
+    pub(crate) consumers: BTreeMap<String, Consumer>,
+    /// Grows when messages leave, or limits change.
+    pub(crate) room_made: u64,
+}
+
+impl Stream {
+    pub(crate) fn first(&self) -> u64 {
+        self.stored.keys().next().copied().unwrap_or(self.last + 1)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.stored.values().map(|stored| stored.draft.size()).sum()
+    }
+
+    pub(crate) fn subjects(&self) -> u64 {
+        let subjects = self.stored.values().map(|stored| &stored.draft.subject);
+        subjects.collect::<std::collections::BTreeSet<_>>().len() as u64
+    }
+
+    pub(crate) fn captures(&self, subject: &str) -> bool {
+        self.config
+            .subjects
+            .iter()
+            .any(|filter| matches(filter, subject))
+    }
+}
+
+/// Where a message is that its consumer was given and has not finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Out { delivery: u64, deadline: u64 },
+    Due { rank: u64 },
+    Delayed { until: u64 },
+    Refused { reason: Reason },
+    Parked { reason: Reason, since: u64 },
+}
+
+/// Why a message died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    MaxDeliver,
+    Term(String),
+}
+
+/// A message that its consumer holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) place: Place,
+    pub(crate) attempts: u64,
+    pub(crate) failures: u64,
+    pub(crate) crashes: u64,
+    /// It was finished or parked before, so the ack floor may be above it.
+    pub(crate) again: bool,
+}
+
+impl Held {
+    pub(crate) fn is_out(&self) -> bool {
+        matches!(self.place, Place::Out { .. })
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.crashes >= 2
+    }
+}
+
+/// What a consumer counts for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) deliveries: u64,
+    pub(crate) acked: u64,
+    pub(crate) dead_lettered: u64,
+    pub(crate) dropped: u64,
+    pub(crate) lost: u64,
+    pub(crate) failures: u64,
+    pub(crate) crashes: u64,
+}
+
+/// A consumer.
+#[derive(Clone, Debug)]
+pub(crate) struct Consumer {
+    pub(crate) config: ConsumerConfig,
+    /// Which consumer this is, among all that ever were; also the order of creation.
+    pub(crate) born: u64,
+    /// No message from here on was ever delivered.
+    pub(crate) next: u64,
+    pub(crate) held: BTreeMap<u64, Held>,
+    pub(crate) totals: Totals,
+    pub(crate) next_rank: u64,
+    /// The dead-letter stream's `room_made` when it last refused a message.
+    pub(crate) refused_at: Option<u64>,
+}
+
+impl Consumer {
+    pub(crate) fn wants(&self, subject: &str) -> bool {
+        let filters = &self.config.filters;
+        filters.is_empty() || filters.iter().any(|filter| matches(filter, subject))
+    }
+
+    pub(crate) fn count(&self, is: impl Fn(&Held) -> bool) -> u64 {
+        self.held.values().filter(|held| is(held)).count() as u64
+    }
+
+    pub(crate) fn rank(&mut self) -> u64 {
+        self.next_rank += 1;
+        self.next_rank
+    }
+
+    /// The step of the backoff list for an attempt that is counted from 1, in microseconds.
+    pub(crate) fn backoff(&self, attempt: u64) -> Option<u64> {
+        let steps = &self.config.backoff;
+        let at = (attempt.max(1) - 1).min((steps.len() as u64).saturating_sub(1));
+        steps.get(at as usize).map(|step| step.as_micros() as u64)
+    }
+
+    pub(crate) fn lease(&self, attempt: u64) -> u64 {
+        self.backoff(attempt)
+            .unwrap_or(self.config.ack_wait.as_micros() as u64)
+    }
+
+    pub(crate) fn is_exhausted(&self, failures: u64) -> bool {
+        self.config
+            .max_deliver
+            .is_some_and(|limit| failures >= limit)
+    }
+}
+
+/// Whether a filter matches a subject: `*` is one token, `>` one or more at the end.
+pub(crate) fn matches(filter: &str, subject: &str) -> bool {
+    let filter: Vec<&str> = filter.split('.').collect();
+    let subject: Vec<&str> = subject.split('.').collect();
+    for (at, token) in filter.iter().enumerate() {
+        match *token {
+            ">" => return subject.len() > at,
+            "*" if at < subject.len() => {}
+            token if subject.get(at) == Some(&token) => {}
+            _ => return false,
+        }
+    }
+    filter.len() == subject.len()
+}

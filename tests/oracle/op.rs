@@ -1,0 +1,183 @@
+//! The operations of a history.
+
+use crate::model::Draft;
+use riverbed::{ConsumerConfig, StreamConfig};
+
+/// How a delivery is settled.
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    Ack,
+    Nak,
+    NakAfter(u64),
+    NakNow,
+    Term(String),
+    InProgress,
+}
+
+/// What becomes of messages that were published without waiting.
+#[derive(Clone, Debug)]
+pub(crate) enum Then {
+    Flush,
+    Fetch {
+        stream: String,
+        consumer: String,
+        n: usize,
+    },
+    Kill,
+    PowerCut(u64),
+    Reopen,
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    CreateStream(StreamConfig),
+    UpdateStream(StreamConfig),
+    DeleteStream(String),
+    CreateConsumer(String, ConsumerConfig),
+    UpdateConsumer(String, ConsumerConfig),
+    DeleteConsumer(String, String),
+    /// To a stream, or to whoever captures the subject.
+    Publish {
+        to: Option<String>,
+        batch: Vec<Draft>,
+    },
+    Pipeline {
+        to: String,
+        drafts: Vec<Draft>,
+        then: Then,
+    },
+    Fetch {
+        stream: String,
+        consumer: String,
+        n: usize,
+        bytes: u64,
+    },
+    Settle {
+        delivery: u64,
+        verdict: Verdict,
+    },
+    /// An ack that is lazy, and a crash at once.
+    LazyAck {
+        delivery: u64,
+        power_cut: Option<u64>,
+    },
+    AckBatch {
+        stream: String,
+        consumer: String,
+        deliveries: Vec<u64>,
+    },
+    AckFetch {
+        stream: String,
+        consumer: String,
+        deliveries: Vec<u64>,
+        n: usize,
+    },
+    /// In milliseconds.
+    Advance(u64),
+    Drive,
+    Purge {
+        stream: String,
+        filter: Option<String>,
+        up_to: Option<u64>,
+        keep: Option<u64>,
+    },
+    Delete {
+        stream: String,
+        seq: u64,
+    },
+    Redrive {
+        dead: String,
+        seq: u64,
+        to_consumer: bool,
+    },
+    Release {
+        stream: String,
+        consumer: String,
+        seq: u64,
+    },
+    Discard {
+        stream: String,
+        consumer: String,
+        seq: u64,
+    },
+    Reopen,
+    Kill,
+    PowerCut(u64),
+    /// The disk fails after so many more operations.
+    Arm(u64),
+}
+
+impl Op {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::CreateStream(_) => "create_stream",
+            Self::UpdateStream(_) => "update_stream",
+            Self::DeleteStream(_) => "delete_stream",
+            Self::CreateConsumer(..) => "create_consumer",
+            Self::UpdateConsumer(..) => "update_consumer",
+            Self::DeleteConsumer(..) => "delete_consumer",
+            Self::Publish { batch, .. } if batch.len() == 1 => "publish",
+            Self::Publish { .. } => "publish_batch",
+            Self::Pipeline {
+                then: Then::Flush, ..
+            } => "pipeline_flush",
+            Self::Pipeline {
+                then: Then::Fetch { .. },
+                ..
+            } => "pipeline_fetch",
+            Self::Pipeline {
+                then: Then::Kill, ..
+            } => "pipeline_kill",
+            Self::Pipeline {
+                then: Then::PowerCut(_),
+                ..
+            } => "pipeline_power_cut",
+            Self::Pipeline {
+                then: Then::Reopen, ..
+            } => "pipeline_reopen",
+            Self::Fetch { .. } => "fetch",
+            Self::Settle {
+                verdict: Verdict::Ack,
+                ..
+            } => "ack",
+            Self::Settle {
+                verdict: Verdict::Nak,
+                ..
+            } => "nak",
+            Self::Settle {
+                verdict: Verdict::NakAfter(_),
+                ..
+            } => "nak_after",
+            Self::Settle {
+                verdict: Verdict::NakNow,
+                ..
+            } => "nak_now",
+            Self::Settle {
+                verdict: Verdict::Term(_),
+                ..
+            } => "term",
+            Self::Settle {
+                verdict: Verdict::InProgress,
+                ..
+            } => "in_progress",
+            Self::LazyAck { .. } => "lazy_ack",
+            Self::AckBatch { .. } => "ack_batch",
+            Self::AckFetch { .. } => "ack_and_fetch",
+            Self::Advance(_) => "advance",
+            Self::Drive => "drive",
+            Self::Purge { .. } => "purge",
+            Self::Delete { .. } => "delete",
+            Self::Redrive {
+                to_consumer: false, ..
+            } => "redrive",
+            Self::Redrive { .. } => "redrive_to_consumer",
+            Self::Release { .. } => "release",
+            Self::Discard { .. } => "discard",
+            Self::Reopen => "reopen",
+            Self::Kill => "kill",
+            Self::PowerCut(_) => "power_cut",
+            Self::Arm(_) => "arm",
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! The oracle: a store as RULES.md describes it, in memory, with nothing but lists and loops.
+//!
+//! Every rule answers in words (`"Full"`, `"acked"`), which is how answers are compared.
+
+use crate::model::{Consumer, Draft, Held, Origin, Place, Reason, Stored, Stream, Totals};
+use riverbed::{Discard, OnExhausted, StreamConfig};
+use std::collections::BTreeMap;
+
+/// Distinct subjects that a stream may have in these tests.
+pub(crate) const SUBJECTS: u64 = 5;
+
+/// A delivery that somebody holds or held.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) stream: String,
+    pub(crate) consumer: String,
+    pub(crate) born: u64,
+    pub(crate) seq: u64,
+}
+
+/// A store as it should be.
+#[derive(Clone, Debug)]
+pub(crate) struct Oracle {
+    pub(crate) streams: BTreeMap<String, Stream>,
+    /// Microseconds.
+    pub(crate) now: u64,
+    pub(crate) deliveries: BTreeMap<u64, Delivery>,
+    pub(crate) next_delivery: u64,
+    born: u64,
+    next_uid: u64,
+    /// What subscribers should have been told, summed up.
+    pub(crate) told: BTreeMap<String, u64>,
+    /// Rules that were met, for coverage.
+    pub(crate) met: Vec<&'static str>,
+    /// Whether limits wait for a later commit, as with pipelined publishes.
+    pub(crate) defer_limits: bool,
+}
+
+impl Oracle {
+    pub(crate) fn new(now: u64) -> Self {
+        Self {
+            streams: BTreeMap::new(),
+            now,
+            deliveries: BTreeMap::new(),
+            next_delivery: 1,
+            born: 0,
+            next_uid: 1,
+            told: BTreeMap::new(),
+            met: Vec::new(),
+            defer_limits: false,
+        }
+    }
+
+    pub(crate) fn consumer(&self, stream: &str, name: &str) -> Option<&Consumer> {
+        self.streams.get(stream)?.consumers.get(name)
+    }
+
+    pub(crate) fn consumer_mut(&mut self, stream: &str, name: &str) -> Option<&mut Consumer> {
+        self.streams.get_mut(stream)?.consumers.get_mut(name)
+    }
+
+    /// All consumers in the order of their creation.
+    pub(crate) fn by_age(&self) -> Vec<(String, String)> {
+        let mut all: Vec<(u64, String, String)> = Vec::new();
+        for (stream, known) in &self.streams {
+            for (name, consumer) in &known.consumers {
+                all.push((consumer.born, stream.clone(), name.clone()));
+            }
+        }
+        all.sort();
+        all.into_iter()
+            .map(|(_, stream, name)| (stream, name))
+            .collect()
+    }
+
+    pub(crate) fn tell(&mut self, what: String, count: u64) {
+        *self.told.entry(what).or_default() += count;
+    }
+
+    pub(crate) fn senders_to(&self, dead: &str) -> Vec<(String, String)> {
+        let sends = |(stream, name): &(String, String)| {
+            let consumer = self.consumer(stream, name).unwrap();
+            dead_letter_stream(consumer).is_some_and(|to| to == dead)
+        };
+        self.by_age().into_iter().filter(sends).collect()
+    }
+
+    pub(crate) fn add_stream(&mut self, config: StreamConfig) {
+        let stream = Stream {
+            config,
+            stored: BTreeMap::new(),
+            last: 0,
+            last_time: 0,
+            ids: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            room_made: 0,
+        };
+        self.streams.insert(stream.config.name.clone(), stream);
+    }
+
+    pub(crate) fn add_consumer(
+        &mut self,
+        stream: &str,
+        config: riverbed::ConsumerConfig,
+        next: u64,
+    ) {
+        self.born += 1;
+        let consumer = Consumer {
+            config,
+            born: self.born,
+            next,
+            held: BTreeMap::new(),
+            totals: Totals::default(),
+            next_rank: 1,
+            refused_at: None,
+        };
+        let name = consumer.config.name.clone();
+        self.streams
+            .get_mut(stream)
+            .unwrap()
+            .consumers
+            .insert(name, consumer);
+    }
+
+    /// Appends a message that passed every check, and lets the limits do their work.
+    pub(crate) fn append(&mut self, stream: &str, draft: Draft, origin: Option<Origin>) -> u64 {
+        let (now, uid) = (self.now, self.next_uid);
+        self.next_uid += 1;
+        let target = self.streams.get_mut(stream).unwrap();
+        target.last += 1;
+        target.last_time = target.last_time.max(now);
+        let time = target.last_time;
+        target.stored.insert(
+            target.last,
+            Stored {
+                uid,
+                time,
+                draft,
+                origin,
+            },
+        );
+        target.last
+    }
+
+    /// Why a stream without room refuses so many more.
+    pub(crate) fn room_for(&self, stream: &str, messages: u64, bytes: u64) -> Option<&'static str> {
+        let target = &self.streams[stream];
+        if target.config.discard == Discard::Old || messages == 0 {
+            return None;
+        }
+        let count = target.stored.len() as u64 + messages;
+        let full = target.config.max_messages.is_some_and(|most| count > most)
+            || target
+                .config
+                .max_bytes
+                .is_some_and(|most| target.bytes() + bytes > most);
+        full.then_some("Full")
+    }
+
+    /// Removes what the limits of a stream do not allow.
+    pub(crate) fn trim(&mut self, stream: &str) {
+        loop {
+            let Some(target) = self.streams.get(stream) else {
+                return;
+            };
+            let Some((seq, first)) = target.stored.iter().next() else {
+                return;
+            };
+            let config = &target.config;
+            let old = config.discard == Discard::Old;
+            let count = target.stored.len() as u64;
+            let by = if old && config.max_messages.is_some_and(|most| count > most) {
+                "MaxMessages"
+            } else if old && config.max_bytes.is_some_and(|most| target.bytes() > most) {
+                "MaxBytes"
+            } else if config
+                .max_age
+                .is_some_and(|age| first.time + age.as_micros() as u64 <= self.now)
+            {
+                "MaxAge"
+            } else {
+                return;
+            };
+            let seq = *seq;
+            self.remove(stream, &[seq], by);
+        }
+    }
+
+    /// Removes messages; every consumer that had not finished one has lost it (G11).
+    pub(crate) fn remove(&mut self, stream: &str, seqs: &[u64], by: &'static str) {
+        let target = self.streams.get_mut(stream).unwrap();
+        let mut lost = Vec::new();
+        for seq in seqs {
+            let gone = target
+                .stored
+                .remove(seq)
+                .expect("only stored messages are removed");
+            for (name, consumer) in &mut target.consumers {
+                let unfinished = consumer.held.remove(seq).is_some()
+                    || (*seq >= consumer.next && consumer.wants(&gone.draft.subject));
+                if unfinished {
+                    consumer.totals.lost += 1;
+                    lost.push(format!("lost {stream}/{name} by {by}"));
+                }
+            }
+        }
+        if !seqs.is_empty() {
+            target.room_made += 1;
+            self.met.push(by);
+        }
+        for what in lost {
+            self.met.push("lost");
+            self.tell(what, 1);
+        }
+    }
+
+    /// Delays that are over: their messages are due, behind what is due already.
+    pub(crate) fn end_delays(&mut self, stream: &str, name: &str) {
+        let now = self.now;
+        let Some(consumer) = self.consumer_mut(stream, name) else {
+            return;
+        };
+        let over = |held: &Held| matches!(held.place, Place::Delayed { until } if until <= now);
+        if consumer.count(over) == 0 {
+            return;
+        }
+        let rank = consumer.rank();
+        for held in consumer.held.values_mut().filter(|held| over(held)) {
+            held.place = Place::Due { rank };
+        }
+        self.met.push("delay_over");
+    }
+
+    pub(crate) fn end_all_delays(&mut self) {
+        for (stream, name) in self.by_age() {
+            self.end_delays(&stream, &name);
+        }
+    }
+
+    /// An attempt failed.
+    pub(crate) fn fail(&mut self, stream: &str, name: &str, seq: u64, delay: u64) {
+        let now = self.now;
+        let consumer = self.consumer_mut(stream, name).unwrap();
+        consumer.totals.failures += 1;
+        let held = consumer.held.get_mut(&seq).unwrap();
+        held.failures += 1;
+        let failures = held.failures;
+        if consumer.is_exhausted(failures) {
+            self.give_up(stream, name, seq, Reason::MaxDeliver);
+            return;
+        }
+        let rank = consumer.rank();
+        let place = if delay == 0 {
+            Place::Due { rank }
+        } else {
+            Place::Delayed { until: now + delay }
+        };
+        consumer.held.get_mut(&seq).unwrap().place = place;
+    }
+
+    /// Ends the deliveries of a message, in exactly one of three ways (G5).
+    pub(crate) fn give_up(&mut self, stream: &str, name: &str, seq: u64, reason: Reason) {
+        let now = self.now;
+        let consumer = self.consumer_mut(stream, name).unwrap();
+        match (consumer.config.on_exhausted.clone(), &reason) {
+            (OnExhausted::DeadLetter { stream: dead }, _) => {
+                self.dead_letter(stream, name, seq, reason, &dead);
+            }
+            (OnExhausted::Park, Reason::MaxDeliver) => {
+                consumer.held.get_mut(&seq).unwrap().place = Place::Parked { reason, since: now };
+                self.tell(format!("parked {stream}/{name} {seq}"), 1);
+                self.met.push("parked");
+            }
+            _ => {
+                consumer.held.remove(&seq);
+                consumer.totals.dropped += 1;
+                self.tell(format!("dropped {stream}/{name} {seq}"), 1);
+                self.met.push("dropped");
+            }
+        }
+    }
+
+    fn dead_letter(&mut self, stream: &str, name: &str, seq: u64, reason: Reason, dead: &str) {
+        let message = self.streams[stream].stored[&seq].clone();
+        let held = self.consumer(stream, name).unwrap().held[&seq].clone();
+        let draft = letter(&message, stream, name, seq, &held, &reason, dead);
+        let origin = Origin {
+            stream: stream.to_owned(),
+            seq,
+            uid: message.uid,
+            subject: message.draft.subject.clone(),
+            consumer: name.to_owned(),
+            id: message.draft.id.clone(),
+        };
+        let own = headers_without_envelope(&draft.headers) + draft.payload.len() as u64;
+        if let Some(_why) = self.refuses_letter(dead, &draft, own) {
+            let room = self.streams.get(dead).map(|dead| dead.room_made);
+            let consumer = self.consumer_mut(stream, name).unwrap();
+            consumer.refused_at = room;
+            let held = consumer.held.get_mut(&seq).unwrap();
+            if !matches!(held.place, Place::Refused { .. }) {
+                held.place = Place::Refused { reason };
+                self.tell(format!("refused {stream}/{name} {seq}"), 1);
+                self.met.push("refused");
+            }
+            return;
+        }
+        let to_seq = self.append(dead, draft, Some(origin));
+        let consumer = self.consumer_mut(stream, name).unwrap();
+        consumer.held.remove(&seq);
+        consumer.totals.dead_lettered += 1;
+        self.tell(format!("dead {stream}/{name} {seq} to {dead} {to_seq}"), 1);
+        self.met.push("dead_lettered");
+    }
+
+    /// Why a stream refuses a message that skips dedup and expectations.
+    pub(crate) fn refuses_letter(&self, to: &str, draft: &Draft, own: u64) -> Option<&'static str> {
+        let Some(target) = self.streams.get(to) else {
+            return Some("StreamGone");
+        };
+        if !target.captures(&draft.subject) {
+            return Some("NotCaptured");
+        }
+        let known = target
+            .stored
+            .values()
+            .any(|stored| stored.draft.subject == draft.subject);
+        if !known && target.subjects() >= SUBJECTS {
+            return Some("SubjectsFull");
+        }
+        if target
+            .config
+            .max_bytes
+            .is_some_and(|most| draft.size() > most)
+            || own > target.config.max_message_size
+        {
+            return Some("TooLarge");
+        }
+        self.room_for(to, 1, draft.size())
+    }
+
+    /// Tries refused messages again, if their dead-letter stream made room since.
+    fn retry_refused(&mut self, stream: &str, name: &str) {
+        let consumer = self.consumer(stream, name).unwrap();
+        let room = dead_letter_stream(consumer).and_then(|dead| self.streams.get(&dead));
+        if room.is_some_and(|dead| consumer.refused_at == Some(dead.room_made)) {
+            return;
+        }
+        let refused = |(seq, held): (&u64, &Held)| match &held.place {
+            Place::Refused { reason } => Some((*seq, reason.clone())),
+            _ => None,
+        };
+        let refused: Vec<(u64, Reason)> = consumer.held.iter().filter_map(refused).collect();
+        for (seq, reason) in refused {
+            self.give_up(stream, name, seq, reason);
+            self.met.push("refused_again_tried");
+        }
+    }
+
+    /// What time does, once.
+    pub(crate) fn drive(&mut self) {
+        self.end_all_delays();
+        let now = self.now;
+        for (stream, name) in self.by_age() {
+            let consumer = self.consumer(&stream, &name).unwrap();
+            let over =
+                |held: &Held| matches!(held.place, Place::Out { deadline, .. } if deadline <= now);
+            let lapsed: Vec<u64> = consumer
+                .held
+                .iter()
+                .filter(|(_, held)| over(held))
+                .map(|(seq, _)| *seq)
+                .collect();
+            for seq in lapsed {
+                self.met.push("lapsed");
+                self.fail(&stream, &name, seq, 0);
+            }
+        }
+        for (stream, name) in self.by_age() {
+            self.retry_refused(&stream, &name);
+        }
+        self.trim_all();
+        for stream in self.streams.values_mut() {
+            forget_ids(stream, now);
+        }
+    }
+
+    pub(crate) fn trim_all(&mut self) {
+        for name in self.streams.keys().cloned().collect::<Vec<_>>() {
+            self.trim(&name);
+        }
+    }
+
+    /// The store is closed cleanly: what is out is due; its attempt counts and did not fail.
+    pub(crate) fn close(&mut self) {
+        for (stream, name) in self.by_age() {
+            let consumer = self.consumer_mut(&stream, &name).unwrap();
+            for held in consumer.held.values_mut().filter(|held| held.is_out()) {
+                held.place = Place::Due { rank: 0 };
+            }
+        }
+        self.deliveries.clear();
+    }
+
+    /// The store is opened: what was out when the process died is due (R17), and counted as R18 says;
+    /// everything that is due is in the order of the stream.
+    pub(crate) fn open(&mut self) {
+        self.deliveries.clear();
+        self.told.clear();
+        let now = self.now;
+        for (stream, name) in self.by_age() {
+            let consumer = self.consumer_mut(&stream, &name).unwrap();
+            consumer.next_rank = 1;
+            consumer.refused_at = None;
+            let out = consumer.count(Held::is_out);
+            let mut exhausted = Vec::new();
+            let mut totals = consumer.totals;
+            let limit = consumer.config.max_deliver;
+            for (seq, held) in &mut consumer.held {
+                match held.place {
+                    Place::Out { .. } if out == 1 => {
+                        held.failures += 1;
+                        totals.failures += 1;
+                        totals.crashes += 1;
+                        held.place = Place::Due { rank: 1 };
+                    }
+                    Place::Out { .. } => {
+                        held.crashes += 1;
+                        totals.crashes += 1;
+                        held.place = Place::Due { rank: 1 };
+                    }
+                    Place::Due { .. } => held.place = Place::Due { rank: 1 },
+                    Place::Delayed { until } if until <= now => held.place = Place::Due { rank: 1 },
+                    _ => {}
+                }
+                let due = matches!(held.place, Place::Due { .. });
+                if due && limit.is_some_and(|limit| held.failures >= limit) {
+                    exhausted.push(*seq);
+                }
+            }
+            consumer.totals = totals;
+            let suspects = consumer.count(Held::is_suspect);
+            for seq in &exhausted {
+                let place = Place::Refused {
+                    reason: Reason::MaxDeliver,
+                };
+                consumer.held.get_mut(seq).unwrap().place = place;
+            }
+            let words = [
+                (out == 1, "died_alone"),
+                (out > 1, "died_beside_others"),
+                (suspects > 0, "suspect"),
+                (!exhausted.is_empty(), "exhausted_by_death"),
+            ];
+            self.met.extend(
+                words
+                    .into_iter()
+                    .filter(|(met, _)| *met)
+                    .map(|(_, word)| word),
+            );
+        }
+        for stream in self.streams.values_mut() {
+            stream.room_made = 0;
+        }
+        self.drive();
+        self.told.clear();
+    }
+}
+
+/// Ids that are past the window are forgotten.
+pub(crate) fn forget_ids(stream: &mut Stream, now: u64) {
+    let Some(window) = stream.config.dedup_window else {
+        return;
+    };
+    let horizon = now
+        .max(stream.last_time)
+        .saturating_sub(window.as_micros() as u64);
+    stream.ids.retain(|_, (_, time)| *time > horizon);
+}
+
+pub(crate) fn dead_letter_stream(consumer: &Consumer) -> Option<String> {
+    match &consumer.config.on_exhausted {
+        OnExhausted::DeadLetter { stream } => Some(stream.clone()),
+        _ => None,
+    }
+}
+
+fn is_envelope(name: &str) -> bool {
+    name.starts_with("Riverbed-Dead-")
+}
+
+pub(crate) fn headers_without_envelope(headers: &[(String, String)]) -> u64 {
+    let own = headers.iter().filter(|(name, _)| !is_envelope(name));
+    own.map(|(name, value)| name.len() + value.len())
+        .sum::<usize>() as u64
+}
+
+/// The copy of a message that goes to the dead-letter stream, envelope included.
+fn letter(
+    message: &Stored,
+    stream: &str,
+    consumer: &str,
+    seq: u64,
+    held: &Held,
+    reason: &Reason,
+    dead: &str,
+) -> Draft {
+    let own = message
+        .draft
+        .headers
+        .iter()
+        .filter(|(name, _)| !is_envelope(name));
+    let mut headers: Vec<(String, String)> = own.cloned().collect();
+    let mut add =
+        |name: &str, value: String| headers.push((format!("Riverbed-Dead-{name}"), value));
+    add("Stream", stream.to_owned());
+    add("Sequence", seq.to_string());
+    add("Subject", message.draft.subject.clone());
+    add("Time", message.time.to_string());
+    add("Consumer", consumer.to_owned());
+    add("Deliveries", held.attempts.to_string());
+    add("Failures", held.failures.to_string());
+    add("Crashes", held.crashes.to_string());
+    match reason {
+        Reason::MaxDeliver => add("Reason", "max_deliver".to_owned()),
+        Reason::Term(detail) => {
+            add("Reason", "term".to_owned());
+            add("Detail", detail.clone());
+        }
+    }
+    if let Some(id) = &message.draft.id {
+        add("Id", id.clone());
+    }
+    Draft {
+        subject: format!("{dead}.{stream}.{consumer}"),
+        payload: message.draft.payload.clone(),
+        headers,
+        id: None,
+        expect: None,
+    }
+}

@@ -1,0 +1,370 @@
+//! The oracle's rules of streams: managing them, publishing, purging, redriving.
+
+use crate::model::{Draft, Held, Place, matches};
+use crate::oracle::{Oracle, dead_letter_stream, forget_ids, headers_without_envelope};
+use riverbed::StreamConfig;
+use std::collections::BTreeMap;
+
+impl Oracle {
+    pub(crate) fn create_stream(&mut self, config: &StreamConfig) -> String {
+        if let Some(known) = self.streams.get(&config.name) {
+            return if known.config == *config {
+                "created"
+            } else {
+                "Exists"
+            }
+            .to_owned();
+        }
+        if self.overlaps(config) {
+            return "SubjectOverlap".to_owned();
+        }
+        self.add_stream(config.clone());
+        "created".to_owned()
+    }
+
+    /// The subjects of these tests overlap when they are equal, or begin with the same token.
+    fn overlaps(&self, config: &StreamConfig) -> bool {
+        let first = |subject: &String| subject.split('.').next().unwrap().to_owned();
+        let others = self
+            .streams
+            .values()
+            .filter(|other| other.config.name != config.name);
+        let taken: Vec<String> = others
+            .flat_map(|other| &other.config.subjects)
+            .map(first)
+            .collect();
+        config
+            .subjects
+            .iter()
+            .any(|subject| taken.contains(&first(subject)))
+    }
+
+    pub(crate) fn update_stream(&mut self, config: &StreamConfig) -> String {
+        let name = &config.name;
+        if !self.streams.contains_key(name) {
+            return "NotFound".to_owned();
+        }
+        if self.overlaps(config) {
+            return "SubjectOverlap".to_owned();
+        }
+        for (stream, consumer) in self.senders_to(name) {
+            let subject = format!("{name}.{stream}.{consumer}");
+            let captured = config
+                .subjects
+                .iter()
+                .any(|filter| matches(filter, &subject));
+            let needed = self.streams[&stream].config.max_message_size;
+            if !captured || config.max_message_size < needed {
+                return "InUse".to_owned();
+            }
+        }
+        let stream = self.streams.get_mut(name).unwrap();
+        if config.dedup_window.is_none() {
+            stream.ids.clear();
+        }
+        stream.config = config.clone();
+        stream.room_made += 1;
+        self.trim(name);
+        "updated".to_owned()
+    }
+
+    pub(crate) fn delete_stream(&mut self, name: &str) -> String {
+        if !self.streams.contains_key(name) {
+            return "NotFound".to_owned();
+        }
+        if self
+            .senders_to(name)
+            .iter()
+            .any(|(stream, _)| stream != name)
+        {
+            return "InUse".to_owned();
+        }
+        self.streams.remove(name);
+        "deleted".to_owned()
+    }
+
+    /// The stream that captures all of these subjects.
+    fn route(&self, batch: &[Draft]) -> Result<String, &'static str> {
+        let mut found: Option<String> = None;
+        for draft in batch {
+            let captures = self
+                .streams
+                .iter()
+                .find(|(_, stream)| stream.captures(&draft.subject));
+            let Some((name, _)) = captures else {
+                return Err("NoStream");
+            };
+            match &found {
+                Some(known) if known != name => return Err("TwoStreams"),
+                _ => found = Some(name.clone()),
+            }
+        }
+        found.ok_or("NoStream")
+    }
+
+    pub(crate) fn publish(&mut self, to: Option<&str>, batch: &[Draft]) -> String {
+        if batch.is_empty() {
+            return "BatchSize".to_owned();
+        }
+        if batch.iter().skip(1).any(|draft| draft.expect.is_some()) {
+            return "ExpectInBatch".to_owned();
+        }
+        let name = match to {
+            Some(name) => name.to_owned(),
+            None => match self.route(batch) {
+                Ok(name) => name,
+                Err(why) => return why.to_owned(),
+            },
+        };
+        match self.publish_to(&name, batch) {
+            Ok(placed) => format!("{name} {placed:?}"),
+            Err(why) => why.to_owned(),
+        }
+    }
+
+    /// All or none: every check first, dedup before the expected sequence, then the appends.
+    fn publish_to(
+        &mut self,
+        name: &str,
+        batch: &[Draft],
+    ) -> Result<Vec<(u64, bool)>, &'static str> {
+        let now = self.now;
+        let Some(stream) = self.streams.get_mut(name) else {
+            return Err("StreamGone");
+        };
+        forget_ids(stream, now);
+        let stream = &self.streams[name];
+        let mut in_batch: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut subjects: Vec<&str> = Vec::new();
+        let (mut bytes, mut fresh, mut ids) = (0, 0, 0);
+        // What each message is a duplicate of: something stored, or something of this batch.
+        let mut verdicts: Vec<Option<Result<u64, usize>>> = Vec::new();
+        for (at, draft) in batch.iter().enumerate() {
+            if !stream.captures(&draft.subject) {
+                return Err("NotCaptured");
+            }
+            if draft.id.is_some() && stream.config.dedup_window.is_none() {
+                return Err("NoDedup");
+            }
+            if stream
+                .config
+                .max_bytes
+                .is_some_and(|most| draft.size() > most)
+                || draft.limited() > stream.config.max_message_size
+            {
+                return Err("TooLarge");
+            }
+            let id = draft.id.as_deref();
+            let known = id
+                .and_then(|id| stream.ids.get(id))
+                .map(|(seq, _)| Ok(*seq));
+            let known = known.or_else(|| id.and_then(|id| in_batch.get(id)).map(|at| Err(*at)));
+            if known.is_none() {
+                if draft.expect.is_some_and(|expected| expected != stream.last) {
+                    return Err("WrongLastSequence");
+                }
+                fresh += 1;
+                bytes += draft.size();
+                if let Some(id) = id {
+                    in_batch.insert(id, at);
+                    ids += 1;
+                }
+                let is_known = stream
+                    .stored
+                    .values()
+                    .any(|m| m.draft.subject == draft.subject);
+                if !is_known && !subjects.contains(&draft.subject.as_str()) {
+                    subjects.push(&draft.subject);
+                }
+            }
+            verdicts.push(known);
+        }
+        if let Some(why) = self.room_for(name, fresh, bytes) {
+            return Err(why);
+        }
+        if ids > 0 && stream.ids.len() as u64 + ids > stream.config.dedup_ids {
+            return Err("DedupFull");
+        }
+        if !subjects.is_empty()
+            && stream.subjects() + subjects.len() as u64 > crate::oracle::SUBJECTS
+        {
+            return Err("SubjectsFull");
+        }
+        let mut placed: Vec<(u64, bool)> = Vec::new();
+        for (draft, verdict) in batch.iter().zip(verdicts) {
+            placed.push(match verdict {
+                Some(Ok(seq)) => (seq, true),
+                Some(Err(at)) => (placed[at].0, true),
+                None => {
+                    let seq = self.append(name, draft.clone(), None);
+                    let stream = self.streams.get_mut(name).unwrap();
+                    if let Some(id) = &draft.id {
+                        stream.ids.insert(id.clone(), (seq, stream.last_time));
+                    }
+                    (seq, false)
+                }
+            });
+        }
+        if placed.iter().any(|(_, duplicate)| *duplicate) {
+            self.met.push("duplicate");
+        }
+        if placed.iter().any(|(_, duplicate)| !duplicate) && !self.defer_limits {
+            self.trim(name);
+        }
+        Ok(placed)
+    }
+
+    pub(crate) fn purge(
+        &mut self,
+        name: &str,
+        filter: Option<&str>,
+        up_to: Option<u64>,
+        keep: Option<u64>,
+    ) -> String {
+        let Some(stream) = self.streams.get(name) else {
+            return "StreamGone".to_owned();
+        };
+        if up_to.is_some() && keep.is_some() {
+            return "TwoBounds".to_owned();
+        }
+        let wanted = |subject: &str| filter.is_none_or(|filter| matches(filter, subject));
+        let matching = stream
+            .stored
+            .iter()
+            .filter(|(_, m)| wanted(&m.draft.subject));
+        let mut gone: Vec<u64> = matching.map(|(seq, _)| *seq).collect();
+        if let Some(up_to) = up_to {
+            gone.retain(|seq| *seq < up_to);
+        }
+        let mut below = up_to.unwrap_or(stream.last + 1);
+        if let Some(keep) = keep {
+            let goes = gone.len().saturating_sub(keep as usize);
+            below = if keep == 0 {
+                below
+            } else {
+                gone.get(goes).map_or(0, |seq| *seq)
+            };
+            below = if goes == 0 { 0 } else { below };
+            gone.truncate(goes);
+        }
+        if filter.is_some() && below > stream.first() {
+            // The first commit marks; the limits see the stream before the marked messages go.
+            self.trim(name);
+            gone.retain(|seq| self.streams[name].stored.contains_key(seq));
+        }
+        self.remove(name, &gone, "Purge");
+        if !gone.is_empty() {
+            self.trim(name);
+        }
+        format!("purged {}", gone.len())
+    }
+
+    pub(crate) fn delete(&mut self, name: &str, seq: u64) -> String {
+        let Some(stream) = self.streams.get(name) else {
+            return "StreamGone".to_owned();
+        };
+        if !stream.stored.contains_key(&seq) {
+            return "NoMessage".to_owned();
+        }
+        self.remove(name, &[seq], "Delete");
+        self.trim(name);
+        "deleted".to_owned()
+    }
+
+    pub(crate) fn redrive(&mut self, dead: &str, seq: u64, to_consumer: bool) -> String {
+        let found = self
+            .streams
+            .get(dead)
+            .and_then(|dead| dead.stored.get(&seq))
+            .cloned();
+        let Some(message) = found else {
+            return "NoMessage".to_owned();
+        };
+        let Some(origin) = message.origin.clone() else {
+            return "NotDeadLetter".to_owned();
+        };
+        let to = if to_consumer {
+            // Only while the very message is stored that died.
+            let original = self
+                .streams
+                .get(&origin.stream)
+                .and_then(|s| s.stored.get(&origin.seq));
+            let is_same = original.is_some_and(|stored| stored.uid == origin.uid);
+            if !is_same || self.consumer(&origin.stream, &origin.consumer).is_none() {
+                return "Gone".to_owned();
+            }
+            self.make_due_again(&origin.stream, &origin.consumer, origin.seq);
+            origin.seq
+        } else {
+            if !self.streams.contains_key(&origin.stream) {
+                return "Gone".to_owned();
+            }
+            let mut draft = message.draft.clone();
+            draft.subject.clone_from(&origin.subject);
+            draft.id.clone_from(&origin.id);
+            let own = headers_without_envelope(&draft.headers) + draft.payload.len() as u64;
+            if self.refuses_letter(&origin.stream, &draft, own).is_some() {
+                return "Refused".to_owned();
+            }
+            let target = origin.stream.clone();
+            let to = self.append(&target, draft, Some(origin.clone()));
+            if target != dead {
+                self.trim(&target);
+            }
+            to
+        };
+        if self.streams[dead].stored.contains_key(&seq) {
+            self.remove(dead, &[seq], "Delete");
+        }
+        self.trim(dead);
+        format!("redriven to {to}")
+    }
+
+    /// A finished or parked message is due, with its attempts counted anew; one that is on its way
+    /// stays as it is.
+    fn make_due_again(&mut self, stream: &str, name: &str, seq: u64) {
+        let consumer = self.consumer_mut(stream, name).unwrap();
+        let parked = |held: &Held| matches!(held.place, Place::Parked { .. });
+        if seq >= consumer.next || consumer.held.get(&seq).is_some_and(|held| !parked(held)) {
+            return;
+        }
+        let rank = consumer.rank();
+        let place = Place::Due { rank };
+        let held = Held {
+            place,
+            attempts: 0,
+            failures: 0,
+            crashes: 0,
+            again: true,
+        };
+        consumer.held.insert(seq, held);
+    }
+
+    pub(crate) fn release(&mut self, stream: &str, name: &str, seq: u64, again: bool) -> String {
+        let Some(consumer) = self.consumer_mut(stream, name) else {
+            return "no consumer".to_owned();
+        };
+        let held = consumer.held.get(&seq);
+        if !held.is_some_and(|held| matches!(held.place, Place::Parked { .. })) {
+            return "NotParked".to_owned();
+        }
+        if again {
+            self.make_due_again(stream, name, seq);
+        } else {
+            consumer.held.remove(&seq);
+            consumer.totals.dropped += 1;
+        }
+        "done".to_owned()
+    }
+
+    /// Whether dead letters of one stream can come to another.
+    pub(crate) fn leads_to(&self, from: &str, to: &str) -> bool {
+        from == to
+            || self.streams.get(from).is_some_and(|stream| {
+                let dead = stream.consumers.values().filter_map(dead_letter_stream);
+                dead.collect::<Vec<_>>()
+                    .iter()
+                    .any(|dead| self.leads_to(dead, to))
+            })
+    }
+}

@@ -1,0 +1,548 @@
+//! The real store on a simulated disk, doing the operations of a history.
+
+use crate::model::Draft;
+use crate::op::{Op, Then, Verdict};
+use crate::oracle::Oracle;
+use riverbed::disk::MemoryDisk;
+use riverbed::{
+    AckError, Consumer, ConsumerError, EmptyReason, Error, Event, Fetch, FetchError, Limits,
+    ManualClock, Message, OpenError, Publish, PublishError, PublishErrorKind, Purge, PurgeError,
+    RedriveError, Refusal, Riverbed, Seq, Stream, StreamError, Unavailable,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// By consumer: the highest ack floor and delivered sequence that were seen.
+pub(crate) type Floors = BTreeMap<u64, (u64, u64)>;
+
+/// What an operation came to.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Said(String),
+    Down(Unavailable),
+}
+
+impl From<String> for Answer {
+    fn from(said: String) -> Self {
+        Self::Said(said)
+    }
+}
+
+fn said(word: &str) -> Answer {
+    Answer::Said(word.to_owned())
+}
+
+pub(crate) struct Real {
+    pub(crate) disk: MemoryDisk,
+    pub(crate) clock: ManualClock,
+    pub(crate) store: Riverbed,
+    /// By the oracle's number.
+    pub(crate) messages: BTreeMap<u64, Message>,
+    /// What the last fetch gave.
+    pub(crate) fetched: Vec<Message>,
+    events: crossbeam_channel::Receiver<Event>,
+}
+
+pub(crate) fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, OpenError> {
+    let mut limits = Limits::default();
+    limits.subjects_per_stream = crate::oracle::SUBJECTS;
+    Riverbed::builder()
+        .cache_bytes(1 << 20)
+        .clock(clock.clock())
+        .disk(Arc::new(disk.clone()))
+        .limits(limits)
+        .without_threads()
+        .open("/store")
+}
+
+impl Real {
+    pub(crate) fn new() -> Self {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        let store = open(&disk, &clock).unwrap();
+        Self::over(disk, clock, store)
+    }
+
+    pub(crate) fn over(disk: MemoryDisk, clock: ManualClock, store: Riverbed) -> Self {
+        let events = store.events(100_000);
+        let (messages, fetched) = (BTreeMap::new(), Vec::new());
+        Self {
+            disk,
+            clock,
+            store,
+            messages,
+            fetched,
+            events,
+        }
+    }
+
+    /// What subscribers were told, summed up as the oracle sums it up.
+    pub(crate) fn told(&self) -> BTreeMap<String, u64> {
+        let mut told: BTreeMap<String, u64> = BTreeMap::new();
+        let name =
+            |whose: &riverbed::Whose| format!("{}/{} {}", whose.stream, whose.consumer, whose.seq);
+        for event in self.events.try_iter() {
+            let (what, count) = match event {
+                Event::DeadLettered {
+                    whose, to, to_seq, ..
+                } => (format!("dead {} to {to} {to_seq}", name(&whose)), 1),
+                Event::Parked { whose, .. } => (format!("parked {}", name(&whose)), 1),
+                Event::Dropped { whose, .. } => (format!("dropped {}", name(&whose)), 1),
+                Event::DeadLetterRefused { whose, .. } => (format!("refused {}", name(&whose)), 1),
+                Event::UnfinishedRemoved {
+                    stream,
+                    consumer,
+                    messages,
+                    by,
+                    ..
+                } => (format!("lost {stream}/{consumer} by {by:?}"), messages),
+                _ => continue,
+            };
+            *told.entry(what).or_default() += count;
+        }
+        told
+    }
+
+    fn stream(&self, name: &str) -> Result<Stream, Answer> {
+        self.store
+            .stream(name)
+            .map_err(|why| stream_error(why, "no stream"))
+    }
+
+    fn consumer(&self, stream: &str, name: &str) -> Result<Consumer, Answer> {
+        let stream = match self.store.stream(stream) {
+            Ok(stream) => stream,
+            Err(why) => return Err(stream_error(why, "no consumer")),
+        };
+        stream
+            .consumer(name)
+            .map_err(|why| consumer_error(why, "no consumer"))
+    }
+
+    pub(crate) fn perform(&mut self, op: &Op) -> Answer {
+        match self.attempt(op) {
+            Ok(answer) | Err(answer) => answer,
+        }
+    }
+
+    fn attempt(&mut self, op: &Op) -> Result<Answer, Answer> {
+        let answer = match op {
+            Op::CreateStream(config) => match self.store.create_stream(config.clone()) {
+                Ok(_) => said("created"),
+                Err(why) => stream_error(why, "NotFound"),
+            },
+            Op::UpdateStream(config) => match self.store.update_stream(config.clone()) {
+                Ok(_) => said("updated"),
+                Err(why) => stream_error(why, "NotFound"),
+            },
+            Op::DeleteStream(name) => match self.store.delete_stream(name) {
+                Ok(()) => said("deleted"),
+                Err(why) => stream_error(why, "NotFound"),
+            },
+            Op::CreateConsumer(stream, config) => {
+                match self.stream(stream)?.create_consumer(config.clone()) {
+                    Ok(_) => said("created"),
+                    Err(why) => consumer_error(why, "NotFound"),
+                }
+            }
+            Op::UpdateConsumer(stream, config) => match self.store.stream(stream) {
+                Err(why) => stream_error(why, "NotFound"),
+                Ok(stream) => match stream.update_consumer(config.clone()) {
+                    Ok(_) => said("updated"),
+                    Err(why) => consumer_error(why, "NotFound"),
+                },
+            },
+            Op::DeleteConsumer(stream, name) => match self.store.stream(stream) {
+                Err(why) => stream_error(why, "NotFound"),
+                Ok(stream) => match stream.delete_consumer(name) {
+                    Ok(()) => said("deleted"),
+                    Err(why) => consumer_error(why, "NotFound"),
+                },
+            },
+            Op::Publish { to, batch } => self.publish(to.as_deref(), batch)?,
+            Op::Pipeline { .. } => unreachable!("pipelines are driven in parts"),
+            Op::Fetch {
+                stream,
+                consumer,
+                n,
+                bytes,
+            } => {
+                let fetch = Fetch::new(*n).max_bytes(*bytes).no_wait();
+                match self.consumer(stream, consumer)?.fetch(fetch) {
+                    Ok(batch) => self.took(batch),
+                    Err(why) => fetch_error(why),
+                }
+            }
+            Op::Settle { delivery, verdict } => {
+                let message = &self.messages[delivery];
+                let settled = match verdict {
+                    Verdict::Ack => message.ack(),
+                    Verdict::Nak => message.nak(),
+                    Verdict::NakAfter(ms) => message.nak_after(Duration::from_millis(*ms)),
+                    Verdict::NakNow => message.nak_now(),
+                    Verdict::Term(reason) => message.term(reason.clone()),
+                    Verdict::InProgress => message.in_progress(),
+                };
+                match settled {
+                    Ok(()) => said("done"),
+                    Err(why) => ack_error(why),
+                }
+            }
+            Op::LazyAck { delivery, .. } => match self.messages[delivery].ack() {
+                Ok(()) => said("done"),
+                Err(why) => ack_error(why),
+            },
+            Op::AckBatch {
+                stream,
+                consumer,
+                deliveries,
+            } => {
+                let messages = self.held(deliveries);
+                match self.consumer(stream, consumer)?.ack_batch(&messages) {
+                    Ok(acked) => acked_line(acked.acked, &acked.refused).into(),
+                    Err(why) => ack_error(why),
+                }
+            }
+            Op::AckFetch {
+                stream,
+                consumer,
+                deliveries,
+                n,
+            } => {
+                let messages = self.held(deliveries);
+                let fetch = Fetch::new(*n).no_wait();
+                match self
+                    .consumer(stream, consumer)?
+                    .ack_and_fetch(&messages, fetch)
+                {
+                    Ok((acked, batch)) => {
+                        let acked = acked_line(acked.acked, &acked.refused);
+                        match self.took(batch) {
+                            Answer::Said(fetched) => format!("{acked}; {fetched}").into(),
+                            down @ Answer::Down(_) => down,
+                        }
+                    }
+                    Err(Error::Ack(why)) => ack_error(why),
+                    Err(Error::Fetch(why)) => fetch_error(why),
+                    Err(why) => panic!("ack_and_fetch: {why:?}"),
+                }
+            }
+            Op::Advance(ms) => {
+                self.clock.advance(Duration::from_millis(*ms));
+                said("later")
+            }
+            Op::Drive => match self.store.drive() {
+                Ok(()) => said("driven"),
+                Err(why) => Answer::Down(why),
+            },
+            Op::Purge {
+                stream,
+                filter,
+                up_to,
+                keep,
+            } => {
+                let mut purge = Purge::all();
+                if let Some(filter) = filter {
+                    purge = purge.filter(filter.clone());
+                }
+                if let Some(up_to) = up_to {
+                    purge = purge.up_to(Seq::new(*up_to));
+                }
+                if let Some(keep) = keep {
+                    purge = purge.keep(*keep);
+                }
+                match self.store.stream(stream) {
+                    Err(why) => stream_error(why, "StreamGone"),
+                    Ok(stream) => match stream.purge(purge) {
+                        Ok(gone) => format!("purged {gone}").into(),
+                        Err(why) => purge_error(why),
+                    },
+                }
+            }
+            Op::Delete { stream, seq } => match self.store.stream(stream) {
+                Err(why) => stream_error(why, "StreamGone"),
+                Ok(stream) => match stream.delete(Seq::new(*seq)) {
+                    Ok(()) => said("deleted"),
+                    Err(why) => purge_error(why),
+                },
+            },
+            Op::Redrive {
+                dead,
+                seq,
+                to_consumer,
+            } => match self.store.stream(dead) {
+                Err(why) => stream_error(why, "NoMessage"),
+                Ok(dead) => {
+                    let seq = Seq::new(*seq);
+                    let moved = if *to_consumer {
+                        dead.redrive_to_consumer(seq)
+                    } else {
+                        dead.redrive(seq)
+                    };
+                    match moved {
+                        Ok(seq) => format!("redriven to {seq}").into(),
+                        Err(why) => redrive_error(why),
+                    }
+                }
+            },
+            Op::Release {
+                stream,
+                consumer,
+                seq,
+            } => match self.consumer(stream, consumer)?.release(Seq::new(*seq)) {
+                Ok(()) => said("done"),
+                Err(why) => redrive_error(why),
+            },
+            Op::Discard {
+                stream,
+                consumer,
+                seq,
+            } => match self.consumer(stream, consumer)?.discard(Seq::new(*seq)) {
+                Ok(()) => said("done"),
+                Err(why) => redrive_error(why),
+            },
+            Op::Reopen | Op::Kill | Op::PowerCut(_) | Op::Arm(_) => {
+                unreachable!("crashes are the driver's")
+            }
+        };
+        Ok(answer)
+    }
+
+    fn held(&self, deliveries: &[u64]) -> Vec<Message> {
+        deliveries
+            .iter()
+            .map(|delivery| self.messages[delivery].clone())
+            .collect()
+    }
+
+    fn publish(&self, to: Option<&str>, batch: &[Draft]) -> Result<Answer, Answer> {
+        let messages: Vec<Publish> = batch.iter().map(publish).collect();
+        let single = messages.len() == 1;
+        let one = || messages[0].clone();
+        let published = match to {
+            Some(name) => {
+                let stream = self
+                    .store
+                    .stream(name)
+                    .map_err(|why| stream_error(why, "StreamGone"))?;
+                if single {
+                    stream.publish_message(one()).map(|ack| vec![ack])
+                } else {
+                    stream.publish_batch(messages.clone())
+                }
+            }
+            None if single => self.store.publish_message(one()).map(|ack| vec![ack]),
+            None => self.store.publish_batch(messages.clone()),
+        };
+        Ok(match published {
+            Ok(acks) => {
+                let name = acks[0].stream.clone();
+                assert!(
+                    acks.iter().all(|ack| ack.stream == name),
+                    "one batch, one stream"
+                );
+                let placed: Vec<(u64, bool)> = acks
+                    .iter()
+                    .map(|ack| (ack.seq.get(), ack.duplicate))
+                    .collect();
+                format!("{name} {placed:?}").into()
+            }
+            Err(why) => {
+                if !matches!(why.kind, PublishErrorKind::Unavailable(_)) {
+                    assert_eq!(why.messages, messages, "what was refused comes back");
+                }
+                publish_error(&why)
+            }
+        })
+    }
+
+    pub(crate) fn took(&mut self, batch: riverbed::Batch) -> Answer {
+        let reason = batch.empty_reason();
+        self.fetched = batch.into_iter().collect();
+        if self.fetched.is_empty() {
+            return nothing(reason.expect("an empty fetch says why")).into();
+        }
+        assert_eq!(reason, None, "a fetch with messages is not empty");
+        let mut words = Vec::new();
+        for message in &self.fetched {
+            words.push(format!(
+                "{} {} ({},{},{})",
+                message.seq(),
+                crate::compare::fingerprint(message.payload()),
+                message.deliveries(),
+                message.failures(),
+                message.crashes()
+            ));
+        }
+        format!("fetched {}", words.join(", ")).into()
+    }
+
+    /// Remembers the deliveries of the last fetch under the oracle's numbers.
+    pub(crate) fn number(&mut self, oracle: &Oracle, serials: &mut BTreeMap<u64, u64>) {
+        let first = oracle.next_delivery - self.fetched.len() as u64;
+        for (at, message) in std::mem::take(&mut self.fetched).into_iter().enumerate() {
+            let delivery = first + at as u64;
+            let highest = serials
+                .entry(oracle.deliveries[&delivery].born)
+                .or_insert(0);
+            let serial = message.serial() + 1;
+            assert!(
+                serial > *highest,
+                "serial {} comes twice (R13)",
+                message.serial()
+            );
+            *highest = serial;
+            self.messages.insert(delivery, message);
+        }
+    }
+
+    /// Publishes without waiting; returns the answer of each that was accepted or refused.
+    pub(crate) fn pipeline(&self, to: &str, drafts: &[Draft]) -> Result<Vec<String>, Unavailable> {
+        let stream = match self.store.stream(to) {
+            Ok(stream) => stream,
+            Err(StreamError::Unavailable(why)) => return Err(why),
+            Err(_) => return Ok(drafts.iter().map(|_| "StreamGone".to_owned()).collect()),
+        };
+        let mut answers = Vec::new();
+        for draft in drafts {
+            match stream.publish_async(publish(draft)) {
+                // The handle is dropped: that cancels nothing (R23).
+                Ok(_) => answers.push("accepted".to_owned()),
+                Err(why) => match publish_error(&why) {
+                    Answer::Said(why) => answers.push(why),
+                    Answer::Down(why) => return Err(why),
+                },
+            }
+        }
+        Ok(answers)
+    }
+
+    pub(crate) fn finish_pipeline(&mut self, to: &str, then: &Then) -> Answer {
+        match then {
+            Then::Fetch {
+                stream,
+                consumer,
+                n,
+            } => {
+                let bytes = u64::MAX;
+                let (stream, consumer) = (stream.clone(), consumer.clone());
+                self.perform(&Op::Fetch {
+                    stream,
+                    consumer,
+                    n: *n,
+                    bytes,
+                })
+            }
+            _ => match self.store.stream(to).map(|stream| stream.flush()) {
+                Ok(Ok(())) => said("flushed"),
+                Ok(Err(why)) => Answer::Down(why),
+                Err(why) => stream_error(why, "flushed"),
+            },
+        }
+    }
+}
+
+fn publish(draft: &Draft) -> Publish {
+    let mut message = Publish::new(draft.subject.clone(), draft.payload.clone());
+    for (name, value) in &draft.headers {
+        message = message.header(name.clone(), value.clone());
+    }
+    if let Some(id) = &draft.id {
+        message = message.id(id.clone());
+    }
+    if let Some(seq) = draft.expect {
+        message = message.expect_last(Seq::new(seq));
+    }
+    if draft.payload.len() % 2 == 1 {
+        // No room comes up while nobody else is at work: the answer is the same.
+        message = message.wait_for_room(Duration::ZERO);
+    }
+    message
+}
+
+fn nothing(reason: EmptyReason) -> String {
+    let why = match reason {
+        EmptyReason::NoMessages => "NoMessages".to_owned(),
+        EmptyReason::DelayedUntil(time) => format!("DelayedUntil {}", time.as_micros()),
+        EmptyReason::InFlight { messages } => format!("InFlight {messages}"),
+        EmptyReason::InFlightBytes { bytes } => format!("InFlightBytes {bytes}"),
+        EmptyReason::HandledAlone { seq } => format!("HandledAlone {seq}"),
+        other => format!("{other:?}"),
+    };
+    format!("nothing: {why}")
+}
+
+fn acked_line(acked: usize, refused: &[Refusal]) -> String {
+    let word = |refusal: &Refusal| match refusal {
+        Refusal::Stale { seq } => format!("Stale {seq}"),
+        Refusal::Gone { seq } => format!("Gone {seq}"),
+        other => format!("{other:?}"),
+    };
+    format!(
+        "acked {acked} refused {:?}",
+        refused.iter().map(word).collect::<Vec<_>>()
+    )
+}
+
+/// The name of an error's variant, or the part that is worth comparing.
+fn variant(error: &dyn std::fmt::Debug) -> String {
+    let text = format!("{error:?}");
+    text.split([' ', '(', '{'])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn stream_error(why: StreamError, not_found: &str) -> Answer {
+    match why {
+        StreamError::Unavailable(why) => Answer::Down(why),
+        StreamError::NotFound { .. } => said(not_found),
+        why => variant(&why).into(),
+    }
+}
+
+fn consumer_error(why: ConsumerError, not_found: &str) -> Answer {
+    match why {
+        ConsumerError::Unavailable(why) => Answer::Down(why),
+        ConsumerError::NotFound { .. } => said(not_found),
+        why => variant(&why).into(),
+    }
+}
+
+fn publish_error(why: &PublishError) -> Answer {
+    match &why.kind {
+        PublishErrorKind::Unavailable(why) => Answer::Down(why.clone()),
+        kind => variant(kind).into(),
+    }
+}
+
+fn fetch_error(why: FetchError) -> Answer {
+    match why {
+        FetchError::Unavailable(why) => Answer::Down(why),
+        FetchError::TooBig { seq, .. } => format!("TooBig {seq}").into(),
+        why => variant(&why).into(),
+    }
+}
+
+fn ack_error(why: AckError) -> Answer {
+    match why {
+        AckError::Unavailable(why) => Answer::Down(why),
+        AckError::Refused(Refusal::Stale { .. }) => said("Stale"),
+        AckError::Refused(Refusal::Gone { .. }) => said("Gone"),
+        why => variant(&why).into(),
+    }
+}
+
+fn purge_error(why: PurgeError) -> Answer {
+    match why {
+        PurgeError::Unavailable(why) => Answer::Down(why),
+        why => variant(&why).into(),
+    }
+}
+
+fn redrive_error(why: RedriveError) -> Answer {
+    match why {
+        RedriveError::Unavailable(why) => Answer::Down(why),
+        why => variant(&why).into(),
+    }
+}
