@@ -122,11 +122,11 @@ fn r13_serials_grow_with_every_delivery_and_are_never_used_again() {
     let first = take_one(&consumer);
     serials.push(first.serial());
     first.nak().unwrap();
-    serials.extend(take(&consumer, 2).iter().map(|message| message.serial()));
+    serials.extend(take(&consumer, 2).iter().map(riverbed::Message::serial));
     let world = world.killed();
     let consumer = world.consumer("s", "c");
     let stream = world.store.stream("s").unwrap();
-    serials.extend(take(&consumer, 2).iter().map(|message| message.serial()));
+    serials.extend(take(&consumer, 2).iter().map(riverbed::Message::serial));
     stream.purge(riverbed::Purge::all()).unwrap();
     stream.publish("s.a", "").unwrap();
     serials.push(take_one(&consumer).serial());

@@ -1,7 +1,7 @@
 //! L: dead letters and what they carry.
 
 use crate::helpers::*;
-use riverbed::{ConsumerConfig, DeadReason, Event, Publish, Seq, Whose};
+use riverbed::{ConsumerConfig, DeadReason, Event, Publish, Seq};
 
 #[test]
 fn l2_a_terminated_message_carries_its_payload_and_the_reason() {
@@ -49,16 +49,8 @@ fn l2_a_terminated_message_carries_its_payload_and_the_reason() {
     else {
         panic!("dead-lettered")
     };
-    let Whose {
-        stream: of,
-        seq,
-        deliveries,
-        ..
-    } = whose
-    else {
-        panic!("whose")
-    };
-    assert_eq!((of.as_str(), seq, deliveries), ("s", Seq::new(1), 2));
+    assert_eq!((whose.stream.as_str(), whose.consumer.as_str()), ("s", "c"));
+    assert_eq!((whose.seq, whose.deliveries), (Seq::new(1), 2));
     assert_eq!(
         (reason, to.as_str(), to_seq),
         (letter.reason, "dead", Seq::new(1))

@@ -18,9 +18,9 @@ fn run_until_done(mut world: World, batch: usize, poison: u64, ack_at_once: bool
                 return true;
             }
             if ack_at_once {
-                message.ack().unwrap()
+                message.ack().unwrap();
             } else {
-                done.push(message)
+                done.push(message);
             }
             false
         });
