@@ -119,7 +119,7 @@ fn finish(workers: &Consumer) -> Result<Vec<u64>, Box<dyn Error>> {
             return Ok(done);
         }
         let batch = workers.fetch(500)?;
-        for message in batch.iter() {
+        for message in &batch {
             done.push(String::from_utf8_lossy(message.payload()).parse()?);
         }
         batch.ack()?;

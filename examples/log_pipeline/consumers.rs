@@ -139,7 +139,7 @@ impl Found {
 /// afterwards passes those over, for they are settled.
 pub(crate) fn parse_batch(messages: &Batch, found: &mut Found) -> Result<(), Error> {
     let mut hopeless = Vec::new();
-    for message in messages.iter() {
+    for message in messages {
         match parse::parse(message.payload()) {
             Ok(record) => found.note(&record),
             Err(why) => hopeless.push((message, why)),
