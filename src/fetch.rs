@@ -91,7 +91,6 @@ impl Fetch {
         let capacity = Capacity {
             messages: self.messages,
             bytes: self.bytes,
-            first: self.bytes,
         };
         Ok(Ask {
             capacity,

@@ -239,11 +239,10 @@ fn claim_from_memory(
     let first = Capacity {
         messages: 1,
         bytes: u64::MAX,
-        first: u64::MAX,
     };
     if let Some(first) = core.state.recent_matches(id, from, first).first() {
         refuse_too_big(first, asked)?;
-        if first.size() > capacity.first {
+        if first.size() > capacity.bytes {
             return Ok(core.too_many_bytes(id, fetch, may_wait));
         }
     }
@@ -288,7 +287,7 @@ fn claim_read(
     }
     if let Some(first) = found.messages.first() {
         refuse_too_big(first, asked)?;
-        if first.size() > reading.capacity.first {
+        if first.size() > reading.capacity.bytes {
             return Ok(core.too_many_bytes(id, fetch, may_wait));
         }
     }

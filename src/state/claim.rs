@@ -9,13 +9,14 @@ use crate::event::Removal;
 use crate::subject::SubjectFilter;
 use std::sync::Arc;
 
+/// No message is larger: payload and headers, subject, id and a dead letter's envelope.
+const ONE_MESSAGE: u64 = 10 << 20;
+
 /// How much a fetch asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity {
     pub(crate) messages: usize,
     pub(crate) bytes: u64,
-    /// Bytes that the first message may have, whatever the bound on all of them.
-    pub(crate) first: u64,
 }
 
 /// What a fetch may take now.
@@ -277,9 +278,9 @@ pub(crate) fn fill(
     messages: impl Iterator<Item = Arc<Stored>>,
     capacity: Capacity,
 ) -> Vec<Arc<Stored>> {
-    let (mut left, mut first) = (capacity.bytes, Some(capacity.first));
+    let mut left = capacity.bytes;
     let fits = |stored: &Arc<Stored>| {
-        let fits = stored.size() <= first.take().unwrap_or(left);
+        let fits = stored.size() <= left;
         left = left.saturating_sub(stored.size());
         fits
     };
@@ -298,23 +299,25 @@ impl Consumer {
         if let Some(seq) = suspect.filter(|_| out == 1) {
             return Err(Nothing::Alone { seq: *seq });
         }
-        let bytes_free = self
-            .config
-            .max_ack_pending_bytes
-            .saturating_sub(self.leased_bytes);
+        // One message is always allowed, however large.
+        let most = self.config.max_ack_pending_bytes;
+        let most = if out == 0 {
+            most.max(ONE_MESSAGE)
+        } else {
+            most
+        };
+        let bytes_free = most.saturating_sub(self.leased_bytes);
         if bytes_free == 0 {
             return Err(Nothing::InFlightBytes {
                 bytes: self.leased_bytes,
             });
         }
-        let bytes = asked.bytes.min(bytes_free);
+        let messages = asked
+            .messages
+            .min(usize::try_from(free).unwrap_or(usize::MAX));
         Ok(Capacity {
-            messages: asked
-                .messages
-                .min(usize::try_from(free).unwrap_or(usize::MAX)),
-            bytes,
-            // One message is always allowed, however large; what comes with it must fit.
-            first: if out == 0 { asked.bytes } else { bytes },
+            messages,
+            bytes: asked.bytes.min(bytes_free),
         })
     }
 

@@ -292,7 +292,7 @@ pub(crate) fn check_bounds(oracle: &Oracle, store: &Riverbed, floors: &mut crate
         assert_eq!(info.config, consumer.config, "{whose}: the configuration");
         let (floor, delivered) = (info.ack_floor.get(), info.delivered.get());
         assert!(
-            delivered + 1 >= consumer.next,
+            delivered >= consumer.highest,
             "{whose}: delivered {delivered} is behind"
         );
         let wanted = |(_, m): &(&u64, &Stored)| consumer.wants(&m.draft.subject);
@@ -329,7 +329,7 @@ pub(crate) fn check_bounds(oracle: &Oracle, store: &Riverbed, floors: &mut crate
         }
         if consumer.held.values().all(|held| !at_work(held)) {
             assert!(
-                floor + 1 >= consumer.next,
+                floor >= consumer.highest,
                 "{whose}: the ack floor {floor} is behind"
             );
         }

@@ -235,6 +235,7 @@ impl Oracle {
                     let deadline = now + consumer.lease(held.attempts);
                     held.place = Place::Out { delivery, deadline };
                     consumer.next = consumer.next.max(seq + 1);
+                    consumer.highest = consumer.highest.max(seq);
                     consumer.held.insert(seq, held.clone());
                     if held.attempts > 1 {
                         self.met.push("redelivered");

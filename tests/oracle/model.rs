@@ -169,6 +169,8 @@ pub(crate) struct Consumer {
     pub(crate) born: u64,
     /// No message from here on was ever delivered.
     pub(crate) next: u64,
+    /// The highest sequence that was delivered.
+    pub(crate) highest: u64,
     pub(crate) held: BTreeMap<u64, Held>,
     pub(crate) totals: Totals,
     pub(crate) next_rank: u64,

@@ -109,6 +109,7 @@ impl Oracle {
             config,
             born: self.born,
             next,
+            highest: 0,
             held: BTreeMap::new(),
             totals: Totals::default(),
             next_rank: 1,
