@@ -144,13 +144,12 @@ fn check(
     let mut batch_ids: HashMap<u128, usize> = HashMap::new();
     let mut new_subjects: HashSet<&str> = HashSet::new();
     let (mut new_messages, mut new_bytes, mut new_ids) = (0, 0, 0);
-    let (mut last_subject, mut last_counted) = (None, None);
+    let (mut last_subject, mut last_new) = (None, None);
     for (at, message) in messages.iter().enumerate() {
         // Neighbours often share a subject; it is looked at once.
-        let subject = Some(message.subject.as_str());
-        if subject != last_subject {
+        if Some(message.subject.as_str()) != last_subject {
             stream.admit_subject(&message.subject)?;
-            last_subject = subject;
+            last_subject = Some(&message.subject);
         }
         stream.admit(message)?;
         let verdict = judge_id(stream, secret, message, now, at, &mut batch_ids);
@@ -158,11 +157,12 @@ fn check(
             new_messages += 1;
             new_bytes += message.stored_size();
             new_ids += u64::from(hash.is_some());
-            // A duplicate with this subject before it brought none into the stream.
-            if subject != last_counted && !stream.subjects.contains(&message.subject) {
-                new_subjects.insert(&message.subject);
+            if Some(message.subject.as_str()) != last_new {
+                last_new = Some(&message.subject);
+                if !stream.subjects.contains(&message.subject) {
+                    new_subjects.insert(&message.subject);
+                }
             }
-            last_counted = subject;
             // A duplicate is answered as one whatever it expects (a retry must not fail).
             stream.expect_last(message.expected_last)?;
         }

@@ -50,7 +50,7 @@ impl Seen {
 
     fn publish(&self, stream: &Stream, batches: u64) {
         for number in 0..batches {
-            let batch: Vec<_> = (0..1 + number % 7).map(|_| ("s.a", "x")).collect();
+            let batch: Vec<_> = (0..=number % 7).map(|_| ("s.a", "x")).collect();
             let count = batch.len() as u64;
             stream.publish_batch(batch).unwrap();
             self.published.fetch_add(count, Ordering::Relaxed);
