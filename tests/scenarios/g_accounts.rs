@@ -13,7 +13,9 @@ struct Known {
     expected: u64,
 }
 
-const CONSUMERS: [(&str, fn(&str) -> bool, &[&str]); 3] = [
+type Wanting = (&'static str, fn(&str) -> bool, &'static [&'static str]);
+
+const CONSUMERS: [Wanting; 3] = [
     ("all", |_| true, &[]),
     ("one", |subject| subject == "s.a", &["s.a"]),
     (
@@ -47,7 +49,10 @@ fn check(world: &World, known: &[Known], step: &str) {
         messages.iter().map(size).sum::<u64>(),
         "{step}"
     );
-    let subjects: BTreeSet<_> = messages.iter().map(|message| message.subject()).collect();
+    let subjects: BTreeSet<_> = messages
+        .iter()
+        .map(riverbed::StoredMessage::subject)
+        .collect();
     assert_eq!(facts.subjects, subjects.len() as u64, "{step}");
     for one in known {
         let info = info(&stream.consumer(one.name).unwrap());

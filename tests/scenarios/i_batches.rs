@@ -267,4 +267,9 @@ fn a_stream_tracks_so_many_subjects_and_says_so() {
     stream.delete(2.into()).unwrap();
     stream.publish("s.c", "").unwrap();
     assert_eq!(stream.info().unwrap().subjects, 2);
+    // A duplicate on a new subject does not bring the subject in, nor hide the next message's.
+    let id = |subject: &str| Publish::new(subject, "").id("id");
+    stream.publish_message(id("s.a")).unwrap();
+    let batch = [id("s.d"), Publish::new("s.d", "")];
+    assert_eq!(publish_kind(stream.publish_batch(batch)), full);
 }

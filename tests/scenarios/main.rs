@@ -30,4 +30,5 @@ mod r_dead_letters;
 mod r_events;
 mod r_parked;
 mod r_redrive;
+mod t_storm;
 mod t_threads;
