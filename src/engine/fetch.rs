@@ -276,7 +276,7 @@ fn claim_from_memory(
     capacity: Capacity,
     fetch: &Arc<WaitingFetch>,
     may_wait: bool,
-) -> Result<Tried, FetchError> {
+) -> Tried {
     let asked = fetch.asked;
     // The first one shows whether it fits at all.
     let first = Capacity {
@@ -285,10 +285,10 @@ fn claim_from_memory(
     };
     if let Some(first) = core.state.recent_matches(id, from, first).first() {
         if let Some(why) = too_big(first, asked) {
-            return Ok(Tried::TooBig(why, core.observed(id)));
+            return Tried::TooBig(why, core.observed(id));
         }
         if first.size() > capacity.bytes {
-            return Ok(core.too_many_bytes(id, fetch, may_wait));
+            return core.too_many_bytes(id, fetch, may_wait);
         }
     }
     let found = core.state.recent_matches(id, from, capacity);
@@ -298,7 +298,7 @@ fn claim_from_memory(
         0
     };
     let claimed = core.state.claim(id, found, scanned_to, asked);
-    Ok(finish_claim(core, id, claimed))
+    finish_claim(core, id, claimed)
 }
 
 fn claim_read(

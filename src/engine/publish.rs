@@ -239,15 +239,22 @@ fn check_messages(messages: &[Publish]) -> Result<(), PublishErrorKind> {
             last_subject = Some(&message.subject);
         }
         message.headers.validate()?;
-        if let Some(id) = &message.id
-            && (id.is_empty() || id.len() > MESSAGE_ID_BYTES_MAX)
-        {
-            let (bytes, limit) = (id.len(), MESSAGE_ID_BYTES_MAX);
-            return Err(PublishErrorKind::IdLength { bytes, limit });
-        }
+        check_id(message.id.as_deref())?;
         if at > 0 && message.expected_last.is_some() {
             return Err(PublishErrorKind::ExpectInBatch { at });
         }
+    }
+    Ok(())
+}
+
+fn check_id(id: Option<&str>) -> Result<(), PublishErrorKind> {
+    let Some(id) = id else { return Ok(()) };
+    if id.is_empty() || id.len() > MESSAGE_ID_BYTES_MAX {
+        let (bytes, limit) = (id.len(), MESSAGE_ID_BYTES_MAX);
+        return Err(PublishErrorKind::IdLength { bytes, limit });
+    }
+    if id.chars().any(char::is_control) {
+        return Err(PublishErrorKind::IdCharacter { id: id.to_owned() });
     }
     Ok(())
 }

@@ -90,6 +90,12 @@ pub enum PublishErrorKind {
         /// The longest allowed.
         limit: usize,
     },
+    /// The message id has a control character, which no header could carry on.
+    #[error("the message id {id:?} is refused: it has a control character")]
+    IdCharacter {
+        /// The id.
+        id: String,
+    },
     /// The stream remembers no message ids.
     #[error("the stream `{stream}` was created without a dedup window; publish without an id")]
     NoDedup {

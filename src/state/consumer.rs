@@ -47,6 +47,8 @@ pub(crate) struct Consumer {
     pub(crate) parked: BTreeSet<u64>,
     /// The dead-letter stream's count of removals when it last refused a message.
     pub(crate) refused_at: Option<u64>,
+    /// Where the next try of refused messages begins, so that those that never fit hold up no others.
+    pub(crate) retry_from: u64,
     /// The newest group that changed the consumer.
     pub(crate) group: u64,
     /// When somebody last fetched, and whether the idle event was sent since.
@@ -109,6 +111,7 @@ impl Consumer {
             condemned: BTreeSet::new(),
             parked: BTreeSet::new(),
             refused_at: None,
+            retry_from: 0,
             group: 0,
             last_fetch: Mono(0),
             idle_told: false,

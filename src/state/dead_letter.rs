@@ -265,7 +265,11 @@ impl State {
         }
         let source = consumer.stream;
         let readable = |seq: &u64| to.is_none() || !self.unreadable.contains(&(source, *seq));
-        let condemned = consumer.condemned.iter().copied().filter(readable);
+        let (later, earlier) = (
+            consumer.condemned.range(consumer.retry_from..),
+            consumer.condemned.range(..consumer.retry_from),
+        );
+        let condemned = later.chain(earlier).copied().filter(readable);
         let (tried, missing): (Vec<u64>, Vec<u64>) = condemned
             .take(limit)
             .partition(|seq| to.is_none() || self.message(source, *seq).is_some());
@@ -284,6 +288,7 @@ impl State {
             let Place::Condemned { reason } = consumer.entries.get(*seq).place.clone() else {
                 continue;
             };
+            consumer.retry_from = seq + 1;
             self.give_up(id, *seq, DeadReason::from(&reason))?;
         }
         Ok(self.consumers.get(&id).is_some_and(|consumer| {

@@ -104,13 +104,12 @@ impl State {
         // What is given up is copied, so its bytes come first; nothing else waits for them.
         let mut missing = Vec::new();
         for (id, seq) in lapsed {
-            match self.missing_letter(id, seq) {
-                Some(letter) => missing.push(letter),
-                None => {
-                    self.fail(id, seq, Duration::ZERO, self.now)?;
-                    self.touch_consumer(id);
-                }
+            if let Some(letter) = self.missing_letter(id, seq) {
+                missing.push(letter);
+                continue;
             }
+            self.fail(id, seq, Duration::ZERO, self.now)?;
+            self.touch_consumer(id);
         }
         if missing.is_empty() || self.open.bytes >= STEP_BYTES {
             return Ok(more || !missing.is_empty());
