@@ -225,7 +225,8 @@ impl Engine {
         if let (true, Some(new)) = (due.is_empty(), &new)
             && new.from > new.stored_to
         {
-            return claim_from_memory(&mut core, whose.id, new.from, capacity, fetch, may_wait);
+            let tried = claim_from_memory(&mut core, whose.id, new.from, capacity, fetch, may_wait);
+            return Ok(tried);
         }
         let reading = core.reading(whose.id, due, new, capacity);
         drop(core);
