@@ -144,11 +144,10 @@ fn check(
     let mut batch_ids: HashMap<u128, usize> = HashMap::new();
     let mut new_subjects: HashSet<&str> = HashSet::new();
     let (mut new_messages, mut new_bytes, mut new_ids) = (0, 0, 0);
-    let mut last_subject = None;
+    let (mut last_subject, mut counted_subject) = (None, None);
     for (at, message) in messages.iter().enumerate() {
         // Neighbours often share a subject; it is looked at once.
-        let next_subject = Some(message.subject.as_str()) != last_subject;
-        if next_subject {
+        if Some(message.subject.as_str()) != last_subject {
             stream.admit_subject(&message.subject)?;
             last_subject = Some(&message.subject);
         }
@@ -158,8 +157,12 @@ fn check(
             new_messages += 1;
             new_bytes += message.stored_size();
             new_ids += u64::from(hash.is_some());
-            if next_subject && !stream.subjects.contains(&message.subject) {
-                new_subjects.insert(&message.subject);
+            // The neighbour may have been a duplicate, so this is not `next_subject`.
+            if Some(message.subject.as_str()) != counted_subject {
+                counted_subject = Some(&message.subject);
+                if !stream.subjects.contains(&message.subject) {
+                    new_subjects.insert(&message.subject);
+                }
             }
             // A duplicate is answered as one whatever it expects (a retry must not fail).
             stream.expect_last(message.expected_last)?;
