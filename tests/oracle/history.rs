@@ -276,6 +276,13 @@ fn redrive(rng: &mut Rng, oracle: &Oracle) -> Op {
     Op::Redrive { dead, seq, to_consumer: same && rng.bool() }
 }
 
+/// A dead letter of a stream.
+fn letter_from(oracle: &Oracle, stream: &str) -> Option<u64> {
+    let mut letters = oracle.streams.get("dlq")?.stored.iter();
+    let from = |origin: &crate::model::Origin| origin.stream == stream;
+    letters.find(|(_, letter)| letter.origin.as_ref().is_some_and(from)).map(|(seq, _)| *seq)
+}
+
 fn of_parked(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
     let mut parked = Vec::new();
     for (stream, name) in oracle.by_age() {
@@ -350,6 +357,11 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
 pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
     for stream in ["a", "b"] {
         let known = oracle.streams.get(stream);
+        if known.is_none() && chance(rng, 8) {
+            if let Some(seq) = letter_from(oracle, stream) {
+                return Op::Redrive { dead: "dlq".into(), seq, to_consumer: false };
+            }
+        }
         if known.is_none() && chance(rng, 8) {
             return Op::CreateStream(stream_config(rng, stream));
         }
