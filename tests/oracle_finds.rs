@@ -9,7 +9,10 @@ use std::time::Duration;
 
 fn open(disk: &MemoryDisk, clock: &ManualClock) -> Riverbed {
     let disk = Arc::new(disk.clone());
-    let builder = Riverbed::builder().clock(clock.clock()).disk(disk).without_threads();
+    let builder = Riverbed::builder()
+        .clock(clock.clock())
+        .disk(disk)
+        .without_threads();
     builder.open("/store").unwrap()
 }
 
@@ -27,7 +30,12 @@ fn the_first_fetch_keeps_to_max_ack_pending_bytes() {
     let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
     let config = ConsumerConfig::new("worker").max_ack_pending_bytes(100);
     let worker = jobs.create_consumer(config).unwrap();
-    jobs.publish_batch([("jobs", vec![1; 40]), ("jobs", vec![2; 40]), ("jobs", vec![3; 400])]).unwrap();
+    jobs.publish_batch([
+        ("jobs", vec![1; 40]),
+        ("jobs", vec![2; 40]),
+        ("jobs", vec![3; 400]),
+    ])
+    .unwrap();
     assert_eq!(seqs(&worker.fetch(now(10)).unwrap()), [1, 2]);
     let batch = worker.fetch(now(10)).unwrap();
     assert!(batch.is_empty(), "what is out leaves no room for the third");
@@ -39,7 +47,8 @@ fn one_message_over_max_ack_pending_bytes_is_delivered_alone() {
     let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
     let config = ConsumerConfig::new("worker").max_ack_pending_bytes(100);
     let worker = jobs.create_consumer(config).unwrap();
-    jobs.publish_batch([("jobs", vec![1; 400]), ("jobs", vec![2; 4])]).unwrap();
+    jobs.publish_batch([("jobs", vec![1; 400]), ("jobs", vec![2; 4])])
+        .unwrap();
     let first = worker.fetch(now(10)).unwrap();
     assert_eq!(seqs(&first), [1]);
     first.ack().unwrap();
@@ -50,30 +59,55 @@ fn one_message_over_max_ack_pending_bytes_is_delivered_alone() {
 fn delivered_and_the_ack_floor_do_not_go_back_over_a_kill() {
     let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
     let store = open(&disk, &clock);
-    let stream = store.create_stream(StreamConfig::new("s").subjects(["s.*"])).unwrap();
-    let worker = stream.create_consumer(ConsumerConfig::new("worker").filter("s.wanted")).unwrap();
-    stream.publish_batch([("s.other", "1"), ("s.other", "2")]).unwrap();
+    let stream = store
+        .create_stream(StreamConfig::new("s").subjects(["s.*"]))
+        .unwrap();
+    let worker = stream
+        .create_consumer(ConsumerConfig::new("worker").filter("s.wanted"))
+        .unwrap();
+    stream
+        .publish_batch([("s.other", "1"), ("s.other", "2")])
+        .unwrap();
     assert!(worker.fetch(now(1)).unwrap().is_empty());
     let before = worker.info().unwrap();
-    assert_eq!((before.delivered, before.ack_floor), (Seq::new(2), Seq::new(2)));
+    assert_eq!(
+        (before.delivered, before.ack_floor),
+        (Seq::new(2), Seq::new(2))
+    );
     let store = open(&disk.kill_image(), &clock);
-    let after = store.stream("s").unwrap().consumer("worker").unwrap().info().unwrap();
-    assert_eq!((after.delivered, after.ack_floor), (before.delivered, before.ack_floor));
+    let after = store
+        .stream("s")
+        .unwrap()
+        .consumer("worker")
+        .unwrap()
+        .info()
+        .unwrap();
+    assert_eq!(
+        (after.delivered, after.ack_floor),
+        (before.delivered, before.ack_floor)
+    );
 }
 
 #[test]
 fn the_oldest_unfinished_message_is_one_that_the_consumer_wants() {
     let clock = ManualClock::new();
     let store = open(&MemoryDisk::new(), &clock);
-    let stream = store.create_stream(StreamConfig::new("s").subjects(["s.*"])).unwrap();
-    let worker = stream.create_consumer(ConsumerConfig::new("worker").filter("s.wanted")).unwrap();
+    let stream = store
+        .create_stream(StreamConfig::new("s").subjects(["s.*"]))
+        .unwrap();
+    let worker = stream
+        .create_consumer(ConsumerConfig::new("worker").filter("s.wanted"))
+        .unwrap();
     stream.publish("s.other", "not mine").unwrap();
     stream.publish("s.wanted", "mine, but deleted").unwrap();
     clock.advance(Duration::from_secs(60));
     stream.publish("s.wanted", "mine").unwrap();
     stream.delete(Seq::new(2)).unwrap();
     clock.advance(Duration::from_secs(1));
-    assert_eq!(worker.info().unwrap().oldest_unfinished, Some(Duration::from_secs(1)));
+    assert_eq!(
+        worker.info().unwrap().oldest_unfinished,
+        Some(Duration::from_secs(1))
+    );
 }
 
 #[test]
@@ -81,8 +115,12 @@ fn after_reopening_due_messages_are_in_order_also_when_a_delay_ended_meanwhile()
     let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
     let store = open(&disk, &clock);
     let stream = store.create_stream(StreamConfig::new("s")).unwrap();
-    let worker = stream.create_consumer(ConsumerConfig::new("worker")).unwrap();
-    stream.publish_batch([("s", "1"), ("s", "2"), ("s", "3")]).unwrap();
+    let worker = stream
+        .create_consumer(ConsumerConfig::new("worker"))
+        .unwrap();
+    stream
+        .publish_batch([("s", "1"), ("s", "2"), ("s", "3")])
+        .unwrap();
     let batch = worker.fetch(now(3)).unwrap();
     batch[0].nak_after(Duration::from_secs(5)).unwrap();
     batch[1].nak().unwrap();
@@ -95,8 +133,12 @@ fn after_reopening_due_messages_are_in_order_also_when_a_delay_ended_meanwhile()
 #[test]
 fn a_claim_that_a_limit_takes_first_is_no_delivery() {
     let store = open(&MemoryDisk::new(), &ManualClock::new());
-    let stream = store.create_stream(StreamConfig::new("s").max_messages(2)).unwrap();
-    let worker = stream.create_consumer(ConsumerConfig::new("worker")).unwrap();
+    let stream = store
+        .create_stream(StreamConfig::new("s").max_messages(2))
+        .unwrap();
+    let worker = stream
+        .create_consumer(ConsumerConfig::new("worker"))
+        .unwrap();
     for n in 0..3 {
         stream.publish_async(("s", format!("{n}"))).unwrap();
     }
@@ -123,7 +165,10 @@ fn redrive_to_a_consumer_never_takes_another_message_for_the_original() {
     worker.fetch(now(1)).unwrap().ack().unwrap();
     let dead = store.stream("dead").unwrap();
     let refused = dead.redrive_to_consumer(Seq::new(1));
-    assert!(matches!(refused, Err(RedriveError::Gone { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(RedriveError::Gone { .. })),
+        "{refused:?}"
+    );
     assert_eq!(dead.info().unwrap().messages, 1, "the dead letter stays");
     assert!(worker.fetch(now(1)).unwrap().is_empty());
 }
@@ -131,10 +176,15 @@ fn redrive_to_a_consumer_never_takes_another_message_for_the_original() {
 #[test]
 fn a_redrive_counts_the_id_against_max_bytes() {
     let store = open(&MemoryDisk::new(), &ManualClock::new());
-    let config = StreamConfig::new("jobs").max_bytes(400).discard(Discard::New);
+    let config = StreamConfig::new("jobs")
+        .max_bytes(400)
+        .discard(Discard::New);
     let jobs = store.create_stream(config.clone()).unwrap();
-    let worker = jobs.create_consumer(ConsumerConfig::new("worker").dead_letter("dead")).unwrap();
-    jobs.publish_message(Publish::new("jobs", "").id("i".repeat(100))).unwrap();
+    let worker = jobs
+        .create_consumer(ConsumerConfig::new("worker").dead_letter("dead"))
+        .unwrap();
+    jobs.publish_message(Publish::new("jobs", "").id("i".repeat(100)))
+        .unwrap();
     worker.fetch(now(1)).unwrap()[0].term("no").unwrap();
     jobs.delete(Seq::new(1)).unwrap();
     let dead = store.stream("dead").unwrap();
@@ -144,19 +194,35 @@ fn a_redrive_counts_the_id_against_max_bytes() {
     let config = config.max_bytes(without_id + 50);
     store.update_stream(config).unwrap();
     let refused = dead.redrive(Seq::new(1));
-    assert!(matches!(refused, Err(RedriveError::Refused { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(RedriveError::Refused { .. })),
+        "{refused:?}"
+    );
     let bytes = jobs.info().unwrap().bytes;
-    assert_eq!(bytes, 0, "a stream that discards new messages stays below its limit");
+    assert_eq!(
+        bytes, 0,
+        "a stream that discards new messages stays below its limit"
+    );
 }
 
 #[test]
 fn a_dead_letter_that_never_fits_holds_up_no_other() {
     let store = open(&MemoryDisk::new(), &ManualClock::new());
     let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
-    let dead = StreamConfig::new("dead").subjects(["dead.>"]).max_bytes(800).discard(Discard::New);
+    let dead = StreamConfig::new("dead")
+        .subjects(["dead.>"])
+        .max_bytes(800)
+        .discard(Discard::New);
     let dead = store.create_stream(dead).unwrap();
-    let worker = jobs.create_consumer(ConsumerConfig::new("worker").dead_letter("dead")).unwrap();
-    jobs.publish_batch([("jobs", vec![1; 2_000]), ("jobs", vec![2; 300]), ("jobs", vec![3; 301])]).unwrap();
+    let worker = jobs
+        .create_consumer(ConsumerConfig::new("worker").dead_letter("dead"))
+        .unwrap();
+    jobs.publish_batch([
+        ("jobs", vec![1; 2_000]),
+        ("jobs", vec![2; 300]),
+        ("jobs", vec![3; 301]),
+    ])
+    .unwrap();
     let batch = worker.fetch(now(3)).unwrap();
     batch[1].term("fits").unwrap();
     batch[2].term("finds no room").unwrap();
@@ -165,7 +231,11 @@ fn a_dead_letter_that_never_fits_holds_up_no_other() {
     dead.delete(Seq::new(1)).unwrap();
     store.drive().unwrap();
     let info = worker.info().unwrap();
-    assert_eq!((info.refused, info.dead_lettered), (1, 2), "there is room for the small one now");
+    assert_eq!(
+        (info.refused, info.dead_lettered),
+        (1, 2),
+        "there is room for the small one now"
+    );
 }
 
 #[test]

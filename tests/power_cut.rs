@@ -69,17 +69,28 @@ fn payload(name: &str) -> Vec<u8> {
 }
 
 fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, riverbed::OpenError> {
-    let builder = Riverbed::builder().cache_bytes(1 << 20).clock(clock.clock());
-    builder.disk(Arc::new(disk.clone())).without_threads().open("/store")
+    let builder = Riverbed::builder()
+        .cache_bytes(1 << 20)
+        .clock(clock.clock());
+    builder
+        .disk(Arc::new(disk.clone()))
+        .without_threads()
+        .open("/store")
 }
 
 impl World {
     fn publish(&mut self, names: &[&str]) -> Outcome {
-        let batch: Vec<Publish> =
-            names.iter().map(|name| Publish::new("s.x", payload(name)).id(*name)).collect();
+        let batch: Vec<Publish> = names
+            .iter()
+            .map(|name| Publish::new("s.x", payload(name)).id(*name))
+            .collect();
         // What was stored before is only answered again.
-        let fresh = names.iter().filter(|name| !self.told.stored.contains_key(**name));
-        self.told.open.push(fresh.map(ToString::to_string).collect());
+        let fresh = names
+            .iter()
+            .filter(|name| !self.told.stored.contains_key(**name));
+        self.told
+            .open
+            .push(fresh.map(ToString::to_string).collect());
         let acks = self.stream.publish_batch(batch).map_err(down)?;
         self.told.open.pop();
         for (name, ack) in names.iter().zip(acks) {
@@ -97,11 +108,15 @@ impl World {
     }
 
     fn ack(&mut self, names: &[&str]) -> Outcome {
-        self.told.maybe_acked.extend(names.iter().map(ToString::to_string));
+        self.told
+            .maybe_acked
+            .extend(names.iter().map(ToString::to_string));
         let messages: Vec<Message> = names.iter().map(|name| self.held[*name].clone()).collect();
         let acked = self.consumer.ack_batch(&messages).map_err(down)?;
         assert_eq!(acked.acked, names.len());
-        self.told.acked.extend(names.iter().map(ToString::to_string));
+        self.told
+            .acked
+            .extend(names.iter().map(ToString::to_string));
         Ok(())
     }
 
@@ -121,7 +136,9 @@ impl World {
     }
 
     fn remove(&mut self, names: &[&str], act: impl FnOnce(&Self) -> Outcome) -> Outcome {
-        self.told.maybe_gone.extend(names.iter().map(ToString::to_string));
+        self.told
+            .maybe_gone
+            .extend(names.iter().map(ToString::to_string));
         act(self)?;
         self.told.gone.extend(names.iter().map(ToString::to_string));
         Ok(())
@@ -131,7 +148,11 @@ impl World {
         self.told.dead.remove(name);
         let dead = self.store.stream("dead").map_err(down)?;
         let seq = Seq::new(seq);
-        let moved = if to_consumer { dead.redrive_to_consumer(seq) } else { dead.redrive(seq) };
+        let moved = if to_consumer {
+            dead.redrive_to_consumer(seq)
+        } else {
+            dead.redrive(seq)
+        };
         let seq = moved.map_err(down)?.get();
         self.told.highest = self.told.highest.max(seq);
         Ok(())
@@ -202,7 +223,10 @@ const HISTORIES: &[History] = &[
                 // Accepted one by one, durable as a prefix; the answer comes with the flush.
                 world.told.open.push(vec![name.to_owned()]);
                 world.told.without_id.insert(name.to_owned());
-                world.stream.publish_async(("s.x", payload(name))).map_err(down)?;
+                world
+                    .stream
+                    .publish_async(("s.x", payload(name)))
+                    .map_err(down)?;
             }
             world.stream.flush().map_err(down)?;
             for (at, batch) in std::mem::take(&mut world.told.open).iter().enumerate() {
@@ -297,11 +321,21 @@ const HISTORIES: &[History] = &[
         },
         cut: |world| {
             world.remove(&["a1", "a2"], |world| {
-                world.stream.purge(Purge::all().up_to(Seq::new(3))).map(drop).map_err(down)
+                world
+                    .stream
+                    .purge(Purge::all().up_to(Seq::new(3)))
+                    .map(drop)
+                    .map_err(down)
             })?;
-            world.remove(&["a4"], |world| world.stream.delete(Seq::new(4)).map_err(down))?;
+            world.remove(&["a4"], |world| {
+                world.stream.delete(Seq::new(4)).map_err(down)
+            })?;
             world.remove(&["a3", "b1"], |world| {
-                world.stream.purge(Purge::all().filter("s.*").keep(2)).map(drop).map_err(down)
+                world
+                    .stream
+                    .purge(Purge::all().filter("s.*").keep(2))
+                    .map(drop)
+                    .map_err(down)
             })?;
             world.remove(&["b2", "b3"], |world| {
                 world.stream.purge(Purge::all()).map(drop).map_err(down)
@@ -320,10 +354,16 @@ const HISTORIES: &[History] = &[
         cut: |world| {
             world.later(400)?;
             world.publish(&["b1"])?;
-            world.told.maybe_gone.extend(["a1", "a2", "a3", "a4"].map(String::from));
+            world
+                .told
+                .maybe_gone
+                .extend(["a1", "a2", "a3", "a4"].map(String::from));
             world.told.late = true;
             world.later(300)?;
-            world.told.gone.extend(["a1", "a2", "a3", "a4"].map(String::from));
+            world
+                .told
+                .gone
+                .extend(["a1", "a2", "a3", "a4"].map(String::from));
             world.publish(&["b2"])
         },
     },
@@ -379,7 +419,9 @@ const HISTORIES: &[History] = &[
 ];
 
 fn stream_config() -> StreamConfig {
-    StreamConfig::new("s").subjects(["s.*"]).dedup_window(Duration::from_secs(600))
+    StreamConfig::new("s")
+        .subjects(["s.*"])
+        .dedup_window(Duration::from_secs(600))
 }
 
 /// The disk and the promises when the power may begin to fail.
@@ -388,18 +430,31 @@ fn prepared(history: &History) -> World {
     let store = open(&disk, &clock).unwrap();
     let stream = store.create_stream(stream_config()).unwrap();
     // The dead-letter stream exists, so that every history has one.
-    let dead = StreamConfig::new("dead").subjects(["dead.>"]).without_dedup();
+    let dead = StreamConfig::new("dead")
+        .subjects(["dead.>"])
+        .without_dedup();
     store.create_stream(dead.discard(Discard::New)).unwrap();
     let config = (history.consumer)(ConsumerConfig::new("c"));
     let consumer = stream.create_consumer(config).unwrap();
     let (told, held) = (Told::default(), BTreeMap::new());
-    let mut world = World { disk, clock, store, stream, consumer, told, held };
+    let mut world = World {
+        disk,
+        clock,
+        store,
+        stream,
+        consumer,
+        told,
+        held,
+    };
     (history.before)(&mut world).unwrap();
     if history.name == "dead_letter" || history.name == "park" {
         // What is out alone when the process dies has failed for good; these are three.
         assert_eq!(world.held.len(), 3);
     }
-    if history.name == "redrive" || history.name == "stream_delete" || history.name == "close_and_open" {
+    if history.name == "redrive"
+        || history.name == "stream_delete"
+        || history.name == "close_and_open"
+    {
         world.told.dead.insert("a2".into());
     }
     world
@@ -426,7 +481,11 @@ fn contents(store: &Riverbed, name: &str) -> BTreeMap<String, Vec<u64>> {
         found.entry(name).or_default().push(seq);
     }
     let count: usize = found.values().map(Vec::len).sum();
-    assert_eq!(stream.info().unwrap().messages, count as u64, "the count of {name}");
+    assert_eq!(
+        stream.info().unwrap().messages,
+        count as u64,
+        "the count of {name}"
+    );
     found
 }
 
@@ -462,7 +521,10 @@ fn verify(world: &World, store: &Riverbed) {
     assert!(deleted || !told.delete.1, "a deleted stream is back");
     if deleted {
         let dead = contents(store, "dead");
-        assert!(told.dead.iter().all(|name| dead.contains_key(name)), "dead letters stay");
+        assert!(
+            told.dead.iter().all(|name| dead.contains_key(name)),
+            "dead letters stay"
+        );
         return;
     }
     let stream = store.stream("s").unwrap();
@@ -471,49 +533,105 @@ fn verify(world: &World, store: &Riverbed) {
     let mut places = Places {
         stream: contents(store, "s"),
         dead: contents(store, "dead"),
-        parked: parked.iter().map(|parked| text(parked.message.payload())).collect(),
+        parked: parked
+            .iter()
+            .map(|parked| text(parked.message.payload()))
+            .collect(),
         delivered: BTreeMap::new(),
     };
     let limit = stream.info().unwrap().config.max_messages;
-    assert!(!told.limit.1 || limit == told.limit.0, "a new configuration is lost");
-    assert!(limit.is_none_or(|limit| places.stream.len() as u64 <= limit), "over the new limit");
+    assert!(
+        !told.limit.1 || limit == told.limit.0,
+        "a new configuration is lost"
+    );
+    assert!(
+        limit.is_none_or(|limit| places.stream.len() as u64 <= limit),
+        "over the new limit"
+    );
     places.delivered = drain(&consumer, store, &world.clock);
     for (name, seq) in &told.stored {
         verify_stored(told, &places, name, *seq);
     }
     let mut open = true;
     for batch in &told.open {
-        let there = batch.iter().filter(|name| places.stream.contains_key(*name)).count();
-        assert!(there == 0 || there == batch.len(), "part of a batch is stored: {batch:?}");
-        assert!(open || there == 0, "what was accepted later is there, earlier is not");
+        let there = batch
+            .iter()
+            .filter(|name| places.stream.contains_key(*name))
+            .count();
+        assert!(
+            there == 0 || there == batch.len(),
+            "part of a batch is stored: {batch:?}"
+        );
+        assert!(
+            open || there == 0,
+            "what was accepted later is there, earlier is not"
+        );
         open = there > 0;
         for name in batch {
             let delivered = places.delivered.get(name).copied().unwrap_or(0);
-            assert_eq!(delivered, u64::from(there > 0), "stored is delivered, and nothing else");
+            assert_eq!(
+                delivered,
+                u64::from(there > 0),
+                "stored is delivered, and nothing else"
+            );
         }
     }
-    let highest = places.stream.values().flatten().max().copied().unwrap_or(0).max(told.highest);
+    let highest = places
+        .stream
+        .values()
+        .flatten()
+        .max()
+        .copied()
+        .unwrap_or(0)
+        .max(told.highest);
     // Ids are known for their window, also of messages that are gone; sequences are never used again.
-    for (name, seq) in told.stored.iter().filter(|(name, _)| !told.without_id.contains(*name)) {
+    for (name, seq) in told
+        .stored
+        .iter()
+        .filter(|(name, _)| !told.without_id.contains(*name))
+    {
         let again = Publish::new("s.x", payload(name)).id(name.clone());
         let ack = stream.publish_message(again).unwrap();
         let forgotten = told.maybe_gone.contains(name) && told.late;
-        assert!((ack.duplicate && ack.seq == *seq) || forgotten, "{name} was stored twice: {ack:?}");
+        assert!(
+            (ack.duplicate && ack.seq == *seq) || forgotten,
+            "{name} was stored twice: {ack:?}"
+        );
     }
-    for name in told.open.iter().flatten().filter(|name| !told.without_id.contains(*name)) {
+    for name in told
+        .open
+        .iter()
+        .flatten()
+        .filter(|name| !told.without_id.contains(*name))
+    {
         let again = Publish::new("s.x", payload(name)).id(name.clone());
         let ack = stream.publish_message(again).unwrap();
-        assert_eq!(ack.duplicate, places.stream.contains_key(name), "{name} is stored once");
+        assert_eq!(
+            ack.duplicate,
+            places.stream.contains_key(name),
+            "{name} is stored once"
+        );
     }
     let fresh = stream.publish("s.x", payload("fresh")).unwrap();
-    assert!(fresh.seq.get() > highest, "sequence {} is used again", fresh.seq);
-    assert_eq!(store.check().unwrap(), Vec::<String>::new(), "check() in the end");
+    assert!(
+        fresh.seq.get() > highest,
+        "sequence {} is used again",
+        fresh.seq
+    );
+    assert_eq!(
+        store.check().unwrap(),
+        Vec::<String>::new(),
+        "check() in the end"
+    );
 }
 
 /// Every acknowledged message is stored once, and for its consumer in exactly one place.
 fn verify_stored(told: &Told, places: &Places, name: &str, seq: u64) {
     let maybe_gone = told.maybe_gone.contains(name);
-    let original = places.stream.get(name).is_some_and(|seqs| seqs.contains(&seq));
+    let original = places
+        .stream
+        .get(name)
+        .is_some_and(|seqs| seqs.contains(&seq));
     assert!(original || maybe_gone, "{name} is lost");
     assert!(!original || !told.gone.contains(name), "{name} is back");
     let copies = |found: &BTreeMap<String, Vec<u64>>| found.get(name).map_or(0, Vec::len);
@@ -540,18 +658,31 @@ fn a_power_cut_at_any_disk_operation_breaks_no_promise() {
         let first = counted.disk.operations();
         (history.cut)(&mut counted).unwrap();
         let last = counted.disk.operations();
-        verify(&counted, &open(&counted.disk.crash_image(0), &counted.clock).unwrap());
+        verify(
+            &counted,
+            &open(&counted.disk.crash_image(0), &counted.clock).unwrap(),
+        );
         for at in first..last {
             let mut world = prepared(history);
-            assert_eq!(world.disk.operations(), first, "a history is the same every time");
+            assert_eq!(
+                world.disk.operations(),
+                first,
+                "a history is the same every time"
+            );
             world.disk.fail_from(at);
             let ended = (history.cut)(&mut world);
             // A close that fails is the only thing that nobody waits for.
-            assert!(ended.is_err() || history.name == "close_and_open", "the cut was not felt");
+            assert!(
+                ended.is_err() || history.name == "close_and_open",
+                "the cut was not felt"
+            );
             for seed in [0, 1, at * 31 + 2] {
                 let image = world.disk.crash_image(seed);
                 let store = open(&image, &world.clock);
-                let place = format!("history {} cut at {at} of {first}..{last}, seed {seed}", history.name);
+                let place = format!(
+                    "history {} cut at {at} of {first}..{last}, seed {seed}",
+                    history.name
+                );
                 let store = store.unwrap_or_else(|why| panic!("{place}: {why:?}"));
                 let verified = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     verify(&world, &store);

@@ -25,7 +25,7 @@ pub enum DeliverPolicy {
     Last,
     /// At this sequence, or the next one stored; a sequence still to come is waited for.
     FromSequence(Seq),
-    /// At the first message stored at or after this time.
+    /// At the first message stored at or after this time; a time still to come means `New`.
     FromTime(Timestamp),
 }
 

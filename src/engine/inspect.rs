@@ -52,7 +52,10 @@ impl Engine {
     ) -> Result<Option<Timestamp>, Unavailable> {
         let scan = {
             let core = self.enter()?;
-            let filters = core.state.consumer(whose.id).map(|known| known.filters.to_vec());
+            let filters = core
+                .state
+                .consumer(whose.id)
+                .map(|known| known.filters.to_vec());
             core.scan_of(whose.stream, filters.unwrap_or_default())
         };
         let time = self.store.read(|reader| {
@@ -62,10 +65,18 @@ impl Engine {
             }
             let mut from = oldest.undelivered_from.unwrap_or(u64::MAX);
             while from <= scan.to {
-                let scan = Scan { from, messages: 1, ..scan.clone() };
+                let scan = Scan {
+                    from,
+                    messages: 1,
+                    ..scan.clone()
+                };
                 let found = scan.collect(reader)?;
                 times.extend(found.messages.first().map(|stored| stored.time));
-                from = if found.messages.is_empty() && found.next > from { found.next } else { u64::MAX };
+                from = if found.messages.is_empty() && found.next > from {
+                    found.next
+                } else {
+                    u64::MAX
+                };
             }
             Ok(times.into_iter().min())
         });

@@ -230,12 +230,12 @@ fn check_messages(messages: &[Publish]) -> Result<(), PublishErrorKind> {
             max_bytes: BATCH_BYTES_MAX,
         });
     }
-    let mut last_subject = "";
+    let mut last_subject = None;
     for (at, message) in messages.iter().enumerate() {
         // Neighbours often share a subject; it is looked at once.
-        if message.subject != last_subject {
+        if last_subject != Some(&message.subject) {
             validate_subject(&message.subject)?;
-            last_subject = &message.subject;
+            last_subject = Some(&message.subject);
         }
         message.headers.validate()?;
         if let Some(id) = &message.id

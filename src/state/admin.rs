@@ -89,7 +89,7 @@ impl State {
         Ok(id)
     }
 
-    /// Whether the stream still takes the dead letters that it was named for.
+    /// Whether dead letters still fit: those that the stream is named for, and its own.
     fn keep_dead_letters(&self, config: &StreamConfig) -> Result<(), StreamError> {
         for consumer in self.senders_to(&config.name) {
             let Some(source) = self.streams.get(&consumer.stream) else {
@@ -103,6 +103,28 @@ impl State {
                 .any(|filter| filter.matches(&subject));
             if !captured || config.max_message_size < source.config.max_message_size {
                 return Err(self.in_use(config.name.clone(), consumer));
+            }
+        }
+        self.fit_dead_letter_streams(config)
+    }
+
+    /// Whether the streams that take the dead letters of this one's consumers take its largest message.
+    fn fit_dead_letter_streams(&self, config: &StreamConfig) -> Result<(), StreamError> {
+        let id = self.stream_id(&config.name);
+        let own = self
+            .consumers
+            .values()
+            .filter(|known| Some(known.stream) == id);
+        for to in own.filter_map(|consumer| consumer.config.dead_letter_stream()) {
+            let Some(target) = self.stream_id(to).and_then(|id| self.streams.get(&id)) else {
+                continue;
+            };
+            let most = target.config.max_message_size;
+            if most < config.max_message_size {
+                let why = format!(
+                    "dead letters go to `{to}`, whose messages have at most {most} bytes; raise that first"
+                );
+                return Err(InvalidSetting::new("max_message_size", why).into());
             }
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! A dead letter's envelope: where the message came from and why it died, as headers.
 
 use super::stored::Stored;
-use crate::config::REASON_BYTES_MAX;
+use crate::config::{MESSAGE_ID_BYTES_MAX, REASON_BYTES_MAX};
 use crate::event::DeadReason;
 use crate::headers::Headers;
+use crate::subject::validate_subject;
 use std::sync::Arc;
 
 pub(crate) const STREAM: &str = "Riverbed-Dead-Stream";
@@ -71,6 +72,12 @@ impl Envelope {
             "term" => DeadReason::Term(detail.to_owned()),
             _ => return Err(REASON),
         };
+        // Anybody can write such headers: what becomes a subject or an id again must be one.
+        validate_subject(text(SUBJECT)?).map_err(|_| SUBJECT)?;
+        let id = headers.get(ID);
+        if id.is_some_and(|id| id.is_empty() || id.len() > MESSAGE_ID_BYTES_MAX) {
+            return Err(ID);
+        }
         Ok(Self {
             stream: text(STREAM)?.to_owned(),
             seq: number(SEQUENCE)?,
@@ -81,7 +88,7 @@ impl Envelope {
             failures: number(FAILURES)?,
             crashes: number(CRASHES)?,
             reason,
-            id: headers.get(ID).map(str::to_owned),
+            id: id.map(str::to_owned),
         })
     }
 }

@@ -8,7 +8,11 @@ use std::fmt::Write as _;
 /// Payloads are compared by length and hash, to keep what is printed short.
 pub(crate) fn fingerprint(payload: &[u8]) -> String {
     let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    format!("{}b:{:x}", payload.len(), payload.iter().fold(0xcbf2_9ce4_8422_2325, mix))
+    format!(
+        "{}b:{:x}",
+        payload.len(),
+        payload.iter().fold(0xcbf2_9ce4_8422_2325, mix)
+    )
 }
 
 pub(crate) fn message_line(
@@ -19,22 +23,40 @@ pub(crate) fn message_line(
     payload: &[u8],
     time: u64,
 ) -> String {
-    format!("{seq} {subject} id={id:?} {headers:?} {} at {time}", fingerprint(payload))
+    format!(
+        "{seq} {subject} id={id:?} {headers:?} {} at {time}",
+        fingerprint(payload)
+    )
 }
 
 pub(crate) fn stored_line(seq: u64, stored: &Stored) -> String {
     let draft = &stored.draft;
     let id = draft.id.as_deref();
-    message_line(seq, &draft.subject, id, &draft.headers, &draft.payload, stored.time)
+    message_line(
+        seq,
+        &draft.subject,
+        id,
+        &draft.headers,
+        &draft.payload,
+        stored.time,
+    )
 }
 
 pub(crate) fn real_line(message: &StoredMessage) -> String {
     let headers = message.headers().iter();
-    let headers: Vec<(String, String)> =
-        headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let headers: Vec<(String, String)> = headers
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     let time = message.timestamp().as_micros();
     let (seq, id) = (message.seq().get(), message.id());
-    message_line(seq, message.subject(), id, &headers, message.payload(), time)
+    message_line(
+        seq,
+        message.subject(),
+        id,
+        &headers,
+        message.payload(),
+        time,
+    )
 }
 
 fn config_line(config: &StreamConfig) -> String {
@@ -79,7 +101,12 @@ pub(crate) fn expected(oracle: &Oracle, with_ids: bool) -> Vec<String> {
         if with_ids {
             lines.push(format!("  ids={}", stream.ids.len()));
         }
-        lines.extend(stream.stored.iter().map(|(seq, m)| format!("  {}", stored_line(*seq, m))));
+        lines.extend(
+            stream
+                .stored
+                .iter()
+                .map(|(seq, m)| format!("  {}", stored_line(*seq, m))),
+        );
         for (name, consumer) in &stream.consumers {
             lines.push(expected_consumer(name, stream, consumer));
             for (seq, held) in &consumer.held {
@@ -99,7 +126,9 @@ pub(crate) fn expected(oracle: &Oracle, with_ids: bool) -> Vec<String> {
 
 pub(crate) fn pending(stream: &Stream, consumer: &Consumer) -> u64 {
     let ahead = stream.stored.range(consumer.next..);
-    ahead.filter(|(_, m)| consumer.wants(&m.draft.subject)).count() as u64
+    ahead
+        .filter(|(_, m)| consumer.wants(&m.draft.subject))
+        .count() as u64
 }
 
 fn expected_consumer(name: &str, stream: &Stream, consumer: &Consumer) -> String {
@@ -111,9 +140,18 @@ fn expected_consumer(name: &str, stream: &Stream, consumer: &Consumer) -> String
             ("pending", pending(stream, consumer)),
             ("in_flight", count(Held::is_out)),
             ("due", count(|held| matches!(held.place, Place::Due { .. }))),
-            ("delayed", count(|held| matches!(held.place, Place::Delayed { .. }))),
-            ("parked", count(|held| matches!(held.place, Place::Parked { .. }))),
-            ("refused", count(|held| matches!(held.place, Place::Refused { .. }))),
+            (
+                "delayed",
+                count(|held| matches!(held.place, Place::Delayed { .. })),
+            ),
+            (
+                "parked",
+                count(|held| matches!(held.place, Place::Parked { .. })),
+            ),
+            (
+                "refused",
+                count(|held| matches!(held.place, Place::Refused { .. })),
+            ),
             ("redelivered", count(|held| held.attempts > 1)),
             ("suspects", count(Held::is_suspect)),
             ("deliveries", totals.deliveries),
@@ -204,18 +242,37 @@ pub(crate) fn actual(store: &Riverbed, with_ids: bool) -> Result<Vec<String>, Un
 fn check_reads(stream: &riverbed::Stream, seqs: &[Seq]) {
     for seq in seqs.iter().rev().step_by(3) {
         let message = stream.get(*seq).unwrap();
-        assert_eq!(message.map(|message| message.seq()), Some(*seq), "get({seq})");
+        assert_eq!(
+            message.map(|message| message.seq()),
+            Some(*seq),
+            "get({seq})"
+        );
     }
-    for gone in seqs.windows(2).filter(|pair| pair[0].next() < pair[1]).map(|pair| pair[0].next()) {
-        assert_eq!(stream.get(gone).unwrap(), None, "get({gone}) of a deleted message");
+    for gone in seqs
+        .windows(2)
+        .filter(|pair| pair[0].next() < pair[1])
+        .map(|pair| pair[0].next())
+    {
+        assert_eq!(
+            stream.get(gone).unwrap(),
+            None,
+            "get({gone}) of a deleted message"
+        );
     }
-    let last = stream.last_for_subject(">").unwrap().map(|message| message.seq());
+    let last = stream
+        .last_for_subject(">")
+        .unwrap()
+        .map(|message| message.seq());
     assert_eq!(last, seqs.last().copied(), "last_for_subject(>)");
     if let Some(some) = seqs.get(seqs.len() / 2) {
         let subject = stream.get(*some).unwrap().unwrap().subject().to_owned();
         let last = stream.last_for_subject(&subject).unwrap().unwrap();
         let of_it = |seq: &&Seq| stream.get(**seq).unwrap().unwrap().subject() == subject;
-        assert_eq!(seqs.iter().rev().find(of_it), Some(&last.seq()), "last_for_subject({subject})");
+        assert_eq!(
+            seqs.iter().rev().find(of_it),
+            Some(&last.seq()),
+            "last_for_subject({subject})"
+        );
     }
 }
 
@@ -224,29 +281,72 @@ pub(crate) fn check_bounds(oracle: &Oracle, store: &Riverbed, floors: &mut crate
     for (stream_name, name) in oracle.by_age() {
         let stream = &oracle.streams[&stream_name];
         let consumer = &stream.consumers[&name];
-        let info = store.stream(&stream_name).unwrap().consumer(&name).unwrap().info().unwrap();
+        let info = store
+            .stream(&stream_name)
+            .unwrap()
+            .consumer(&name)
+            .unwrap()
+            .info()
+            .unwrap();
         let whose = format!("{stream_name}/{name}");
         assert_eq!(info.config, consumer.config, "{whose}: the configuration");
         let (floor, delivered) = (info.ack_floor.get(), info.delivered.get());
-        assert!(delivered >= consumer.highest, "{whose}: delivered {delivered} is behind");
+        assert!(
+            delivered >= consumer.highest,
+            "{whose}: delivered {delivered} is behind"
+        );
         let wanted = |(_, m): &(&u64, &Stored)| consumer.wants(&m.draft.subject);
-        let ahead = stream.stored.range(consumer.next..).find(wanted).map(|(seq, _)| *seq);
-        assert!(ahead.is_none_or(|ahead| delivered < ahead), "{whose}: delivered is ahead");
+        let ahead = stream
+            .stored
+            .range(consumer.next..)
+            .find(wanted)
+            .map(|(seq, _)| *seq);
+        assert!(
+            ahead.is_none_or(|ahead| delivered < ahead),
+            "{whose}: delivered is ahead"
+        );
         let known = floors.entry(consumer.born).or_insert((0, 0));
-        assert!(floor >= known.0, "{whose}: the ack floor went back from {} to {floor}", known.0);
-        assert!(delivered >= known.1, "{whose}: delivered went back from {} to {delivered}", known.1);
+        assert!(
+            floor >= known.0,
+            "{whose}: the ack floor went back from {} to {floor}",
+            known.0
+        );
+        assert!(
+            delivered >= known.1,
+            "{whose}: delivered went back from {} to {delivered}",
+            known.1
+        );
         let at_work = |held: &Held| !matches!(held.place, Place::Parked { .. });
-        let mut unfinished = consumer.held.iter().filter(|(_, held)| at_work(held) && !held.again);
+        let mut unfinished = consumer
+            .held
+            .iter()
+            .filter(|(_, held)| at_work(held) && !held.again);
         if let Some((first, _)) = unfinished.next() {
-            assert!(floor < *first, "{whose}: the ack floor {floor} passed the unfinished {first}");
+            assert!(
+                floor < *first,
+                "{whose}: the ack floor {floor} passed the unfinished {first}"
+            );
         }
         if consumer.held.values().all(|held| !at_work(held)) {
-            assert!(floor >= consumer.highest, "{whose}: the ack floor {floor} is behind");
+            assert!(
+                floor >= consumer.highest,
+                "{whose}: the ack floor {floor} is behind"
+            );
         }
         *known = (floor, delivered);
-        let oldest = consumer.held.keys().next().copied().into_iter().chain(ahead).min();
+        let oldest = consumer
+            .held
+            .keys()
+            .next()
+            .copied()
+            .into_iter()
+            .chain(ahead)
+            .min();
         let age = oldest.map(|seq| oracle.now - stream.stored[&seq].time);
         let told = info.oldest_unfinished.map(|age| age.as_micros() as u64);
-        assert_eq!(told, age, "{whose}: the age of the oldest unfinished message ({oldest:?})");
+        assert_eq!(
+            told, age,
+            "{whose}: the age of the oldest unfinished message ({oldest:?})"
+        );
     }
 }

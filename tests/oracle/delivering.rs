@@ -16,25 +16,35 @@ pub(crate) enum Plan {
 
 impl Oracle {
     pub(crate) fn create_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> String {
-        let Some(source) = self.streams.get(stream) else { return "no stream".to_owned() };
+        let Some(source) = self.streams.get(stream) else {
+            return "no stream".to_owned();
+        };
         if let Some(known) = source.consumers.get(&config.name) {
-            return if known.config == *config { "created" } else { "Exists" }.to_owned();
+            return if known.config == *config {
+                "created"
+            } else {
+                "Exists"
+            }
+            .to_owned();
         }
         let wanted = |subject: &str| {
             config.filters.is_empty()
-                || config.filters.iter().any(|filter| crate::model::matches(filter, subject))
+                || config
+                    .filters
+                    .iter()
+                    .any(|filter| crate::model::matches(filter, subject))
         };
         let end = source.last + 1;
         let mut stored = source.stored.iter();
         let next = match config.deliver {
             DeliverPolicy::New => end,
-            DeliverPolicy::Last => {
-                stored.rfind(|(_, m)| wanted(&m.draft.subject)).map_or(end, |(seq, _)| *seq)
-            }
+            DeliverPolicy::Last => stored
+                .rfind(|(_, m)| wanted(&m.draft.subject))
+                .map_or(end, |(seq, _)| *seq),
             DeliverPolicy::FromSequence(seq) => seq.get(),
-            DeliverPolicy::FromTime(time) => {
-                stored.find(|(_, m)| m.time >= time.as_micros()).map_or(end, |(seq, _)| *seq)
-            }
+            DeliverPolicy::FromTime(time) => stored
+                .find(|(_, m)| m.time >= time.as_micros())
+                .map_or(end, |(seq, _)| *seq),
             _ => 1,
         };
         if !self.prepare_dead_letters(stream, config) {
@@ -67,7 +77,9 @@ impl Oracle {
     }
 
     pub(crate) fn update_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> String {
-        let Some(known) = self.consumer(stream, &config.name) else { return "NotFound".to_owned() };
+        let Some(known) = self.consumer(stream, &config.name) else {
+            return "NotFound".to_owned();
+        };
         if known.config.deliver != config.deliver || known.config.filters != config.filters {
             return "Fixed".to_owned();
         }
@@ -82,7 +94,9 @@ impl Oracle {
         for held in consumer.held.values_mut() {
             let waits = matches!(held.place, Place::Due { .. } | Place::Delayed { .. });
             if waits && limit.is_some_and(|limit| held.failures >= limit) {
-                held.place = Place::Refused { reason: Reason::MaxDeliver };
+                held.place = Place::Refused {
+                    reason: Reason::MaxDeliver,
+                };
                 over = true;
             }
         }
@@ -93,18 +107,35 @@ impl Oracle {
     }
 
     pub(crate) fn delete_consumer(&mut self, stream: &str, name: &str) -> String {
-        let known = self.streams.get_mut(stream).and_then(|known| known.consumers.remove(name));
-        if known.is_some() { "deleted" } else { "NotFound" }.to_owned()
+        let known = self
+            .streams
+            .get_mut(stream)
+            .and_then(|known| known.consumers.remove(name));
+        if known.is_some() {
+            "deleted"
+        } else {
+            "NotFound"
+        }
+        .to_owned()
     }
 
     /// What a fetch of so many messages and bytes should give (G7, R18).
     pub(crate) fn plan(&self, stream: &str, name: &str, n: usize, bytes: u64) -> Plan {
-        let Some(consumer) = self.consumer(stream, name) else { return Plan::Gone };
+        let Some(consumer) = self.consumer(stream, name) else {
+            return Plan::Gone;
+        };
         let source = &self.streams[stream];
         let size = |seq: u64| source.stored[&seq].draft.size();
-        let out: Vec<u64> =
-            consumer.held.iter().filter(|(_, held)| held.is_out()).map(|(seq, _)| *seq).collect();
-        let free = consumer.config.max_ack_pending.saturating_sub(out.len() as u64);
+        let out: Vec<u64> = consumer
+            .held
+            .iter()
+            .filter(|(_, held)| held.is_out())
+            .map(|(seq, _)| *seq)
+            .collect();
+        let free = consumer
+            .config
+            .max_ack_pending
+            .saturating_sub(out.len() as u64);
         if free == 0 {
             return Plan::Nothing(format!("InFlight {}", out.len()));
         }
@@ -140,7 +171,10 @@ impl Oracle {
         }
         if !suspect {
             let new = source.stored.range(consumer.next..);
-            next.extend(new.filter(|(_, m)| consumer.wants(&m.draft.subject)).map(|(seq, _)| *seq));
+            next.extend(
+                new.filter(|(_, m)| consumer.wants(&m.draft.subject))
+                    .map(|(seq, _)| *seq),
+            );
         }
         next.truncate(n.min(free as usize));
         let Some(first) = next.first() else {
@@ -163,7 +197,8 @@ impl Oracle {
         let (mut taken, mut sum) = (Vec::new(), 0);
         for seq in next {
             sum += size(seq);
-            let fits = sum <= bytes && (out_bytes + sum <= most || (taken.is_empty() && out.is_empty()));
+            let fits =
+                sum <= bytes && (out_bytes + sum <= most || (taken.is_empty() && out.is_empty()));
             if !fits {
                 break;
             }
@@ -188,7 +223,13 @@ impl Oracle {
                     let born = consumer.born;
                     consumer.totals.deliveries += 1;
                     let place = Place::Due { rank: 0 };
-                    let new = Held { place, attempts: 0, failures: 0, crashes: 0, again: false };
+                    let new = Held {
+                        place,
+                        attempts: 0,
+                        failures: 0,
+                        crashes: 0,
+                        again: false,
+                    };
                     let mut held = consumer.held.remove(&seq).unwrap_or(new);
                     held.attempts += 1;
                     let deadline = now + consumer.lease(held.attempts);
@@ -211,7 +252,15 @@ impl Oracle {
                         held.failures,
                         held.crashes
                     ));
-                    self.deliveries.insert(delivery, Delivery { stream, consumer, born, seq });
+                    self.deliveries.insert(
+                        delivery,
+                        Delivery {
+                            stream,
+                            consumer,
+                            born,
+                            seq,
+                        },
+                    );
                 }
                 format!("fetched {}", words.join(", "))
             }
@@ -220,14 +269,23 @@ impl Oracle {
 
     /// Whether a delivery is current: nothing, or why not (G6, R14).
     fn check(&self, delivery: u64) -> Result<(String, String, u64), &'static str> {
-        let Delivery { stream, consumer, born, seq } = self.deliveries[&delivery].clone();
-        let known = self.consumer(&stream, &consumer).filter(|known| known.born == born);
-        let Some(known) = known else { return Err("ConsumerGone") };
+        let Delivery {
+            stream,
+            consumer,
+            born,
+            seq,
+        } = self.deliveries[&delivery].clone();
+        let known = self
+            .consumer(&stream, &consumer)
+            .filter(|known| known.born == born);
+        let Some(known) = known else {
+            return Err("ConsumerGone");
+        };
         match known.held.get(&seq).map(|held| &held.place) {
             None => Err("Gone"),
-            Some(Place::Out { delivery: current, .. }) if *current == delivery => {
-                Ok((stream, consumer, seq))
-            }
+            Some(Place::Out {
+                delivery: current, ..
+            }) if *current == delivery => Ok((stream, consumer, seq)),
             Some(_) => Err("Stale"),
         }
     }
@@ -271,7 +329,9 @@ impl Oracle {
 
     pub(crate) fn ack_batch(&mut self, stream: &str, name: &str, deliveries: &[u64]) -> String {
         let born = self.consumer(stream, name).map(|known| known.born);
-        let Some(born) = born else { return "no consumer".to_owned() };
+        let Some(born) = born else {
+            return "no consumer".to_owned();
+        };
         let of_it = |id: &u64| {
             let delivery = &self.deliveries[id];
             delivery.stream == stream && delivery.consumer == name && delivery.born == born
@@ -290,6 +350,9 @@ impl Oracle {
         if !refused.is_empty() {
             self.met.push("batch_ack_refused_some");
         }
-        format!("acked {} refused {refused:?}", deliveries.len() - refused.len())
+        format!(
+            "acked {} refused {refused:?}",
+            deliveries.len() - refused.len()
+        )
     }
 }

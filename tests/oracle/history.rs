@@ -24,12 +24,18 @@ fn ms(ms: u64) -> Duration {
 
 /// What every history begins with.
 pub(crate) fn opening(rng: &mut Rng) -> Vec<Op> {
-    let mut ops = vec![Op::CreateStream(stream_config(rng, "a")), Op::CreateStream(stream_config(rng, "b"))];
+    let mut ops = vec![
+        Op::CreateStream(stream_config(rng, "a")),
+        Op::CreateStream(stream_config(rng, "b")),
+    ];
     if rng.bool() {
         ops.push(Op::CreateStream(stream_config(rng, "dlq")));
     }
     for (stream, name) in [("a", "c1"), ("a", "c2"), ("b", "c1")] {
-        ops.push(Op::CreateConsumer(stream.into(), consumer_config(rng, stream, name)));
+        ops.push(Op::CreateConsumer(
+            stream.into(),
+            consumer_config(rng, stream, name),
+        ));
     }
     ops
 }
@@ -71,7 +77,13 @@ fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
 fn consumer_config(rng: &mut Rng, stream: &str, name: &str) -> ConsumerConfig {
     let mut config = ConsumerConfig::new(name);
     let filters: &[&[&str]] = match stream {
-        "a" => &[&["a.x"], &["a.*"], &["a.x.>", "a.y"], &["a.z", "a.x"], &["a.>"]],
+        "a" => &[
+            &["a.x"],
+            &["a.*"],
+            &["a.x.>", "a.y"],
+            &["a.z", "a.x"],
+            &["a.>"],
+        ],
         "b" => &[&["b.*"], &["bb"], &["b.x", "bb"]],
         _ => &[&["dlq.a.>"], &["dlq.*.c1"]],
     };
@@ -96,18 +108,28 @@ fn consumer_config(rng: &mut Rng, stream: &str, name: &str) -> ConsumerConfig {
 fn behaviour(rng: &mut Rng, stream: &str, mut config: ConsumerConfig) -> ConsumerConfig {
     config.ack_wait = ms(rng.u64(500..5_000));
     config.max_ack_pending = if rng.bool() { 1_000 } else { rng.u64(1..5) };
-    config.max_ack_pending_bytes = if chance(rng, 4) { rng.u64(50..500) } else { 256 << 20 };
+    config.max_ack_pending_bytes = if chance(rng, 4) {
+        rng.u64(50..500)
+    } else {
+        256 << 20
+    };
     config.backoff = match rng.u8(..3) {
         0 => vec![ms(rng.u64(100..1_000)), ms(rng.u64(1_000..4_000))],
         1 => vec![ms(rng.u64(1..3_000))],
         _ => Vec::new(),
     };
-    config.max_deliver = chance(rng, 4).then(|| rng.u64(3..5)).or((!chance(rng, 4)).then(|| rng.u64(1..4)));
+    config.max_deliver = chance(rng, 4)
+        .then(|| rng.u64(3..5))
+        .or((!chance(rng, 4)).then(|| rng.u64(1..4)));
     config.on_exhausted = match rng.u8(..6) {
         0 => OnExhausted::Drop,
         1 | 2 => OnExhausted::Park,
-        _ if stream == "dlq" => OnExhausted::DeadLetter { stream: "last".into() },
-        _ => OnExhausted::DeadLetter { stream: "dlq".into() },
+        _ if stream == "dlq" => OnExhausted::DeadLetter {
+            stream: "last".into(),
+        },
+        _ => OnExhausted::DeadLetter {
+            stream: "dlq".into(),
+        },
     };
     if matches!(config.on_exhausted, OnExhausted::DeadLetter { .. }) {
         config.max_deliver.get_or_insert(5);
@@ -139,16 +161,36 @@ fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draft {
     let id = chance(rng, 3).then(|| format!("id-{}", rng.u8(..12)));
     let expect = chance(rng, 10).then(|| {
         let last = known.map_or(0, |stream| stream.last);
-        if chance(rng, 4) { last.saturating_sub(1) } else { last }
+        if chance(rng, 4) {
+            last.saturating_sub(1)
+        } else {
+            last
+        }
     });
-    Draft { subject, payload, headers, id, expect }
+    Draft {
+        subject,
+        payload,
+        headers,
+        id,
+        expect,
+    }
 }
 
 fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
-    let stream = if chance(rng, 30) { "dlq" } else if chance(rng, 3) { "b" } else { "a" };
+    let stream = if chance(rng, 30) {
+        "dlq"
+    } else if chance(rng, 3) {
+        "b"
+    } else {
+        "a"
+    };
     let known = oracle.streams.get(stream);
     let count = if rng.bool() { 1 } else { rng.usize(1..7) };
-    let count = if chance(rng, 60) { rng.usize(..40) } else { count };
+    let count = if chance(rng, 60) {
+        rng.usize(..40)
+    } else {
+        count
+    };
     let mut batch: Vec<Draft> = (0..count).map(|_| draft(rng, stream, known)).collect();
     for draft in batch.iter_mut().skip(1) {
         if !chance(rng, 20) {
@@ -158,7 +200,11 @@ fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
     if chance(rng, 40) {
         if let Some(first) = batch.first_mut() {
             // Nobody's subject, or another stream's.
-            first.subject = if rng.bool() { "nobody.here".into() } else { "b.x".into() };
+            first.subject = if rng.bool() {
+                "nobody.here".into()
+            } else {
+                "b.x".into()
+            };
         }
     }
     let to = (rng.bool() && known.is_some()).then(|| stream.to_owned());
@@ -168,16 +214,26 @@ fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
 fn pipeline(rng: &mut Rng, oracle: &Oracle) -> Op {
     let stream = if chance(rng, 3) { "b" } else { "a" };
     let known = oracle.streams.get(stream);
-    let drafts = (0..rng.usize(1..6)).map(|_| draft(rng, stream, known)).collect();
+    let drafts = (0..rng.usize(1..6))
+        .map(|_| draft(rng, stream, known))
+        .collect();
     let whose = some_consumer(rng, oracle).filter(|(of, _)| of == stream);
     let then = match (rng.u8(..10), whose) {
         (0, _) => Then::Kill,
         (1, _) => Then::PowerCut(rng.u64(..1_000)),
         (2, _) => Then::Reopen,
-        (3..=6, Some((stream, consumer))) => Then::Fetch { stream, consumer, n: rng.usize(1..8) },
+        (3..=6, Some((stream, consumer))) => Then::Fetch {
+            stream,
+            consumer,
+            n: rng.usize(1..8),
+        },
         _ => Then::Flush,
     };
-    Op::Pipeline { to: stream.into(), drafts, then }
+    Op::Pipeline {
+        to: stream.into(),
+        drafts,
+        then,
+    }
 }
 
 fn some_consumer(rng: &mut Rng, oracle: &Oracle) -> Option<(String, String)> {
@@ -192,7 +248,11 @@ fn some_consumer(rng: &mut Rng, oracle: &Oracle) -> Option<(String, String)> {
         })
         .cloned()
         .collect();
-    if chance(rng, 5) { pick(rng, &all) } else { pick(rng, &busy).or_else(|| pick(rng, &all)) }
+    if chance(rng, 5) {
+        pick(rng, &all)
+    } else {
+        pick(rng, &busy).or_else(|| pick(rng, &all))
+    }
 }
 
 fn is_current(oracle: &Oracle, delivery: u64) -> bool {
@@ -204,8 +264,16 @@ fn is_current(oracle: &Oracle, delivery: u64) -> bool {
 
 fn some_delivery(rng: &mut Rng, oracle: &Oracle) -> Option<u64> {
     let all: Vec<u64> = oracle.deliveries.keys().rev().take(60).copied().collect();
-    let current: Vec<u64> = all.iter().copied().filter(|id| is_current(oracle, *id)).collect();
-    if chance(rng, 6) { pick(rng, &all) } else { pick(rng, &current).or_else(|| pick(rng, &all)) }
+    let current: Vec<u64> = all
+        .iter()
+        .copied()
+        .filter(|id| is_current(oracle, *id))
+        .collect();
+    if chance(rng, 6) {
+        pick(rng, &all)
+    } else {
+        pick(rng, &current).or_else(|| pick(rng, &all))
+    }
 }
 
 fn settle(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
@@ -219,12 +287,15 @@ fn settle(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
         _ => Verdict::InProgress,
     };
     let whose = &oracle.deliveries[&delivery];
-    let lazy = oracle.consumer(&whose.stream, &whose.consumer).is_some_and(|consumer| {
-        consumer.config.ack_durability == riverbed::AckDurability::Lazy
-    });
+    let lazy = oracle
+        .consumer(&whose.stream, &whose.consumer)
+        .is_some_and(|consumer| consumer.config.ack_durability == riverbed::AckDurability::Lazy);
     if lazy && matches!(verdict, Verdict::Ack) && chance(rng, 3) {
         let power_cut = rng.bool().then(|| rng.u64(..1_000));
-        return Some(Op::LazyAck { delivery, power_cut });
+        return Some(Op::LazyAck {
+            delivery,
+            power_cut,
+        });
     }
     Some(Op::Settle { delivery, verdict })
 }
@@ -248,11 +319,22 @@ fn purge(rng: &mut Rng, oracle: &Oracle) -> Op {
     let stream = some_stream(rng, oracle);
     let known = oracle.streams.get(&stream);
     let (first, last) = known.map_or((1, 1), |known| (known.first(), known.last));
-    let filters = if stream == "a" { ["a.x", "a.*", "a.x.>"] } else { ["b.x", "b.*", ">"] };
+    let filters = if stream == "a" {
+        ["a.x", "a.*", "a.x.>"]
+    } else {
+        ["b.x", "b.*", ">"]
+    };
     let filter = rng.bool().then(|| filters[rng.usize(..3)].to_owned());
     let up_to = chance(rng, 2).then(|| rng.u64(first..=last + 2));
-    let keep = (up_to.is_none() || chance(rng, 8)).then(|| rng.u64(..5)).filter(|_| !chance(rng, 3));
-    Op::Purge { stream, filter, up_to, keep }
+    let keep = (up_to.is_none() || chance(rng, 8))
+        .then(|| rng.u64(..5))
+        .filter(|_| !chance(rng, 3));
+    Op::Purge {
+        stream,
+        filter,
+        up_to,
+        keep,
+    }
 }
 
 fn some_stream(rng: &mut Rng, oracle: &Oracle) -> String {
@@ -261,19 +343,37 @@ fn some_stream(rng: &mut Rng, oracle: &Oracle) -> String {
 }
 
 fn some_seq(rng: &mut Rng, stream: Option<&Stream>) -> u64 {
-    let seqs: Vec<u64> = stream.map_or_else(Vec::new, |stream| stream.stored.keys().copied().collect());
-    if chance(rng, 8) { rng.u64(..20) } else { pick(rng, &seqs).unwrap_or(1) }
+    let seqs: Vec<u64> =
+        stream.map_or_else(Vec::new, |stream| stream.stored.keys().copied().collect());
+    if chance(rng, 8) {
+        rng.u64(..20)
+    } else {
+        pick(rng, &seqs).unwrap_or(1)
+    }
 }
 
 fn redrive(rng: &mut Rng, oracle: &Oracle) -> Op {
-    let dead = if chance(rng, 10) { some_stream(rng, oracle) } else { "dlq".to_owned() };
+    let dead = if chance(rng, 10) {
+        some_stream(rng, oracle)
+    } else {
+        "dlq".to_owned()
+    };
     let seq = some_seq(rng, oracle.streams.get(&dead));
-    let origin = oracle.streams.get(&dead).and_then(|dead| dead.stored.get(&seq)?.origin.clone());
+    let origin = oracle
+        .streams
+        .get(&dead)
+        .and_then(|dead| dead.stored.get(&seq)?.origin.clone());
     // A consumer that was made anew with other filters is another consumer.
     let same = origin.is_some_and(|origin| {
-        oracle.consumer(&origin.stream, &origin.consumer).is_some_and(|c| c.wants(&origin.subject))
+        oracle
+            .consumer(&origin.stream, &origin.consumer)
+            .is_some_and(|c| c.wants(&origin.subject))
     });
-    Op::Redrive { dead, seq, to_consumer: same && rng.bool() }
+    Op::Redrive {
+        dead,
+        seq,
+        to_consumer: same && rng.bool(),
+    }
 }
 
 /// A dead letter of a stream.
@@ -288,7 +388,12 @@ fn of_parked(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
     for (stream, name) in oracle.by_age() {
         let consumer = oracle.consumer(&stream, &name).unwrap();
         let is = |held: &Held| matches!(held.place, Place::Parked { .. });
-        for seq in consumer.held.iter().filter(|(_, held)| is(held)).map(|(seq, _)| *seq) {
+        for seq in consumer
+            .held
+            .iter()
+            .filter(|(_, held)| is(held))
+            .map(|(seq, _)| *seq)
+        {
             parked.push((stream.clone(), name.clone(), seq));
         }
     }
@@ -300,9 +405,17 @@ fn of_parked(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
         pick(rng, &parked)?
     };
     Some(if rng.bool() {
-        Op::Release { stream, consumer, seq }
+        Op::Release {
+            stream,
+            consumer,
+            seq,
+        }
     } else {
-        Op::Discard { stream, consumer, seq }
+        Op::Discard {
+            stream,
+            consumer,
+            seq,
+        }
     })
 }
 
@@ -310,8 +423,13 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
     let stream = ["a", "b", "a", "dlq"][rng.usize(..4)];
     Some(match rng.u8(..12) {
         0 => {
-            let known = oracle.streams.get(stream).map(|stream| stream.config.clone());
-            let config = known.filter(|_| rng.bool()).unwrap_or_else(|| stream_config(rng, stream));
+            let known = oracle
+                .streams
+                .get(stream)
+                .map(|stream| stream.config.clone());
+            let config = known
+                .filter(|_| rng.bool())
+                .unwrap_or_else(|| stream_config(rng, stream));
             Op::CreateStream(config)
         }
         1 => {
@@ -322,7 +440,10 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
         2..=4 => {
             let mut config = stream_config(rng, stream);
             // A longer window would bring back ids that are forgotten in memory but still stored.
-            let known = oracle.streams.get(stream).and_then(|stream| stream.config.dedup_window);
+            let known = oracle
+                .streams
+                .get(stream)
+                .and_then(|stream| stream.config.dedup_window);
             if let (Some(known), Some(window)) = (known, config.dedup_window) {
                 config.dedup_window = Some(known.min(window));
             }
@@ -331,7 +452,9 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
         5 => Op::DeleteStream(["a", "b", "dlq", "none"][rng.usize(..4)].into()),
         6..=8 => {
             let name = ["c1", "c2", "c3"][rng.usize(..3)];
-            let known = oracle.consumer(stream, name).map(|consumer| consumer.config.clone());
+            let known = oracle
+                .consumer(stream, name)
+                .map(|consumer| consumer.config.clone());
             let known = known.filter(|_| rng.bool());
             let config = known.unwrap_or_else(|| consumer_config(rng, stream, name));
             Op::CreateConsumer(stream.into(), config)
@@ -375,15 +498,32 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
         230..=259 => Some(pipeline(rng, oracle)),
         260..=479 => some_consumer(rng, oracle).map(|(stream, consumer)| {
             let n = if chance(rng, 6) { 50 } else { rng.usize(1..5) };
-            let bytes = if chance(rng, 6) { rng.u64(1..300) } else { 1 << 30 };
-            Op::Fetch { stream, consumer, n, bytes }
+            let bytes = if chance(rng, 6) {
+                rng.u64(1..300)
+            } else {
+                1 << 30
+            };
+            Op::Fetch {
+                stream,
+                consumer,
+                n,
+                bytes,
+            }
         }),
         480..=669 => settle(rng, oracle),
-        670..=699 => some_of_one(rng, oracle)
-            .map(|(stream, consumer, deliveries)| Op::AckBatch { stream, consumer, deliveries }),
+        670..=699 => some_of_one(rng, oracle).map(|(stream, consumer, deliveries)| Op::AckBatch {
+            stream,
+            consumer,
+            deliveries,
+        }),
         700..=719 => some_of_one(rng, oracle).map(|(stream, consumer, deliveries)| {
             let n = rng.usize(1..8);
-            Op::AckFetch { stream, consumer, deliveries, n }
+            Op::AckFetch {
+                stream,
+                consumer,
+                deliveries,
+                n,
+            }
         }),
         720..=769 => {
             let far = if chance(rng, 10) { 200_000 } else { 3_000 };

@@ -26,7 +26,9 @@ const SEEDS: u64 = 32;
 const STEPS: usize = 400;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|value| value.parse().ok())
+    std::env::var(name)
+        .ok()
+        .and_then(|value| value.parse().ok())
 }
 
 #[test]
@@ -47,8 +49,14 @@ fn a_store_behaves_like_the_oracle() {
         println!("{count:7} {what}");
     }
     println!("seeds={seeds} steps={}", seeds * steps as u64);
-    let missing: Vec<&&str> = MUST_MEET.iter().filter(|what| !met.contains_key(**what)).collect();
-    assert!(missing.is_empty(), "these operations and outcomes were never met: {missing:?}");
+    let missing: Vec<&&str> = MUST_MEET
+        .iter()
+        .filter(|what| !met.contains_key(**what))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "these operations and outcomes were never met: {missing:?}"
+    );
 }
 
 /// Operations with their outcomes, and rules, that the fixed seeds must meet.

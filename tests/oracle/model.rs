@@ -15,7 +15,12 @@ pub(crate) struct Draft {
 
 impl std::fmt::Debug for Draft {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "({} {}", self.subject, crate::compare::fingerprint(&self.payload))?;
+        write!(
+            f,
+            "({} {}",
+            self.subject,
+            crate::compare::fingerprint(&self.payload)
+        )?;
         if !self.headers.is_empty() {
             write!(f, " {:?}", self.headers)?;
         }
@@ -43,7 +48,10 @@ impl Draft {
 }
 
 pub(crate) fn headers_size(headers: &[(String, String)]) -> u64 {
-    headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() as u64
+    headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum::<usize>() as u64
 }
 
 /// Where a dead letter came from, as its envelope says; `uid` tells whether the original is still
@@ -96,7 +104,10 @@ impl Stream {
     }
 
     pub(crate) fn captures(&self, subject: &str) -> bool {
-        self.config.subjects.iter().any(|filter| matches(filter, subject))
+        self.config
+            .subjects
+            .iter()
+            .any(|filter| matches(filter, subject))
     }
 }
 
@@ -190,11 +201,14 @@ impl Consumer {
     }
 
     pub(crate) fn lease(&self, attempt: u64) -> u64 {
-        self.backoff(attempt).unwrap_or(self.config.ack_wait.as_micros() as u64)
+        self.backoff(attempt)
+            .unwrap_or(self.config.ack_wait.as_micros() as u64)
     }
 
     pub(crate) fn is_exhausted(&self, failures: u64) -> bool {
-        self.config.max_deliver.is_some_and(|limit| failures >= limit)
+        self.config
+            .max_deliver
+            .is_some_and(|limit| failures >= limit)
     }
 }
 

@@ -18,7 +18,11 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug)]
 pub(crate) enum Then {
     Flush,
-    Fetch { stream: String, consumer: String, n: usize },
+    Fetch {
+        stream: String,
+        consumer: String,
+        n: usize,
+    },
     Kill,
     PowerCut(u64),
     Reopen,
@@ -34,22 +38,69 @@ pub(crate) enum Op {
     UpdateConsumer(String, ConsumerConfig),
     DeleteConsumer(String, String),
     /// To a stream, or to whoever captures the subject.
-    Publish { to: Option<String>, batch: Vec<Draft> },
-    Pipeline { to: String, drafts: Vec<Draft>, then: Then },
-    Fetch { stream: String, consumer: String, n: usize, bytes: u64 },
-    Settle { delivery: u64, verdict: Verdict },
+    Publish {
+        to: Option<String>,
+        batch: Vec<Draft>,
+    },
+    Pipeline {
+        to: String,
+        drafts: Vec<Draft>,
+        then: Then,
+    },
+    Fetch {
+        stream: String,
+        consumer: String,
+        n: usize,
+        bytes: u64,
+    },
+    Settle {
+        delivery: u64,
+        verdict: Verdict,
+    },
     /// An ack that is lazy, and a crash at once.
-    LazyAck { delivery: u64, power_cut: Option<u64> },
-    AckBatch { stream: String, consumer: String, deliveries: Vec<u64> },
-    AckFetch { stream: String, consumer: String, deliveries: Vec<u64>, n: usize },
+    LazyAck {
+        delivery: u64,
+        power_cut: Option<u64>,
+    },
+    AckBatch {
+        stream: String,
+        consumer: String,
+        deliveries: Vec<u64>,
+    },
+    AckFetch {
+        stream: String,
+        consumer: String,
+        deliveries: Vec<u64>,
+        n: usize,
+    },
     /// In milliseconds.
     Advance(u64),
     Drive,
-    Purge { stream: String, filter: Option<String>, up_to: Option<u64>, keep: Option<u64> },
-    Delete { stream: String, seq: u64 },
-    Redrive { dead: String, seq: u64, to_consumer: bool },
-    Release { stream: String, consumer: String, seq: u64 },
-    Discard { stream: String, consumer: String, seq: u64 },
+    Purge {
+        stream: String,
+        filter: Option<String>,
+        up_to: Option<u64>,
+        keep: Option<u64>,
+    },
+    Delete {
+        stream: String,
+        seq: u64,
+    },
+    Redrive {
+        dead: String,
+        seq: u64,
+        to_consumer: bool,
+    },
+    Release {
+        stream: String,
+        consumer: String,
+        seq: u64,
+    },
+    Discard {
+        stream: String,
+        consumer: String,
+        seq: u64,
+    },
     Reopen,
     Kill,
     PowerCut(u64),
@@ -68,18 +119,48 @@ impl Op {
             Self::DeleteConsumer(..) => "delete_consumer",
             Self::Publish { batch, .. } if batch.len() == 1 => "publish",
             Self::Publish { .. } => "publish_batch",
-            Self::Pipeline { then: Then::Flush, .. } => "pipeline_flush",
-            Self::Pipeline { then: Then::Fetch { .. }, .. } => "pipeline_fetch",
-            Self::Pipeline { then: Then::Kill, .. } => "pipeline_kill",
-            Self::Pipeline { then: Then::PowerCut(_), .. } => "pipeline_power_cut",
-            Self::Pipeline { then: Then::Reopen, .. } => "pipeline_reopen",
+            Self::Pipeline {
+                then: Then::Flush, ..
+            } => "pipeline_flush",
+            Self::Pipeline {
+                then: Then::Fetch { .. },
+                ..
+            } => "pipeline_fetch",
+            Self::Pipeline {
+                then: Then::Kill, ..
+            } => "pipeline_kill",
+            Self::Pipeline {
+                then: Then::PowerCut(_),
+                ..
+            } => "pipeline_power_cut",
+            Self::Pipeline {
+                then: Then::Reopen, ..
+            } => "pipeline_reopen",
             Self::Fetch { .. } => "fetch",
-            Self::Settle { verdict: Verdict::Ack, .. } => "ack",
-            Self::Settle { verdict: Verdict::Nak, .. } => "nak",
-            Self::Settle { verdict: Verdict::NakAfter(_), .. } => "nak_after",
-            Self::Settle { verdict: Verdict::NakNow, .. } => "nak_now",
-            Self::Settle { verdict: Verdict::Term(_), .. } => "term",
-            Self::Settle { verdict: Verdict::InProgress, .. } => "in_progress",
+            Self::Settle {
+                verdict: Verdict::Ack,
+                ..
+            } => "ack",
+            Self::Settle {
+                verdict: Verdict::Nak,
+                ..
+            } => "nak",
+            Self::Settle {
+                verdict: Verdict::NakAfter(_),
+                ..
+            } => "nak_after",
+            Self::Settle {
+                verdict: Verdict::NakNow,
+                ..
+            } => "nak_now",
+            Self::Settle {
+                verdict: Verdict::Term(_),
+                ..
+            } => "term",
+            Self::Settle {
+                verdict: Verdict::InProgress,
+                ..
+            } => "in_progress",
             Self::LazyAck { .. } => "lazy_ack",
             Self::AckBatch { .. } => "ack_batch",
             Self::AckFetch { .. } => "ack_and_fetch",
@@ -87,7 +168,9 @@ impl Op {
             Self::Drive => "drive",
             Self::Purge { .. } => "purge",
             Self::Delete { .. } => "delete",
-            Self::Redrive { to_consumer: false, .. } => "redrive",
+            Self::Redrive {
+                to_consumer: false, ..
+            } => "redrive",
             Self::Redrive { .. } => "redrive_to_consumer",
             Self::Release { .. } => "release",
             Self::Discard { .. } => "discard",

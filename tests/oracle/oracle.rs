@@ -68,7 +68,9 @@ impl Oracle {
             }
         }
         all.sort();
-        all.into_iter().map(|(_, stream, name)| (stream, name)).collect()
+        all.into_iter()
+            .map(|(_, stream, name)| (stream, name))
+            .collect()
     }
 
     pub(crate) fn tell(&mut self, what: String, count: u64) {
@@ -114,7 +116,11 @@ impl Oracle {
             refused_at: None,
         };
         let name = consumer.config.name.clone();
-        self.streams.get_mut(stream).unwrap().consumers.insert(name, consumer);
+        self.streams
+            .get_mut(stream)
+            .unwrap()
+            .consumers
+            .insert(name, consumer);
     }
 
     /// Appends a message that passed every check, and lets the limits do their work.
@@ -125,7 +131,15 @@ impl Oracle {
         target.last += 1;
         target.last_time = target.last_time.max(now);
         let time = target.last_time;
-        target.stored.insert(target.last, Stored { uid, time, draft, origin });
+        target.stored.insert(
+            target.last,
+            Stored {
+                uid,
+                time,
+                draft,
+                origin,
+            },
+        );
         target.last
     }
 
@@ -137,15 +151,22 @@ impl Oracle {
         }
         let count = target.stored.len() as u64 + messages;
         let full = target.config.max_messages.is_some_and(|most| count > most)
-            || target.config.max_bytes.is_some_and(|most| target.bytes() + bytes > most);
+            || target
+                .config
+                .max_bytes
+                .is_some_and(|most| target.bytes() + bytes > most);
         full.then_some("Full")
     }
 
     /// Removes what the limits of a stream do not allow.
     pub(crate) fn trim(&mut self, stream: &str) {
         loop {
-            let Some(target) = self.streams.get(stream) else { return };
-            let Some((seq, first)) = target.stored.iter().next() else { return };
+            let Some(target) = self.streams.get(stream) else {
+                return;
+            };
+            let Some((seq, first)) = target.stored.iter().next() else {
+                return;
+            };
             let config = &target.config;
             let old = config.discard == Discard::Old;
             let count = target.stored.len() as u64;
@@ -153,7 +174,10 @@ impl Oracle {
                 "MaxMessages"
             } else if old && config.max_bytes.is_some_and(|most| target.bytes() > most) {
                 "MaxBytes"
-            } else if config.max_age.is_some_and(|age| first.time + age.as_micros() as u64 <= self.now) {
+            } else if config
+                .max_age
+                .is_some_and(|age| first.time + age.as_micros() as u64 <= self.now)
+            {
                 "MaxAge"
             } else {
                 return;
@@ -168,7 +192,10 @@ impl Oracle {
         let target = self.streams.get_mut(stream).unwrap();
         let mut lost = Vec::new();
         for seq in seqs {
-            let gone = target.stored.remove(seq).expect("only stored messages are removed");
+            let gone = target
+                .stored
+                .remove(seq)
+                .expect("only stored messages are removed");
             for (name, consumer) in &mut target.consumers {
                 let unfinished = consumer.held.remove(seq).is_some()
                     || (*seq >= consumer.next && consumer.wants(&gone.draft.subject));
@@ -191,7 +218,9 @@ impl Oracle {
     /// Delays that are over: their messages are due, behind what is due already.
     pub(crate) fn end_delays(&mut self, stream: &str, name: &str) {
         let now = self.now;
-        let Some(consumer) = self.consumer_mut(stream, name) else { return };
+        let Some(consumer) = self.consumer_mut(stream, name) else {
+            return;
+        };
         let over = |held: &Held| matches!(held.place, Place::Delayed { until } if until <= now);
         if consumer.count(over) == 0 {
             return;
@@ -222,7 +251,11 @@ impl Oracle {
             return;
         }
         let rank = consumer.rank();
-        let place = if delay == 0 { Place::Due { rank } } else { Place::Delayed { until: now + delay } };
+        let place = if delay == 0 {
+            Place::Due { rank }
+        } else {
+            Place::Delayed { until: now + delay }
+        };
         consumer.held.get_mut(&seq).unwrap().place = place;
     }
 
@@ -283,15 +316,23 @@ impl Oracle {
 
     /// Why a stream refuses a message that skips dedup and expectations.
     pub(crate) fn refuses_letter(&self, to: &str, draft: &Draft, own: u64) -> Option<&'static str> {
-        let Some(target) = self.streams.get(to) else { return Some("StreamGone") };
+        let Some(target) = self.streams.get(to) else {
+            return Some("StreamGone");
+        };
         if !target.captures(&draft.subject) {
             return Some("NotCaptured");
         }
-        let known = target.stored.values().any(|stored| stored.draft.subject == draft.subject);
+        let known = target
+            .stored
+            .values()
+            .any(|stored| stored.draft.subject == draft.subject);
         if !known && target.subjects() >= SUBJECTS {
             return Some("SubjectsFull");
         }
-        if target.config.max_bytes.is_some_and(|most| draft.size() > most)
+        if target
+            .config
+            .max_bytes
+            .is_some_and(|most| draft.size() > most)
             || own > target.config.max_message_size
         {
             return Some("TooLarge");
@@ -323,9 +364,14 @@ impl Oracle {
         let now = self.now;
         for (stream, name) in self.by_age() {
             let consumer = self.consumer(&stream, &name).unwrap();
-            let over = |held: &Held| matches!(held.place, Place::Out { deadline, .. } if deadline <= now);
-            let lapsed: Vec<u64> =
-                consumer.held.iter().filter(|(_, held)| over(held)).map(|(seq, _)| *seq).collect();
+            let over =
+                |held: &Held| matches!(held.place, Place::Out { deadline, .. } if deadline <= now);
+            let lapsed: Vec<u64> = consumer
+                .held
+                .iter()
+                .filter(|(_, held)| over(held))
+                .map(|(seq, _)| *seq)
+                .collect();
             for seq in lapsed {
                 self.met.push("lapsed");
                 self.fail(&stream, &name, seq, 0);
@@ -396,7 +442,9 @@ impl Oracle {
             consumer.totals = totals;
             let suspects = consumer.count(Held::is_suspect);
             for seq in &exhausted {
-                let place = Place::Refused { reason: Reason::MaxDeliver };
+                let place = Place::Refused {
+                    reason: Reason::MaxDeliver,
+                };
                 consumer.held.get_mut(seq).unwrap().place = place;
             }
             let words = [
@@ -405,7 +453,12 @@ impl Oracle {
                 (suspects > 0, "suspect"),
                 (!exhausted.is_empty(), "exhausted_by_death"),
             ];
-            self.met.extend(words.into_iter().filter(|(met, _)| *met).map(|(_, word)| word));
+            self.met.extend(
+                words
+                    .into_iter()
+                    .filter(|(met, _)| *met)
+                    .map(|(_, word)| word),
+            );
         }
         for stream in self.streams.values_mut() {
             stream.room_made = 0;
@@ -417,8 +470,12 @@ impl Oracle {
 
 /// Ids that are past the window are forgotten.
 pub(crate) fn forget_ids(stream: &mut Stream, now: u64) {
-    let Some(window) = stream.config.dedup_window else { return };
-    let horizon = now.max(stream.last_time).saturating_sub(window.as_micros() as u64);
+    let Some(window) = stream.config.dedup_window else {
+        return;
+    };
+    let horizon = now
+        .max(stream.last_time)
+        .saturating_sub(window.as_micros() as u64);
     stream.ids.retain(|_, (_, time)| *time > horizon);
 }
 
@@ -435,7 +492,8 @@ fn is_envelope(name: &str) -> bool {
 
 pub(crate) fn headers_without_envelope(headers: &[(String, String)]) -> u64 {
     let own = headers.iter().filter(|(name, _)| !is_envelope(name));
-    own.map(|(name, value)| name.len() + value.len()).sum::<usize>() as u64
+    own.map(|(name, value)| name.len() + value.len())
+        .sum::<usize>() as u64
 }
 
 /// The copy of a message that goes to the dead-letter stream, envelope included.
@@ -448,9 +506,14 @@ fn letter(
     reason: &Reason,
     dead: &str,
 ) -> Draft {
-    let own = message.draft.headers.iter().filter(|(name, _)| !is_envelope(name));
+    let own = message
+        .draft
+        .headers
+        .iter()
+        .filter(|(name, _)| !is_envelope(name));
     let mut headers: Vec<(String, String)> = own.cloned().collect();
-    let mut add = |name: &str, value: String| headers.push((format!("Riverbed-Dead-{name}"), value));
+    let mut add =
+        |name: &str, value: String| headers.push((format!("Riverbed-Dead-{name}"), value));
     add("Stream", stream.to_owned());
     add("Sequence", seq.to_string());
     add("Subject", message.draft.subject.clone());

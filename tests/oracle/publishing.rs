@@ -8,7 +8,12 @@ use std::collections::BTreeMap;
 impl Oracle {
     pub(crate) fn create_stream(&mut self, config: &StreamConfig) -> String {
         if let Some(known) = self.streams.get(&config.name) {
-            return if known.config == *config { "created" } else { "Exists" }.to_owned();
+            return if known.config == *config {
+                "created"
+            } else {
+                "Exists"
+            }
+            .to_owned();
         }
         if self.overlaps(config) {
             return "SubjectOverlap".to_owned();
@@ -20,9 +25,18 @@ impl Oracle {
     /// The subjects of these tests overlap when they are equal, or begin with the same token.
     fn overlaps(&self, config: &StreamConfig) -> bool {
         let first = |subject: &String| subject.split('.').next().unwrap().to_owned();
-        let others = self.streams.values().filter(|other| other.config.name != config.name);
-        let taken: Vec<String> = others.flat_map(|other| &other.config.subjects).map(first).collect();
-        config.subjects.iter().any(|subject| taken.contains(&first(subject)))
+        let others = self
+            .streams
+            .values()
+            .filter(|other| other.config.name != config.name);
+        let taken: Vec<String> = others
+            .flat_map(|other| &other.config.subjects)
+            .map(first)
+            .collect();
+        config
+            .subjects
+            .iter()
+            .any(|subject| taken.contains(&first(subject)))
     }
 
     pub(crate) fn update_stream(&mut self, config: &StreamConfig) -> String {
@@ -35,7 +49,10 @@ impl Oracle {
         }
         for (stream, consumer) in self.senders_to(name) {
             let subject = format!("{name}.{stream}.{consumer}");
-            let captured = config.subjects.iter().any(|filter| matches(filter, &subject));
+            let captured = config
+                .subjects
+                .iter()
+                .any(|filter| matches(filter, &subject));
             let needed = self.streams[&stream].config.max_message_size;
             if !captured || config.max_message_size < needed {
                 return "InUse".to_owned();
@@ -55,7 +72,11 @@ impl Oracle {
         if !self.streams.contains_key(name) {
             return "NotFound".to_owned();
         }
-        if self.senders_to(name).iter().any(|(stream, _)| stream != name) {
+        if self
+            .senders_to(name)
+            .iter()
+            .any(|(stream, _)| stream != name)
+        {
             return "InUse".to_owned();
         }
         self.streams.remove(name);
@@ -66,8 +87,13 @@ impl Oracle {
     fn route(&self, batch: &[Draft]) -> Result<String, &'static str> {
         let mut found: Option<String> = None;
         for draft in batch {
-            let captures = self.streams.iter().find(|(_, stream)| stream.captures(&draft.subject));
-            let Some((name, _)) = captures else { return Err("NoStream") };
+            let captures = self
+                .streams
+                .iter()
+                .find(|(_, stream)| stream.captures(&draft.subject));
+            let Some((name, _)) = captures else {
+                return Err("NoStream");
+            };
             match &found {
                 Some(known) if known != name => return Err("TwoStreams"),
                 _ => found = Some(name.clone()),
@@ -97,9 +123,15 @@ impl Oracle {
     }
 
     /// All or none: every check first, dedup before the expected sequence, then the appends.
-    fn publish_to(&mut self, name: &str, batch: &[Draft]) -> Result<Vec<(u64, bool)>, &'static str> {
+    fn publish_to(
+        &mut self,
+        name: &str,
+        batch: &[Draft],
+    ) -> Result<Vec<(u64, bool)>, &'static str> {
         let now = self.now;
-        let Some(stream) = self.streams.get_mut(name) else { return Err("StreamGone") };
+        let Some(stream) = self.streams.get_mut(name) else {
+            return Err("StreamGone");
+        };
         forget_ids(stream, now);
         let stream = &self.streams[name];
         let mut in_batch: BTreeMap<&str, usize> = BTreeMap::new();
@@ -114,13 +146,18 @@ impl Oracle {
             if draft.id.is_some() && stream.config.dedup_window.is_none() {
                 return Err("NoDedup");
             }
-            if stream.config.max_bytes.is_some_and(|most| draft.size() > most)
+            if stream
+                .config
+                .max_bytes
+                .is_some_and(|most| draft.size() > most)
                 || draft.limited() > stream.config.max_message_size
             {
                 return Err("TooLarge");
             }
             let id = draft.id.as_deref();
-            let known = id.and_then(|id| stream.ids.get(id)).map(|(seq, _)| Ok(*seq));
+            let known = id
+                .and_then(|id| stream.ids.get(id))
+                .map(|(seq, _)| Ok(*seq));
             let known = known.or_else(|| id.and_then(|id| in_batch.get(id)).map(|at| Err(*at)));
             if known.is_none() {
                 if draft.expect.is_some_and(|expected| expected != stream.last) {
@@ -132,7 +169,10 @@ impl Oracle {
                     in_batch.insert(id, at);
                     ids += 1;
                 }
-                let is_known = stream.stored.values().any(|m| m.draft.subject == draft.subject);
+                let is_known = stream
+                    .stored
+                    .values()
+                    .any(|m| m.draft.subject == draft.subject);
                 if !is_known && !subjects.contains(&draft.subject.as_str()) {
                     subjects.push(&draft.subject);
                 }
@@ -145,7 +185,9 @@ impl Oracle {
         if ids > 0 && stream.ids.len() as u64 + ids > stream.config.dedup_ids {
             return Err("DedupFull");
         }
-        if !subjects.is_empty() && stream.subjects() + subjects.len() as u64 > crate::oracle::SUBJECTS {
+        if !subjects.is_empty()
+            && stream.subjects() + subjects.len() as u64 > crate::oracle::SUBJECTS
+        {
             return Err("SubjectsFull");
         }
         let mut placed: Vec<(u64, bool)> = Vec::new();
@@ -179,12 +221,17 @@ impl Oracle {
         up_to: Option<u64>,
         keep: Option<u64>,
     ) -> String {
-        let Some(stream) = self.streams.get(name) else { return "StreamGone".to_owned() };
+        let Some(stream) = self.streams.get(name) else {
+            return "StreamGone".to_owned();
+        };
         if up_to.is_some() && keep.is_some() {
             return "TwoBounds".to_owned();
         }
         let wanted = |subject: &str| filter.is_none_or(|filter| matches(filter, subject));
-        let matching = stream.stored.iter().filter(|(_, m)| wanted(&m.draft.subject));
+        let matching = stream
+            .stored
+            .iter()
+            .filter(|(_, m)| wanted(&m.draft.subject));
         let mut gone: Vec<u64> = matching.map(|(seq, _)| *seq).collect();
         if let Some(up_to) = up_to {
             gone.retain(|seq| *seq < up_to);
@@ -192,7 +239,11 @@ impl Oracle {
         let mut below = up_to.unwrap_or(stream.last + 1);
         if let Some(keep) = keep {
             let goes = gone.len().saturating_sub(keep as usize);
-            below = if keep == 0 { below } else { gone.get(goes).map_or(0, |seq| *seq) };
+            below = if keep == 0 {
+                below
+            } else {
+                gone.get(goes).map_or(0, |seq| *seq)
+            };
             below = if goes == 0 { 0 } else { below };
             gone.truncate(goes);
         }
@@ -209,7 +260,9 @@ impl Oracle {
     }
 
     pub(crate) fn delete(&mut self, name: &str, seq: u64) -> String {
-        let Some(stream) = self.streams.get(name) else { return "StreamGone".to_owned() };
+        let Some(stream) = self.streams.get(name) else {
+            return "StreamGone".to_owned();
+        };
         if !stream.stored.contains_key(&seq) {
             return "NoMessage".to_owned();
         }
@@ -219,12 +272,23 @@ impl Oracle {
     }
 
     pub(crate) fn redrive(&mut self, dead: &str, seq: u64, to_consumer: bool) -> String {
-        let found = self.streams.get(dead).and_then(|dead| dead.stored.get(&seq)).cloned();
-        let Some(message) = found else { return "NoMessage".to_owned() };
-        let Some(origin) = message.origin.clone() else { return "NotDeadLetter".to_owned() };
+        let found = self
+            .streams
+            .get(dead)
+            .and_then(|dead| dead.stored.get(&seq))
+            .cloned();
+        let Some(message) = found else {
+            return "NoMessage".to_owned();
+        };
+        let Some(origin) = message.origin.clone() else {
+            return "NotDeadLetter".to_owned();
+        };
         let to = if to_consumer {
             // Only while the very message is stored that died.
-            let original = self.streams.get(&origin.stream).and_then(|s| s.stored.get(&origin.seq));
+            let original = self
+                .streams
+                .get(&origin.stream)
+                .and_then(|s| s.stored.get(&origin.seq));
             let is_same = original.is_some_and(|stored| stored.uid == origin.uid);
             if !is_same || self.consumer(&origin.stream, &origin.consumer).is_none() {
                 return "Gone".to_owned();
@@ -266,12 +330,20 @@ impl Oracle {
         }
         let rank = consumer.rank();
         let place = Place::Due { rank };
-        let held = Held { place, attempts: 0, failures: 0, crashes: 0, again: true };
+        let held = Held {
+            place,
+            attempts: 0,
+            failures: 0,
+            crashes: 0,
+            again: true,
+        };
         consumer.held.insert(seq, held);
     }
 
     pub(crate) fn release(&mut self, stream: &str, name: &str, seq: u64, again: bool) -> String {
-        let Some(consumer) = self.consumer_mut(stream, name) else { return "no consumer".to_owned() };
+        let Some(consumer) = self.consumer_mut(stream, name) else {
+            return "no consumer".to_owned();
+        };
         let held = consumer.held.get(&seq);
         if !held.is_some_and(|held| matches!(held.place, Place::Parked { .. })) {
             return "NotParked".to_owned();
@@ -290,7 +362,9 @@ impl Oracle {
         from == to
             || self.streams.get(from).is_some_and(|stream| {
                 let dead = stream.consumers.values().filter_map(dead_letter_stream);
-                dead.collect::<Vec<_>>().iter().any(|dead| self.leads_to(dead, to))
+                dead.collect::<Vec<_>>()
+                    .iter()
+                    .any(|dead| self.leads_to(dead, to))
             })
     }
 }

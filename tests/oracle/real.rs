@@ -66,24 +66,36 @@ impl Real {
     pub(crate) fn over(disk: MemoryDisk, clock: ManualClock, store: Riverbed) -> Self {
         let events = store.events(100_000);
         let (messages, fetched) = (BTreeMap::new(), Vec::new());
-        Self { disk, clock, store, messages, fetched, events }
+        Self {
+            disk,
+            clock,
+            store,
+            messages,
+            fetched,
+            events,
+        }
     }
 
     /// What subscribers were told, summed up as the oracle sums it up.
     pub(crate) fn told(&self) -> BTreeMap<String, u64> {
         let mut told: BTreeMap<String, u64> = BTreeMap::new();
-        let name = |whose: &riverbed::Whose| format!("{}/{} {}", whose.stream, whose.consumer, whose.seq);
+        let name =
+            |whose: &riverbed::Whose| format!("{}/{} {}", whose.stream, whose.consumer, whose.seq);
         for event in self.events.try_iter() {
             let (what, count) = match event {
-                Event::DeadLettered { whose, to, to_seq, .. } => {
-                    (format!("dead {} to {to} {to_seq}", name(&whose)), 1)
-                }
+                Event::DeadLettered {
+                    whose, to, to_seq, ..
+                } => (format!("dead {} to {to} {to_seq}", name(&whose)), 1),
                 Event::Parked { whose, .. } => (format!("parked {}", name(&whose)), 1),
                 Event::Dropped { whose, .. } => (format!("dropped {}", name(&whose)), 1),
                 Event::DeadLetterRefused { whose, .. } => (format!("refused {}", name(&whose)), 1),
-                Event::UnfinishedRemoved { stream, consumer, messages, by, .. } => {
-                    (format!("lost {stream}/{consumer} by {by:?}"), messages)
-                }
+                Event::UnfinishedRemoved {
+                    stream,
+                    consumer,
+                    messages,
+                    by,
+                    ..
+                } => (format!("lost {stream}/{consumer} by {by:?}"), messages),
                 _ => continue,
             };
             *told.entry(what).or_default() += count;
@@ -92,7 +104,9 @@ impl Real {
     }
 
     fn stream(&self, name: &str) -> Result<Stream, Answer> {
-        self.store.stream(name).map_err(|why| stream_error(why, "no stream"))
+        self.store
+            .stream(name)
+            .map_err(|why| stream_error(why, "no stream"))
     }
 
     fn consumer(&self, stream: &str, name: &str) -> Result<Consumer, Answer> {
@@ -100,7 +114,9 @@ impl Real {
             Ok(stream) => stream,
             Err(why) => return Err(stream_error(why, "no consumer")),
         };
-        stream.consumer(name).map_err(|why| consumer_error(why, "no consumer"))
+        stream
+            .consumer(name)
+            .map_err(|why| consumer_error(why, "no consumer"))
     }
 
     pub(crate) fn perform(&mut self, op: &Op) -> Answer {
@@ -145,7 +161,12 @@ impl Real {
             },
             Op::Publish { to, batch } => self.publish(to.as_deref(), batch)?,
             Op::Pipeline { .. } => unreachable!("pipelines are driven in parts"),
-            Op::Fetch { stream, consumer, n, bytes } => {
+            Op::Fetch {
+                stream,
+                consumer,
+                n,
+                bytes,
+            } => {
                 let fetch = Fetch::new(*n).max_bytes(*bytes).no_wait();
                 match self.consumer(stream, consumer)?.fetch(fetch) {
                     Ok(batch) => self.took(batch),
@@ -171,17 +192,29 @@ impl Real {
                 Ok(()) => said("done"),
                 Err(why) => ack_error(why),
             },
-            Op::AckBatch { stream, consumer, deliveries } => {
+            Op::AckBatch {
+                stream,
+                consumer,
+                deliveries,
+            } => {
                 let messages = self.held(deliveries);
                 match self.consumer(stream, consumer)?.ack_batch(&messages) {
                     Ok(acked) => acked_line(acked.acked, &acked.refused).into(),
                     Err(why) => ack_error(why),
                 }
             }
-            Op::AckFetch { stream, consumer, deliveries, n } => {
+            Op::AckFetch {
+                stream,
+                consumer,
+                deliveries,
+                n,
+            } => {
                 let messages = self.held(deliveries);
                 let fetch = Fetch::new(*n).no_wait();
-                match self.consumer(stream, consumer)?.ack_and_fetch(&messages, fetch) {
+                match self
+                    .consumer(stream, consumer)?
+                    .ack_and_fetch(&messages, fetch)
+                {
                     Ok((acked, batch)) => {
                         let acked = acked_line(acked.acked, &acked.refused);
                         match self.took(batch) {
@@ -202,7 +235,12 @@ impl Real {
                 Ok(()) => said("driven"),
                 Err(why) => Answer::Down(why),
             },
-            Op::Purge { stream, filter, up_to, keep } => {
+            Op::Purge {
+                stream,
+                filter,
+                up_to,
+                keep,
+            } => {
                 let mut purge = Purge::all();
                 if let Some(filter) = filter {
                     purge = purge.filter(filter.clone());
@@ -228,30 +266,41 @@ impl Real {
                     Err(why) => purge_error(why),
                 },
             },
-            Op::Redrive { dead, seq, to_consumer } => match self.store.stream(dead) {
+            Op::Redrive {
+                dead,
+                seq,
+                to_consumer,
+            } => match self.store.stream(dead) {
                 Err(why) => stream_error(why, "NoMessage"),
                 Ok(dead) => {
                     let seq = Seq::new(*seq);
-                    let moved =
-                        if *to_consumer { dead.redrive_to_consumer(seq) } else { dead.redrive(seq) };
+                    let moved = if *to_consumer {
+                        dead.redrive_to_consumer(seq)
+                    } else {
+                        dead.redrive(seq)
+                    };
                     match moved {
                         Ok(seq) => format!("redriven to {seq}").into(),
                         Err(why) => redrive_error(why),
                     }
                 }
             },
-            Op::Release { stream, consumer, seq } => {
-                match self.consumer(stream, consumer)?.release(Seq::new(*seq)) {
-                    Ok(()) => said("done"),
-                    Err(why) => redrive_error(why),
-                }
-            }
-            Op::Discard { stream, consumer, seq } => {
-                match self.consumer(stream, consumer)?.discard(Seq::new(*seq)) {
-                    Ok(()) => said("done"),
-                    Err(why) => redrive_error(why),
-                }
-            }
+            Op::Release {
+                stream,
+                consumer,
+                seq,
+            } => match self.consumer(stream, consumer)?.release(Seq::new(*seq)) {
+                Ok(()) => said("done"),
+                Err(why) => redrive_error(why),
+            },
+            Op::Discard {
+                stream,
+                consumer,
+                seq,
+            } => match self.consumer(stream, consumer)?.discard(Seq::new(*seq)) {
+                Ok(()) => said("done"),
+                Err(why) => redrive_error(why),
+            },
             Op::Reopen | Op::Kill | Op::PowerCut(_) | Op::Arm(_) => {
                 unreachable!("crashes are the driver's")
             }
@@ -260,7 +309,10 @@ impl Real {
     }
 
     fn held(&self, deliveries: &[u64]) -> Vec<Message> {
-        deliveries.iter().map(|delivery| self.messages[delivery].clone()).collect()
+        deliveries
+            .iter()
+            .map(|delivery| self.messages[delivery].clone())
+            .collect()
     }
 
     fn publish(&self, to: Option<&str>, batch: &[Draft]) -> Result<Answer, Answer> {
@@ -269,7 +321,10 @@ impl Real {
         let one = || messages[0].clone();
         let published = match to {
             Some(name) => {
-                let stream = self.store.stream(name).map_err(|why| stream_error(why, "StreamGone"))?;
+                let stream = self
+                    .store
+                    .stream(name)
+                    .map_err(|why| stream_error(why, "StreamGone"))?;
                 if single {
                     stream.publish_message(one()).map(|ack| vec![ack])
                 } else {
@@ -282,9 +337,14 @@ impl Real {
         Ok(match published {
             Ok(acks) => {
                 let name = acks[0].stream.clone();
-                assert!(acks.iter().all(|ack| ack.stream == name), "one batch, one stream");
-                let placed: Vec<(u64, bool)> =
-                    acks.iter().map(|ack| (ack.seq.get(), ack.duplicate)).collect();
+                assert!(
+                    acks.iter().all(|ack| ack.stream == name),
+                    "one batch, one stream"
+                );
+                let placed: Vec<(u64, bool)> = acks
+                    .iter()
+                    .map(|ack| (ack.seq.get(), ack.duplicate))
+                    .collect();
                 format!("{name} {placed:?}").into()
             }
             Err(why) => {
@@ -322,9 +382,15 @@ impl Real {
         let first = oracle.next_delivery - self.fetched.len() as u64;
         for (at, message) in std::mem::take(&mut self.fetched).into_iter().enumerate() {
             let delivery = first + at as u64;
-            let highest = serials.entry(oracle.deliveries[&delivery].born).or_insert(0);
+            let highest = serials
+                .entry(oracle.deliveries[&delivery].born)
+                .or_insert(0);
             let serial = message.serial() + 1;
-            assert!(serial > *highest, "serial {} comes twice (R13)", message.serial());
+            assert!(
+                serial > *highest,
+                "serial {} comes twice (R13)",
+                message.serial()
+            );
             *highest = serial;
             self.messages.insert(delivery, message);
         }
@@ -353,10 +419,19 @@ impl Real {
 
     pub(crate) fn finish_pipeline(&mut self, to: &str, then: &Then) -> Answer {
         match then {
-            Then::Fetch { stream, consumer, n } => {
+            Then::Fetch {
+                stream,
+                consumer,
+                n,
+            } => {
                 let bytes = u64::MAX;
                 let (stream, consumer) = (stream.clone(), consumer.clone());
-                self.perform(&Op::Fetch { stream, consumer, n: *n, bytes })
+                self.perform(&Op::Fetch {
+                    stream,
+                    consumer,
+                    n: *n,
+                    bytes,
+                })
             }
             _ => match self.store.stream(to).map(|stream| stream.flush()) {
                 Ok(Ok(())) => said("flushed"),
@@ -403,13 +478,19 @@ fn acked_line(acked: usize, refused: &[Refusal]) -> String {
         Refusal::Gone { seq } => format!("Gone {seq}"),
         other => format!("{other:?}"),
     };
-    format!("acked {acked} refused {:?}", refused.iter().map(word).collect::<Vec<_>>())
+    format!(
+        "acked {acked} refused {:?}",
+        refused.iter().map(word).collect::<Vec<_>>()
+    )
 }
 
 /// The name of an error's variant, or the part that is worth comparing.
 fn variant(error: &dyn std::fmt::Debug) -> String {
     let text = format!("{error:?}");
-    text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+    text.split([' ', '(', '{'])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn stream_error(why: StreamError, not_found: &str) -> Answer {

@@ -37,7 +37,10 @@ impl Drop for Trail {
             for (at, step) in self.steps.iter().enumerate() {
                 eprintln!("{at:4} {step}");
             }
-            eprintln!("replay: RIVERBED_SEED={} cargo test --test oracle", self.seed);
+            eprintln!(
+                "replay: RIVERBED_SEED={} cargo test --test oracle",
+                self.seed
+            );
         }
     }
 }
@@ -50,7 +53,10 @@ pub(crate) fn run(seed: u64, steps: usize) -> Coverage {
         real,
         rng: Rng::with_seed(seed),
         armed: false,
-        trail: Trail { seed, steps: Vec::new() },
+        trail: Trail {
+            seed,
+            steps: Vec::new(),
+        },
         floors: Floors::new(),
         serials: BTreeMap::new(),
         coverage: Coverage::new(),
@@ -83,7 +89,9 @@ impl Run {
         self.note(format!("{op:?}"));
         match op {
             Op::Arm(after) => {
-                self.real.disk.fail_from(self.real.disk.operations() + after);
+                self.real
+                    .disk
+                    .fail_from(self.real.disk.operations() + after);
                 self.armed = true;
             }
             Op::Reopen => self.reopen(),
@@ -113,13 +121,22 @@ impl Run {
         match self.real.perform(op) {
             Answer::Said(said) => {
                 if said != expected
-                    && let Op::Fetch { stream, consumer, .. } = op
+                    && let Op::Fetch {
+                        stream, consumer, ..
+                    } = op
                 {
                     eprintln!("before: {:#?}", self.oracle.consumer(stream, consumer));
                 }
-                assert_eq!(said, expected, "the store (left) and the oracle (right) differ on {op:?}");
+                assert_eq!(
+                    said, expected,
+                    "the store (left) and the oracle (right) differ on {op:?}"
+                );
                 let word = said.split([' ', ':']).next().unwrap_or_default();
-                let word = if op.name().starts_with("publish") && said.contains('[') { "ok" } else { word };
+                let word = if op.name().starts_with("publish") && said.contains('[') {
+                    "ok"
+                } else {
+                    word
+                };
                 self.cover(format!("{} {word}", op.name()));
                 if let Some(why) = said.strip_prefix("nothing: ") {
                     let why = why.split(' ').next().unwrap_or_default();
@@ -144,9 +161,12 @@ impl Run {
                 let whose = &self.oracle.deliveries[delivery];
                 (whose.stream.clone(), whose.consumer.clone())
             }
-            Op::AckBatch { stream, consumer, .. } | Op::AckFetch { stream, consumer, .. } => {
-                (stream.clone(), consumer.clone())
+            Op::AckBatch {
+                stream, consumer, ..
             }
+            | Op::AckFetch {
+                stream, consumer, ..
+            } => (stream.clone(), consumer.clone()),
             _ => return Ok(()),
         };
         let known = self.oracle.consumer(&stream, &consumer);
@@ -154,7 +174,12 @@ impl Run {
             return Ok(());
         }
         self.cover("lazy flushed".into());
-        let handle = self.real.store.stream(&stream).ok().and_then(|s| s.consumer(&consumer).ok());
+        let handle = self
+            .real
+            .store
+            .stream(&stream)
+            .ok()
+            .and_then(|s| s.consumer(&consumer).ok());
         match handle.map(|handle| handle.info()) {
             Some(Ok(_)) => {
                 self.oracle.end_delays(&stream, &consumer);
@@ -187,7 +212,11 @@ impl Run {
                 going = settled(&going);
                 going.defer_limits = true;
             }
-            expected.push(if accepted { "accepted".to_owned() } else { said });
+            expected.push(if accepted {
+                "accepted".to_owned()
+            } else {
+                said
+            });
             prefixes.push(settled(&going));
         }
         match self.real.pipeline(to, drafts) {
@@ -205,7 +234,12 @@ impl Run {
             }
             Then::Flush | Then::Fetch { .. } => {}
         }
-        if let Then::Fetch { stream, consumer, n } = then {
+        if let Then::Fetch {
+            stream,
+            consumer,
+            n,
+        } = then
+        {
             // What is not yet on disk may be left for the next fetch; the order is the same.
             let answer = self.real.finish_pipeline(to, then);
             let mut after = stored.clone();
@@ -276,7 +310,10 @@ impl Run {
             if let Some(message) = self.real.messages.values().next() {
                 let told = message.ack();
                 assert!(
-                    matches!(told, Err(riverbed::AckError::Unavailable(Unavailable::Closed))),
+                    matches!(
+                        told,
+                        Err(riverbed::AckError::Unavailable(Unavailable::Closed))
+                    ),
                     "an old delivery of a closed store answers {told:?}"
                 );
             }
@@ -300,19 +337,32 @@ impl Run {
             Some(seed) => self.real.disk.crash_image(seed),
             None => self.real.disk.kill_image(),
         };
-        self.cover(if power_cut.is_some() { "power_cut quiet" } else { "kill quiet" }.into());
+        self.cover(
+            if power_cut.is_some() {
+                "power_cut quiet"
+            } else {
+                "kill quiet"
+            }
+            .into(),
+        );
         self.recover(image, candidates);
     }
 
     /// The disk failed in an operation: whether that was done is open, but not in part.
     fn fall(&mut self, why: &Unavailable, mut candidates: Vec<Oracle>) {
         self.note(format!("  -> {why:?}"));
-        assert!(self.armed, "the store is down although nothing failed: {why:?}");
+        assert!(
+            self.armed,
+            "the store is down although nothing failed: {why:?}"
+        );
         if let Unavailable::Poisoned { .. } = why {
             // It says that nothing of the call was stored (R2).
             candidates.truncate(1);
         }
-        self.cover(format!("fall {}", format!("{why:?}").split(' ').next().unwrap_or_default()));
+        self.cover(format!(
+            "fall {}",
+            format!("{why:?}").split(' ').next().unwrap_or_default()
+        ));
         let after = self.real.store.streams();
         assert!(
             matches!(after, Err(Unavailable::Poisoned { .. })),
@@ -358,7 +408,11 @@ impl Run {
                     });
                     candidates.extend(opened.collect::<Vec<_>>());
                     let seed = self.rng.u64(..1_000);
-                    image = if seed % 3 == 0 { image.kill_image() } else { image.crash_image(seed) };
+                    image = if seed % 3 == 0 {
+                        image.kill_image()
+                    } else {
+                        image.crash_image(seed)
+                    };
                 }
             }
         };
@@ -376,7 +430,10 @@ impl Run {
                 eprintln!("candidate {at}:");
                 print_difference(&found, &compare::expected(candidate, true));
             }
-            panic!("what was recovered is none of {} possible outcomes", candidates.len());
+            panic!(
+                "what was recovered is none of {} possible outcomes",
+                candidates.len()
+            );
         };
         self.oracle = candidate;
         for met in std::mem::take(&mut self.oracle.met) {
@@ -401,7 +458,10 @@ impl Run {
     fn compare_events(&mut self) {
         let told = self.real.told();
         let expected = std::mem::take(&mut self.oracle.told);
-        assert_eq!(told, expected, "events of the store (left) and the oracle (right)");
+        assert_eq!(
+            told, expected,
+            "events of the store (left) and the oracle (right)"
+        );
     }
 }
 
@@ -425,13 +485,25 @@ impl Oracle {
             Op::UpdateConsumer(stream, config) => self.update_consumer(stream, config),
             Op::DeleteConsumer(stream, name) => self.delete_consumer(stream, name),
             Op::Publish { to, batch } => self.publish(to.as_deref(), batch),
-            Op::Fetch { stream, consumer, n, bytes } => self.fetch(stream, consumer, *n, *bytes),
+            Op::Fetch {
+                stream,
+                consumer,
+                n,
+                bytes,
+            } => self.fetch(stream, consumer, *n, *bytes),
             Op::Settle { delivery, verdict } => self.settle(*delivery, verdict),
             Op::LazyAck { delivery, .. } => self.settle(*delivery, &crate::op::Verdict::Ack),
-            Op::AckBatch { stream, consumer, deliveries } => {
-                self.ack_batch(stream, consumer, deliveries)
-            }
-            Op::AckFetch { stream, consumer, deliveries, n } => {
+            Op::AckBatch {
+                stream,
+                consumer,
+                deliveries,
+            } => self.ack_batch(stream, consumer, deliveries),
+            Op::AckFetch {
+                stream,
+                consumer,
+                deliveries,
+                n,
+            } => {
                 let acked = self.ack_batch(stream, consumer, deliveries);
                 if !acked.starts_with("acked") {
                     return acked;
@@ -446,13 +518,28 @@ impl Oracle {
                 self.drive();
                 "driven".to_owned()
             }
-            Op::Purge { stream, filter, up_to, keep } => {
-                self.purge(stream, filter.as_deref(), *up_to, *keep)
-            }
+            Op::Purge {
+                stream,
+                filter,
+                up_to,
+                keep,
+            } => self.purge(stream, filter.as_deref(), *up_to, *keep),
             Op::Delete { stream, seq } => self.delete(stream, *seq),
-            Op::Redrive { dead, seq, to_consumer } => self.redrive(dead, *seq, *to_consumer),
-            Op::Release { stream, consumer, seq } => self.release(stream, consumer, *seq, true),
-            Op::Discard { stream, consumer, seq } => self.release(stream, consumer, *seq, false),
+            Op::Redrive {
+                dead,
+                seq,
+                to_consumer,
+            } => self.redrive(dead, *seq, *to_consumer),
+            Op::Release {
+                stream,
+                consumer,
+                seq,
+            } => self.release(stream, consumer, *seq, true),
+            Op::Discard {
+                stream,
+                consumer,
+                seq,
+            } => self.release(stream, consumer, *seq, false),
             Op::Pipeline { .. } | Op::Reopen | Op::Kill | Op::PowerCut(_) | Op::Arm(_) => {
                 unreachable!("the driver takes these apart")
             }

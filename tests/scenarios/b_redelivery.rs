@@ -194,7 +194,7 @@ fn b14b_a_plain_nak_takes_the_backoff_of_its_attempt() {
     );
     for delay in [5, 10, 10] {
         take_one(&consumer).nak().unwrap();
-        world.pass(secs(delay) - millis(1));
+        world.pass(secs(delay).checked_sub(millis(1)).unwrap());
         nothing(&consumer);
         world.pass(millis(1));
     }

@@ -70,9 +70,9 @@ fn d7_delayed_messages_that_are_superseded_drain_to_nothing() {
         publish(&stream, "s", 4);
         for (at, message) in take(&consumer, 2).into_iter().enumerate() {
             if at == 0 {
-                message.nak_after(secs(round)).unwrap()
+                message.nak_after(secs(round)).unwrap();
             } else {
-                message.ack().unwrap()
+                message.ack().unwrap();
             }
         }
     }

@@ -1,7 +1,7 @@
 //! F: where a consumer starts, and what it filters.
 
 use crate::helpers::*;
-use riverbed::{ConsumerConfig, ConsumerError, DeliverPolicy, Purge, Seq, Stream};
+use riverbed::{ConsumerConfig, ConsumerError, DeliverPolicy, Purge, Seq, Stream, Timestamp};
 
 /// Six messages, ten seconds apart, on `s.a` and `s.b` in turn.
 fn six(world: &World) -> Stream {
@@ -47,7 +47,7 @@ fn a_consumer_starts_where_its_policy_says() {
         starting(
             &stream,
             "before",
-            DeliverPolicy::FromTime(Default::default())
+            DeliverPolicy::FromTime(Timestamp::default())
         )
         .len(),
         6

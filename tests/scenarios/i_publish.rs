@@ -22,10 +22,10 @@ fn a_message_goes_to_the_stream_that_captures_its_subject() {
     world.stream("b");
     let ack = world.store.publish("b.x", "1").unwrap();
     assert_eq!(
-        (ack.stream.as_str(), ack.seq.get(), ack.duplicate),
+        (&*ack.stream, ack.seq.get(), ack.duplicate),
         ("b", 1, false)
     );
-    assert_eq!(world.store.publish("a.x", "1").unwrap().stream, "a");
+    assert_eq!(&*world.store.publish("a.x", "1").unwrap().stream, "a");
 }
 
 #[test]
@@ -61,6 +61,18 @@ fn what_can_not_be_routed_comes_back() {
             "{malformed:?}"
         );
         assert_eq!(refused.messages.len(), 1);
+    }
+    assert_eq!(stored(&stream), Vec::<u64>::new());
+}
+
+#[test]
+fn a_stream_that_captures_everything_takes_no_malformed_subject() {
+    let world = World::new();
+    let config = StreamConfig::new("s").subjects([">"]);
+    let stream = world.store.create_stream(config).unwrap();
+    for malformed in ["", "a..x", "a.*", ">", "a x"] {
+        let refused = publish_kind(stream.publish_batch([(malformed, "")]));
+        assert!(matches!(refused, PublishErrorKind::Subject(_)));
     }
     assert_eq!(stored(&stream), Vec::<u64>::new());
 }

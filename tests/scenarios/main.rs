@@ -1,6 +1,10 @@
 //! Behaviour, one test each, against the public interface: no sleeps, no speeds, nothing outside the
 //! repository. The letters are those of the scenario list; `r_` tests keep the rules of the design.
-#![allow(clippy::unwrap_used, reason = "the helpers are test code too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the helpers are test code too"
+)]
 
 mod helpers;
 
@@ -9,19 +13,21 @@ mod b_redelivery;
 mod c_attempts;
 mod d_in_flight;
 mod e_fetch;
+mod f_places;
 mod f_start;
+mod g_accounts;
 mod h_removal;
 mod h_streams;
 mod i_batches;
 mod i_publish;
-// mod j_lifecycle;
-// mod k_ownership;
-// mod l_dead_letters;
-// mod l_time;
-// mod r_close;
-// mod r_crash;
-// mod r_dead_letters;
-// mod r_events;
-// mod r_parked;
-// mod r_redrive;
-// mod t_threads;
+mod j_lifecycle;
+mod k_ownership;
+mod l_dead_letters;
+mod l_time;
+mod r_close;
+mod r_crash;
+mod r_dead_letters;
+mod r_events;
+mod r_parked;
+mod r_redrive;
+mod t_threads;
