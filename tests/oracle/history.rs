@@ -186,10 +186,10 @@ fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
     };
     let known = oracle.streams.get(stream);
     let count = if rng.bool() { 1 } else { rng.usize(1..7) };
-    let count = if chance(rng, 60) {
-        rng.usize(..40)
-    } else {
-        count
+    let count = match rng.u32(..240) {
+        0 | 1 => 0,
+        2..=5 => rng.usize(8..40),
+        _ => count,
     };
     let mut batch: Vec<Draft> = (0..count).map(|_| draft(rng, stream, known)).collect();
     for draft in batch.iter_mut().skip(1) {
@@ -380,7 +380,9 @@ fn redrive(rng: &mut Rng, oracle: &Oracle) -> Op {
 fn letter_from(oracle: &Oracle, stream: &str) -> Option<u64> {
     let mut letters = oracle.streams.get("dlq")?.stored.iter();
     let from = |origin: &crate::model::Origin| origin.stream == stream;
-    letters.find(|(_, letter)| letter.origin.as_ref().is_some_and(from)).map(|(seq, _)| *seq)
+    letters
+        .find(|(_, letter)| letter.origin.as_ref().is_some_and(from))
+        .map(|(seq, _)| *seq)
 }
 
 fn of_parked(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
@@ -482,7 +484,11 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
         let known = oracle.streams.get(stream);
         if known.is_none() && chance(rng, 8) {
             if let Some(seq) = letter_from(oracle, stream) {
-                return Op::Redrive { dead: "dlq".into(), seq, to_consumer: false };
+                return Op::Redrive {
+                    dead: "dlq".into(),
+                    seq,
+                    to_consumer: false,
+                };
             }
         }
         if known.is_none() && chance(rng, 8) {
