@@ -519,6 +519,7 @@ fn drain(consumer: &Consumer, store: &Riverbed, clock: &ManualClock) -> BTreeMap
     delivered
 }
 
+#[allow(clippy::too_many_lines, reason = "one promise after the other")]
 fn verify(world: &World, store: &Riverbed) {
     let told = &world.told;
     assert_eq!(store.check().unwrap(), Vec::<String>::new(), "check()");

@@ -197,15 +197,15 @@ fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
             draft.expect = None;
         }
     }
-    if chance(rng, 40) {
-        if let Some(first) = batch.first_mut() {
-            // Nobody's subject, or another stream's.
-            first.subject = if rng.bool() {
-                "nobody.here".into()
-            } else {
-                "b.x".into()
-            };
-        }
+    if chance(rng, 40)
+        && let Some(first) = batch.first_mut()
+    {
+        // Nobody's subject, or another stream's.
+        first.subject = if rng.bool() {
+            "nobody.here".into()
+        } else {
+            "b.x".into()
+        };
     }
     let to = (rng.bool() && known.is_some()).then(|| stream.to_owned());
     Op::Publish { to, batch }
@@ -482,14 +482,15 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
 pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
     for stream in ["a", "b"] {
         let known = oracle.streams.get(stream);
-        if known.is_none() && chance(rng, 8) {
-            if let Some(seq) = letter_from(oracle, stream) {
-                return Op::Redrive {
-                    dead: "dlq".into(),
-                    seq,
-                    to_consumer: false,
-                };
-            }
+        if known.is_none()
+            && chance(rng, 8)
+            && let Some(seq) = letter_from(oracle, stream)
+        {
+            return Op::Redrive {
+                dead: "dlq".into(),
+                seq,
+                to_consumer: false,
+            };
         }
         if known.is_none() && chance(rng, 8) {
             return Op::CreateStream(stream_config(rng, stream));
