@@ -64,7 +64,8 @@ impl Engine {
                 core.state.release_leases();
             }
             core.wake_all();
-            core.newest_work()
+            // Also the group that is on its way to the disk.
+            core.newest_group()
         };
         self.wait(group)
     }

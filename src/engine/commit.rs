@@ -87,6 +87,7 @@ impl Engine {
 
     /// Brings the open group within its limits, serves who waits for its messages, and takes it out.
     fn seal(&self) -> Result<Option<Sealed>, StoreError> {
+        let mut budget = TRIMMED_MAX;
         loop {
             let Ok(mut core) = self.enter_closing() else {
                 return Err(StoreError::Closed);
@@ -94,7 +95,7 @@ impl Engine {
             if !core.state.has_work() {
                 return Ok(None);
             }
-            match core.state.enforce_limits() {
+            match core.state.enforce_limits(&mut budget) {
                 Ok(_) => {
                     core.serve_waiting();
                     let joined = self.joined.swap(0, Ordering::Relaxed);
@@ -165,9 +166,8 @@ impl Engine {
     }
 
     fn load_need(&self, need: &Need) -> Result<(), StoreError> {
-        match self.load(need) {
+        match self.load_or_mark(need) {
             Ok(_) => Ok(()),
-            Err(Unavailable::Damaged { place }) => Err(StoreError::Damaged { place }),
             Err(Unavailable::Closed) => Err(StoreError::Closed),
             Err(why) => Err(StoreError::Poisoned {
                 first: why.to_string(),
@@ -175,6 +175,9 @@ impl Engine {
         }
     }
 }
+
+/// Messages that limits may remove in one group (R9); the sweeper goes on with the rest.
+const TRIMMED_MAX: usize = 16_384;
 
 /// A block below this takes one page, and is grown in place instead of adding a row.
 const TAIL_MAX: usize = 4080;

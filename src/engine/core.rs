@@ -92,6 +92,16 @@ impl Core {
         }]);
     }
 
+    /// The newest group that has anything in it, durable or not.
+    pub(crate) fn newest_group(&self) -> u64 {
+        let open = self.state.group;
+        if self.state.has_work() {
+            open
+        } else {
+            open - 1
+        }
+    }
+
     /// The store was closed before a group could be committed: whoever waits is told.
     pub(crate) fn abandon(&mut self) {
         self.leading = false;

@@ -29,6 +29,8 @@ enum Tried {
     Claimed(Vec<Claimed>, u64),
     /// There is nothing, for this reason, as of this group.
     Nothing(Nothing, u64),
+    /// The next message alone is over the fetch's bound, as of this group.
+    TooBig(FetchError, u64),
     /// Something moved; try again.
     Again,
 }
@@ -72,10 +74,17 @@ impl Engine {
         let fetch = WaitingFetch::new(ask.capacity);
         loop {
             if stop() {
+                self.pass_wake(whose);
                 return Ok(None);
             }
-            let (claimed, group, nothing) = match self.try_fetch(whose, &fetch, deadline)? {
+            let tried = self.try_fetch(whose, &fetch, deadline);
+            let (claimed, group, nothing) = match tried.inspect_err(|_| self.pass_wake(whose))? {
                 Tried::Again => continue,
+                Tried::TooBig(why, group) => {
+                    self.pass_wake(whose);
+                    self.wait(group)?;
+                    return Err(why);
+                }
                 Tried::Claimed(claimed, group) => (claimed, group, None),
                 Tried::Nothing(nothing, group) if !fetch.is_waiting() => {
                     // Even "nothing" is an answer about a state that must be durable (R1).
@@ -115,6 +124,11 @@ impl Engine {
                 }));
             }
         }
+    }
+
+    /// A fetch that may have been woken for something ends without it: the next in line looks.
+    fn pass_wake(&self, whose: &ConsumerRef) {
+        self.core.lock().wake_fetch(whose.id);
     }
 
     /// Wakes every waiting fetch of a consumer, to look at what it was told.
@@ -173,6 +187,11 @@ impl Engine {
                 return Err(FetchError::ConsumerGone {
                     consumer: whose.name.clone(),
                 });
+            }
+            Plan::Purging(stream) => {
+                drop(core);
+                self.finish_purges(stream)?;
+                return Ok(Tried::Again);
             }
             Plan::Nothing(nothing) => {
                 return Ok(core.nothing(whose.id, nothing, fetch, may_wait));
@@ -241,7 +260,9 @@ fn claim_from_memory(
         bytes: u64::MAX,
     };
     if let Some(first) = core.state.recent_matches(id, from, first).first() {
-        refuse_too_big(first, asked)?;
+        if let Some(why) = too_big(first, asked) {
+            return Ok(Tried::TooBig(why, core.observed(id)));
+        }
         if first.size() > capacity.bytes {
             return Ok(core.too_many_bytes(id, fetch, may_wait));
         }
@@ -286,7 +307,9 @@ fn claim_read(
         }
     }
     if let Some(first) = found.messages.first() {
-        refuse_too_big(first, asked)?;
+        if let Some(why) = too_big(first, asked) {
+            return Ok(Tried::TooBig(why, core.observed(id)));
+        }
         if first.size() > reading.capacity.bytes {
             return Ok(core.too_many_bytes(id, fetch, may_wait));
         }
@@ -311,16 +334,10 @@ fn finish_claim(core: &mut Entered<'_>, id: u32, claimed: Vec<Claimed>) -> Tried
 }
 
 /// A message over the fetch's own bound is an answer of its own: it stays, uncounted.
-fn refuse_too_big(first: &Stored, asked: Capacity) -> Result<(), FetchError> {
-    if first.size() <= asked.bytes {
-        return Ok(());
-    }
+fn too_big(first: &Stored, asked: Capacity) -> Option<FetchError> {
     let (seq, bytes) = (Seq::new(first.seq), first.size());
-    Err(FetchError::TooBig {
-        seq,
-        bytes,
-        limit: asked.bytes,
-    })
+    let limit = asked.bytes;
+    (bytes > limit).then_some(FetchError::TooBig { seq, bytes, limit })
 }
 
 impl Core {
@@ -349,7 +366,7 @@ impl Core {
     /// The newest group that an answer about a consumer depends on.
     pub(crate) fn observed(&self, consumer: u32) -> u64 {
         let Some(consumer) = self.state.consumer(consumer) else {
-            return 0;
+            return self.state.catalog_group();
         };
         let stream = self
             .state

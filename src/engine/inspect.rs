@@ -86,13 +86,18 @@ impl Engine {
 
     pub(crate) fn store_info(&self) -> Result<StoreInfo, Unavailable> {
         let file_bytes = self.store.file_len().map_err(|why| self.failed(why))?;
-        let core = self.enter()?;
-        Ok(StoreInfo {
-            streams: core.state.streams.len() as u64,
-            consumers: core.state.consumers.len() as u64,
-            file_bytes,
-            events_missed: core.events_missed,
-        })
+        let (info, group) = {
+            let core = self.enter()?;
+            let info = StoreInfo {
+                streams: core.state.streams.len() as u64,
+                consumers: core.state.consumers.len() as u64,
+                file_bytes,
+                events_missed: core.events_missed,
+            };
+            (info, core.state.catalog_group())
+        };
+        self.wait(group)?;
+        Ok(info)
     }
 
     /// Parked messages with their bytes; `None` when the consumer is gone.
@@ -105,6 +110,9 @@ impl Engine {
         let (places, group) = {
             let core = self.enter()?;
             if core.state.consumer(whose.id).is_none() {
+                let group = core.state.catalog_group();
+                drop(core);
+                self.wait(group)?;
                 return Ok(None);
             }
             (

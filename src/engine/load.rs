@@ -10,6 +10,9 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+/// Bytes of messages that are read at once; what is left out is asked for again.
+const LOADED_BYTES: u64 = 16 << 20;
+
 impl Engine {
     /// Reads what is needed and supplies it. Returns which messages were supplied.
     pub(crate) fn load(&self, need: &Need) -> Result<Vec<(u32, u64)>, Unavailable> {
@@ -19,6 +22,35 @@ impl Engine {
             Need::Messages(wanted) => return self.load_messages(wanted),
         }
         Ok(Vec::new())
+    }
+
+    /// Reads what is needed; what is damaged is marked, and the rule does without it.
+    pub(crate) fn load_or_mark(&self, need: &Need) -> Result<Vec<(u32, u64)>, Unavailable> {
+        let place = match self.load(need) {
+            Err(Unavailable::Damaged { place }) => place,
+            loaded => return loaded,
+        };
+        let wanted = match need {
+            Need::Messages(wanted) => wanted,
+            Need::Facts { stream, .. } | Need::Window { stream, .. } => {
+                let mut core = self.enter_closing()?;
+                if let Some(stream) = core.state.streams.get_mut(stream) {
+                    stream.unreadable = Some(place);
+                }
+                return Ok(Vec::new());
+            }
+        };
+        let mut supplied = Vec::new();
+        for (stream, seq) in wanted {
+            match self.load(&Need::Messages(vec![(*stream, *seq)])) {
+                Ok(loaded) => supplied.extend(loaded),
+                Err(Unavailable::Damaged { .. }) => {
+                    self.enter_closing()?.state.mark_unreadable(*stream, *seq);
+                }
+                Err(why) => return Err(why),
+            }
+        }
+        Ok(supplied)
     }
 
     fn load_window(&self, stream: u32, window: u64) -> Result<(), Unavailable> {
@@ -64,10 +96,16 @@ impl Engine {
 
     fn load_messages(&self, wanted: &[(u32, u64)]) -> Result<Vec<(u32, u64)>, Unavailable> {
         let found = self.store.read(|reader| {
-            wanted
-                .iter()
-                .map(|(stream, seq)| read_message(reader, *stream, *seq))
-                .collect()
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            for (stream, seq) in wanted {
+                let stored = read_message(reader, *stream, *seq)?;
+                bytes += stored.as_ref().map_or(0, Stored::size);
+                found.push(stored);
+                if bytes >= LOADED_BYTES {
+                    break;
+                }
+            }
+            Ok(found)
         });
         let found: Vec<Option<Stored>> = found.map_err(|why| self.failed(why))?;
         let mut core = self.enter_closing()?;

@@ -102,7 +102,24 @@ impl Engine {
     }
 
     /// Runs a rule, reading what it needs from the log until it has all of it.
-    fn run<T>(&self, mut rule: impl FnMut(&mut Core) -> Result<T, Need>) -> Result<T, Unavailable> {
+    fn run<T>(&self, rule: impl FnMut(&mut Core) -> Result<T, Need>) -> Result<T, Unavailable> {
+        self.run_with(rule, |need| self.load(need))
+    }
+
+    /// Runs a rule for the store itself: what is damaged is marked and passed over, so that damage in
+    /// one place does not stop what time does in all others.
+    fn run_marking<T>(
+        &self,
+        rule: impl FnMut(&mut Core) -> Result<T, Need>,
+    ) -> Result<T, Unavailable> {
+        self.run_with(rule, |need| self.load_or_mark(need))
+    }
+
+    fn run_with<T>(
+        &self,
+        mut rule: impl FnMut(&mut Core) -> Result<T, Need>,
+        load: impl Fn(&Need) -> Result<Vec<(u32, u64)>, Unavailable>,
+    ) -> Result<T, Unavailable> {
         let mut supplied = Vec::new();
         loop {
             let mut core = self.enter()?;
@@ -113,7 +130,7 @@ impl Engine {
                 }
                 Err(need) => {
                     drop(core);
-                    supplied.extend(self.load(&need)?);
+                    supplied.extend(load(&need)?);
                 }
             }
         }

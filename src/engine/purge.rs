@@ -2,11 +2,14 @@
 
 use super::Engine;
 use super::scan::Scan;
-use crate::error::PurgeError;
+use crate::error::{PurgeError, Unavailable};
 use crate::seq::Seq;
 use crate::state::PurgeBound;
 use crate::subject::SubjectFilter;
 use std::ops::ControlFlow;
+
+/// Messages that one commit of a purge frees (R9).
+const PURGE_STEP: usize = 65_536;
 
 /// What to purge.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,19 @@ pub(crate) struct PurgeAsk {
 impl Engine {
     /// Purges and waits until all of it is done; returns how many messages went.
     pub(crate) fn purge(&self, id: u32, name: &str, ask: &PurgeAsk) -> Result<u64, PurgeError> {
+        let purged = self.try_purge(id, name, ask);
+        if matches!(
+            purged,
+            Err(PurgeError::StreamGone { .. } | PurgeError::TooMany { .. })
+        ) {
+            // Also a refusal is an answer about a state that must be durable (R1).
+            let group = self.enter()?.newest_group();
+            self.wait(group)?;
+        }
+        purged
+    }
+
+    fn try_purge(&self, id: u32, name: &str, ask: &PurgeAsk) -> Result<u64, PurgeError> {
         let gone = || PurgeError::StreamGone {
             stream: name.to_owned(),
         };
@@ -51,18 +67,22 @@ impl Engine {
     }
 
     /// Frees what purges of a stream cut, a step a commit.
-    pub(crate) fn finish_purges(&self, id: u32) -> Result<(), PurgeError> {
+    pub(crate) fn finish_purges(&self, id: u32) -> Result<(), Unavailable> {
         loop {
+            let mut budget = PURGE_STEP;
             let group = self.run(|core| {
                 if !core.state.is_purging(id) {
                     return Ok(None);
                 }
-                core.state.trim(id)?;
-                core.state.purge_step(id)?;
-                Ok(core.state.stream(id).map(|stream| stream.group))
+                if let Some(place) = core.state.unreadable(id) {
+                    return Ok(Some(Err(Unavailable::Damaged { place })));
+                }
+                core.state.trim(id, &mut budget)?;
+                core.state.purge_step(id, &mut budget)?;
+                Ok(Some(Ok(core.newest_group())))
             })?;
             match group {
-                Some(group) => self.wait(group)?,
+                Some(group) => self.wait(group?)?,
                 None => return Ok(()),
             }
         }
@@ -127,7 +147,8 @@ impl Engine {
             let moment = core.now(&self.clock);
             core.state.now = core.state.now.max(moment.now);
             let answer = core.state.delete(id, seq.get())?;
-            let group = core.state.stream(id).map_or(0, |stream| stream.group);
+            let absent = core.state.catalog_group();
+            let group = core.state.stream(id).map_or(absent, |known| known.group);
             Ok((answer, group))
         })?;
         self.wait(group)?;

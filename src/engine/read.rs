@@ -137,9 +137,9 @@ impl Engine {
                 stream: name.to_owned(),
             });
         };
-        if !known.purges.is_empty() && known.group > core.durable {
-            // A purge shows when it is durable.
-            let group = known.group;
+        if known.marks_group > core.durable {
+            // A purge by subject shows when it is durable, and so do the holes that it becomes.
+            let group = known.marks_group;
             drop(core);
             self.wait(group)?;
             return self.durable_scan(stream, name, filters);

@@ -4,7 +4,7 @@ use super::Engine;
 use super::core::Core;
 use super::scan::Scan;
 use crate::config::{ConsumerConfig, DeliverPolicy};
-use crate::error::{ConsumerError, PurgeError, Unavailable};
+use crate::error::{ConsumerError, Unavailable};
 use crate::subject::SubjectFilter;
 use parking_lot::Mutex;
 use std::ops::ControlFlow;
@@ -40,12 +40,14 @@ impl Engine {
         let mut ahead: Option<Ahead> = None;
         loop {
             // What a purge cut but did not free would be counted as ahead of the consumer.
-            self.finish_purges(stream).map_err(purge_error)?;
+            self.finish_purges(stream)?;
             let mut core = self.enter()?;
-            let gone = || ConsumerError::StreamGone {
-                stream: stream_name.to_owned(),
+            let Some(known) = core.state.stream(stream) else {
+                let (group, stream) = (core.state.catalog_group(), stream_name.to_owned());
+                drop(core);
+                self.wait(group)?;
+                return Err(ConsumerError::StreamGone { stream });
             };
-            let known = core.state.stream(stream).ok_or_else(gone)?;
             let group = known.group;
             let found = core.state.find_consumer(stream, config).transpose();
             if let Some(found) = found {
@@ -262,10 +264,12 @@ impl Core {
         let wanted = |subject: &str| {
             filters.is_empty() || filters.iter().any(|filter| filter.matches(subject))
         };
+        // What was deleted while it was still in memory has its window there too.
+        let lives = |seq: u64| !known.is_hole(seq).unwrap_or(false);
         let recent = known
             .recent
             .iter()
-            .filter(|stored| stored.seq > ahead.counted_to);
+            .filter(|stored| stored.seq > ahead.counted_to && lives(stored.seq));
         let recent: Vec<u64> = recent
             .filter(|stored| wanted(&stored.subject))
             .map(|stored| stored.seq)
@@ -275,14 +279,5 @@ impl Core {
             Some(last) if deliver == DeliverPolicy::Last => Some((*last, 1)),
             _ => Some((ahead.from, ahead.live + recent.len() as u64)),
         }
-    }
-}
-
-fn purge_error(why: PurgeError) -> ConsumerError {
-    match why {
-        PurgeError::Unavailable(why) => why.into(),
-        why => ConsumerError::StreamGone {
-            stream: why.to_string(),
-        },
     }
 }

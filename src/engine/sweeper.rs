@@ -14,6 +14,9 @@ const STEP: SweepLimits = SweepLimits {
     idle: Duration::from_secs(300),
 };
 
+/// Messages removed in one commit.
+const MESSAGES: usize = 16_384;
+
 /// Blocks freed in one commit: at most 32 MiB are read to free them.
 const BLOCKS_FREED: usize = 512;
 
@@ -24,13 +27,14 @@ impl Engine {
     /// Does everything that is due, a bounded step a commit.
     pub(crate) fn sweep(&self) -> Result<(), Unavailable> {
         loop {
-            let (more, group) = self.run(|core| {
+            let mut budget = MESSAGES;
+            let (more, group) = self.run_marking(|core| {
                 core.state.sweep_wanted = false;
                 core.state.alarm = crate::state::Alarm::default();
                 let mono = self.clock.mono();
                 core.time.re_anchor(self.clock.now(), mono);
                 let moment = core.now(&self.clock);
-                let more = core.state.sweep(moment, STEP)?;
+                let more = core.state.sweep(moment, STEP, &mut budget)?;
                 core.wake_due();
                 Ok((more, core.newest_work()))
             })?;
@@ -48,7 +52,7 @@ impl Engine {
         let Some(next) = next else { return Ok(false) };
         let (id, below) = match next {
             // The block that holds the first message must be known: what starts before it is dead.
-            Drop::Blocks(id) => (id, self.run(|core| core.state.live_from(id))?),
+            Drop::Blocks(id) => (id, self.run_marking(|core| core.state.live_from(id))?),
             Drop::Stream(id) => (id, u64::MAX),
         };
         let starts = self
@@ -56,13 +60,13 @@ impl Engine {
             .read(|reader| reader.block_starts(id, below, BLOCKS_FREED));
         let starts = starts.map_err(|why| self.failed(why))?;
         let to = starts.last().copied();
+        if matches!((next, to), (Drop::Stream(_), None)) {
+            self.tails.lock().remove(&id);
+        }
         let group = {
             let mut core = self.enter()?;
             match (next, to) {
-                (Drop::Stream(id), None) => {
-                    core.state.free_stream(id);
-                    self.tails.lock().remove(&id);
-                }
+                (Drop::Stream(id), None) => core.state.free_stream(id),
                 (Drop::Stream(id) | Drop::Blocks(id), to) => core.state.free_blocks(id, to),
             }
             core.newest_work()

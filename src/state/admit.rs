@@ -144,7 +144,7 @@ fn check(
     let mut batch_ids: HashMap<u128, usize> = HashMap::new();
     let mut new_subjects: HashSet<&str> = HashSet::new();
     let (mut new_messages, mut new_bytes, mut new_ids) = (0, 0, 0);
-    let (mut last_subject, mut counted_subject) = (None, None);
+    let (mut last_subject, mut last_new) = (None, None);
     for (at, message) in messages.iter().enumerate() {
         // Neighbours often share a subject; it is looked at once.
         if Some(message.subject.as_str()) != last_subject {
@@ -157,9 +157,8 @@ fn check(
             new_messages += 1;
             new_bytes += message.stored_size();
             new_ids += u64::from(hash.is_some());
-            // The neighbour may have been a duplicate, so this is not `next_subject`.
-            if Some(message.subject.as_str()) != counted_subject {
-                counted_subject = Some(&message.subject);
+            if Some(message.subject.as_str()) != last_new {
+                last_new = Some(&message.subject);
                 if !stream.subjects.contains(&message.subject) {
                     new_subjects.insert(&message.subject);
                 }

@@ -24,6 +24,9 @@ pub(crate) struct Capacity {
 pub(crate) enum Plan {
     /// The consumer is gone.
     Gone,
+    /// The new messages wait for a purge of this stream to be accounted for: what it takes before it is
+    /// delivered is counted as lost.
+    Purging(u32),
     /// Nothing, and why.
     Nothing(Nothing),
     /// These due messages, then new ones.
@@ -92,6 +95,10 @@ impl State {
             if let Some(nothing) = consumer.too_many_aside() {
                 if due.is_empty() {
                     return Plan::Nothing(nothing);
+                }
+            } else if stream.purge_ahead(consumer.next) {
+                if due.is_empty() {
+                    return Plan::Purging(consumer.stream);
                 }
             } else if !consumer.suspect_is_due() {
                 let stored_to = stream
@@ -236,6 +243,9 @@ impl State {
                 purged.push(seq);
                 continue;
             }
+            if seq >= consumer.next && stream.purge_ahead(consumer.next) {
+                break;
+            }
             // The room of an empty consumer lets one message in, however large, not several.
             let bytes = consumer.leased_bytes + stored.size();
             if !consumer.leases.is_empty() && bytes > consumer.config.max_ack_pending_bytes {
@@ -256,7 +266,7 @@ impl State {
                 crashes,
             });
         }
-        if scanned_to > consumer.next {
+        if scanned_to > consumer.next && !stream.purge_ahead(consumer.next) {
             // Passed over: it only saves looking again, so it waits for the next change.
             consumer.next = scanned_to;
         }
@@ -295,8 +305,9 @@ impl Consumer {
         if free == 0 {
             return Err(Nothing::InFlight { messages: out });
         }
-        let suspect = self.leases.keys().find(|seq| self.is_suspect(**seq));
-        if let Some(seq) = suspect.filter(|_| out == 1) {
+        // A suspect is never in flight beside others.
+        let only = self.leases.keys().next().filter(|_| out == 1);
+        if let Some(seq) = only.filter(|seq| self.is_suspect(**seq)) {
             return Err(Nothing::Alone { seq: *seq });
         }
         // One message is always allowed, however large.

@@ -4,6 +4,7 @@ use super::State;
 use super::envelope::{self, Envelope};
 use super::stored::{Need, Stored};
 use super::stream::Appended;
+use super::sweep::STEP_BYTES;
 use crate::config::OnExhausted;
 use crate::error::PublishErrorKind;
 use crate::event::{DeadReason, Event, Whose};
@@ -100,6 +101,10 @@ impl State {
             return Ok(());
         };
         let source = consumer.stream;
+        if self.unreadable.contains(&(source, seq)) {
+            self.condemn(id, seq, reason, to, whose, "its bytes can't be read");
+            return Ok(());
+        }
         let Some(message) = self.message(source, seq) else {
             return Err(Need::Messages(vec![(source, seq)]));
         };
@@ -118,7 +123,7 @@ impl State {
                     to_seq,
                 });
             }
-            Err(why) => self.condemn(id, seq, reason, to, whose, &why),
+            Err(why) => self.condemn(id, seq, reason, to, whose, &why.to_string()),
         }
         Ok(())
     }
@@ -130,7 +135,7 @@ impl State {
         reason: &DeadReason,
         to: &str,
         whose: Whose,
-        why: &PublishErrorKind,
+        why: &str,
     ) {
         let removals = self
             .stream_id(to)
@@ -144,7 +149,7 @@ impl State {
             return;
         }
         self.set_condemned(id, seq, reason);
-        let (to, why) = (to.to_owned(), why.to_string());
+        let (to, why) = (to.to_owned(), why.to_owned());
         self.tell(Event::DeadLetterRefused { whose, to, why });
     }
 
@@ -258,14 +263,17 @@ impl State {
         {
             return Ok(false);
         }
-        let tried: Vec<u64> = consumer.condemned.iter().copied().take(limit).collect();
         let source = consumer.stream;
-        let missing: Vec<(u32, u64)> = tried
-            .iter()
-            .filter(|seq| to.is_some() && self.message(source, **seq).is_none())
-            .map(|seq| (source, *seq))
-            .collect();
-        if !missing.is_empty() {
+        let readable = |seq: &u64| to.is_none() || !self.unreadable.contains(&(source, *seq));
+        let condemned = consumer.condemned.iter().copied().filter(readable);
+        let (tried, missing): (Vec<u64>, Vec<u64>) = condemned
+            .take(limit)
+            .partition(|seq| to.is_none() || self.message(source, *seq).is_some());
+        if !missing.is_empty() && tried.is_empty() {
+            if self.open.bytes >= STEP_BYTES {
+                return Ok(true);
+            }
+            let missing = missing.into_iter().map(|seq| (source, seq)).collect();
             return Err(Need::Messages(missing));
         }
         for seq in &tried {
@@ -280,7 +288,7 @@ impl State {
         }
         Ok(self.consumers.get(&id).is_some_and(|consumer| {
             let refused = removals.is_some() && consumer.refused_at == removals;
-            !consumer.condemned.is_empty() && !refused
+            !tried.is_empty() && !consumer.condemned.is_empty() && !refused
         }))
     }
 }

@@ -80,6 +80,8 @@ pub(crate) struct State {
     open: Open,
     /// Messages that rules asked for, until the call that needed them is over.
     supplied: HashMap<(u32, u64), Arc<Stored>>,
+    /// Messages whose bytes could not be read when they were to be given up.
+    unreadable: BTreeSet<(u32, u64)>,
     /// Work for the sweeper that no deadline announces.
     pub(crate) sweep_wanted: bool,
     /// The earliest deadline that came up since the last sweep.
@@ -191,6 +193,11 @@ impl State {
         for message in supplied {
             self.supplied.remove(message);
         }
+    }
+
+    /// A message that a rule needed can't be read: its consumer gives it up without a copy of it.
+    pub(crate) fn mark_unreadable(&mut self, stream: u32, seq: u64) {
+        self.unreadable.insert((stream, seq));
     }
 
     /// Whoever sweeps must look again at this time of the monotonic clock.

@@ -12,9 +12,6 @@ use crate::subject::SubjectFilter;
 /// Purges by subject that may be at work on one stream.
 const PURGES_MAX: usize = 16;
 
-/// Sequences that one step of a purge by subject looks at.
-const STEP: u64 = 65_536;
-
 /// How far a purge goes.
 #[derive(Clone, Debug)]
 pub(crate) enum PurgeBound {
@@ -62,11 +59,17 @@ impl State {
                 }
                 let at = target.first();
                 target.purges.push(PurgeMark { filter, below, at });
+                target.marks_group = self.group;
             }
         }
         self.touch_stream(stream);
         self.sweep_wanted = true;
         Ok(())
+    }
+
+    /// Where a stream's log could not be read for retention.
+    pub(crate) fn unreadable(&self, stream: u32) -> Option<String> {
+        self.streams.get(&stream)?.unreadable.clone()
     }
 
     /// Whether a purge is still freeing what it cut.
@@ -75,46 +78,45 @@ impl State {
         stream.is_some_and(|stream| stream.head < stream.cut || !stream.purges.is_empty())
     }
 
-    /// One step of the purges by subject of a stream; returns how many messages it deleted.
-    pub(crate) fn purge_step(&mut self, stream: u32) -> Result<u64, Need> {
+    /// One step of the purges by subject of a stream; `budget` is how many messages it may look at.
+    ///
+    /// When it needs something it has kept what it came to, and goes on from there.
+    pub(crate) fn purge_step(&mut self, stream: u32, budget: &mut usize) -> Result<(), Need> {
         let Some(target) = self.streams.get(&stream) else {
-            return Ok(0);
+            return Ok(());
         };
         let Some(mark) = target.purges.first().cloned() else {
-            return Ok(0);
+            return Ok(());
         };
         let mut dead: Vec<Fact> = Vec::new();
         let mut at = mark.at.max(target.first());
-        let end = mark.below.min(at.saturating_add(STEP));
-        let mut need = None;
-        while at < end {
+        let mut stopped = Ok(());
+        while at < mark.below && *budget > 0 {
             match judge(target, at, &mark) {
-                Ok(Some(fact)) => dead.push(fact),
-                Ok(None) => {}
-                Err(missing) => {
-                    need = Some(missing);
+                Ok(fact) => dead.extend(fact),
+                Err(need) => {
+                    stopped = Err(need);
                     break;
                 }
             }
             at += 1;
-        }
-        if let Some(need) = need.filter(|_| dead.is_empty() && at == mark.at.max(target.first())) {
-            return Err(need);
+            *budget -= 1;
         }
         for fact in &dead {
             self.kill(stream, fact.seq);
         }
         self.account_removed(stream, &dead, Removal::Purge);
-        let Some(target) = self.streams.get_mut(&stream) else {
-            return Ok(0);
-        };
-        if at >= mark.below {
-            target.purges.remove(0);
-        } else if let Some(mark) = target.purges.first_mut() {
-            mark.at = at;
+        let group = self.group;
+        if let Some(target) = self.streams.get_mut(&stream) {
+            target.marks_group = group;
+            if at >= mark.below {
+                target.purges.remove(0);
+            } else if let Some(mark) = target.purges.first_mut() {
+                mark.at = at;
+            }
         }
         self.touch_stream(stream);
-        Ok(dead.len() as u64)
+        stopped
     }
 
     /// Deletes one message.

@@ -104,6 +104,7 @@ impl Recovered {
             group: 1,
             open: super::Open::default(),
             supplied: HashMap::new(),
+            unreadable: BTreeSet::new(),
             sweep_wanted: true,
             alarm: super::Alarm::default(),
             now: now.max(self.store.last_time),

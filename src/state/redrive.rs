@@ -117,6 +117,26 @@ impl State {
             // A stream of the same name that was made anew has another message there.
             return gone();
         }
+        let wanted = |known: &super::Consumer| known.wants(&envelope.subject);
+        if !self.consumers.get(&id).is_some_and(wanted) {
+            // A consumer of the same name that was made anew does not want it.
+            let consumer = &envelope.consumer;
+            return Ok(Err(RedriveError::Gone {
+                what: format!(
+                    "the consumer `{consumer}` that wanted `{}`",
+                    envelope.subject
+                ),
+            }));
+        }
+        let due = self.consumers.get(&id).map_or(0, |known| known.due.len());
+        if due as u64 >= crate::config::SET_ASIDE_MAX {
+            let stream = envelope.stream.clone();
+            let why = format!(
+                "its consumer `{}` has {due} messages due",
+                envelope.consumer
+            );
+            return Ok(Err(RedriveError::Refused { stream, why }));
+        }
         self.make_due_again(id, envelope.seq);
         Ok(Ok(Seq::new(envelope.seq)))
     }

@@ -2,7 +2,7 @@
 
 use super::consumer::Consumer;
 use super::stored::Fact;
-use super::{State, Stream};
+use super::{Drop, State, Stream};
 use crate::event::{Event, Removal};
 use crate::seq::Seq;
 use std::collections::BTreeMap;
@@ -155,7 +155,11 @@ impl State {
         (target.head, target.cut) = (last + 1, last + 1);
         target.subjects.clear();
         target.purges.clear();
+        target.marks_group = self.group;
         target.removals += 1;
+        // Whatever is published after this, also in the same group, starts a block of its own.
+        target.drop_to = last + 1;
+        self.drops.insert(Drop::Blocks(stream));
         self.touch_stream(stream);
         self.sweep_wanted = true;
     }

@@ -51,6 +51,10 @@ pub(crate) struct Stream {
     /// Blocks that start below this hold nothing any more.
     pub(crate) drop_to: u64,
     pub(crate) dropped_to: u64,
+    /// Where the log could not be read for retention; nothing is trimmed then until a reopen.
+    pub(crate) unreadable: Option<String>,
+    /// The newest group that marked messages purged, or made the holes of such a mark.
+    pub(crate) marks_group: u64,
     /// Messages that purges took, ever since the store was opened.
     pub(crate) purged: u64,
     /// Messages deleted from the inside, ever since the store was opened.
@@ -156,6 +160,8 @@ impl Stream {
             // Which block holds the head is not known yet.
             drop_to: 1,
             dropped_to: 1,
+            unreadable: None,
+            marks_group: 0,
             purged: 0,
             kills: 0,
             early: BTreeSet::new(),
@@ -186,6 +192,20 @@ impl Stream {
     /// Whether a message that the log holds is purged, by a purge that is still at work.
     pub(crate) fn is_purged(&self, seq: u64, subject: &str) -> bool {
         seq < self.first() || self.purges.iter().any(|mark| mark.covers(seq, subject))
+    }
+
+    /// Whether a purge that is not accounted for yet takes messages from here on.
+    pub(crate) fn purge_ahead(&self, next: u64) -> bool {
+        (self.head < self.cut && next < self.cut)
+            || self.purges.iter().any(|mark| next < mark.below)
+    }
+
+    /// Whether the stream has more than it may keep.
+    pub(crate) fn over_limits(&self) -> bool {
+        let over = |value: u64, most: Option<u64>| most.is_some_and(|most| value > most);
+        self.config.discard == Discard::Old
+            && (over(self.messages, self.config.max_messages)
+                || over(self.bytes, self.config.max_bytes))
     }
 
     /// Whether the store may have rows of holes, of messages before the head too.

@@ -15,6 +15,12 @@ use std::time::Duration;
 /// sweeper for every message: a message may be seen this much longer than its `max_age`.
 const BULK_PAUSE: u64 = 50_000;
 
+/// Bytes of dead letters after which a step is committed.
+pub(super) const STEP_BYTES: u64 = 4 << 20;
+
+/// Consumers that one step looks at for idleness.
+const IDLE_LOOKS: usize = 16;
+
 /// Now, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
@@ -41,7 +47,14 @@ pub(crate) struct Alarm {
 
 impl State {
     /// One bounded step; says whether there is more to do at once.
-    pub(crate) fn sweep(&mut self, at: Moment, limits: SweepLimits) -> Result<bool, Need> {
+    ///
+    /// `budget` is how many messages it may remove or look at for removal.
+    pub(crate) fn sweep(
+        &mut self,
+        at: Moment,
+        limits: SweepLimits,
+        budget: &mut usize,
+    ) -> Result<bool, Need> {
         self.now = self.now.max(at.now);
         self.end_delays();
         let mut more = self.expire_leases(at.mono, limits.leases)?;
@@ -55,9 +68,9 @@ impl State {
                 self.condemned_in.remove(&id);
             }
         }
-        more |= self.expire_messages()?;
+        more |= self.expire_messages(budget)?;
         more |= self.forget_ids(limits.ids);
-        more |= self.continue_purges()?;
+        more |= self.continue_purges(budget)?;
         self.tell_idle(at.mono, limits.idle);
         Ok(more)
     }
@@ -86,21 +99,23 @@ impl State {
             let left = limit.saturating_sub(lapsed.len());
             lapsed.extend(over.take(left).map(|(_, seq)| (consumer.id, *seq)));
         }
-        // What is given up is copied, so its bytes come first.
-        let missing: Vec<(u32, u64)> = lapsed
-            .iter()
-            .filter_map(|(id, seq)| self.missing_letter(*id, *seq))
-            .collect();
-        if !missing.is_empty() {
-            return Err(Need::Messages(missing));
-        }
         let more = lapsed.len() == limit;
         lapsed.sort_unstable();
+        // What is given up is copied, so its bytes come first; nothing else waits for them.
+        let mut missing = Vec::new();
         for (id, seq) in lapsed {
-            self.fail(id, seq, Duration::ZERO, self.now)?;
-            self.touch_consumer(id);
+            match self.missing_letter(id, seq) {
+                Some(letter) => missing.push(letter),
+                None => {
+                    self.fail(id, seq, Duration::ZERO, self.now)?;
+                    self.touch_consumer(id);
+                }
+            }
         }
-        Ok(more)
+        if missing.is_empty() || self.open.bytes >= STEP_BYTES {
+            return Ok(more || !missing.is_empty());
+        }
+        Err(Need::Messages(missing))
     }
 
     /// The message that must be read before its next failure is counted, if there is one.
@@ -109,14 +124,19 @@ impl State {
         consumer.config.dead_letter_stream()?;
         let mut entry = consumer.entries.get(seq).clone();
         entry.failures += 1;
-        let known = !consumer.is_exhausted(&entry) || self.message(consumer.stream, seq).is_some();
-        (!known).then_some((consumer.stream, seq))
+        let letter = (consumer.stream, seq);
+        let known = !consumer.is_exhausted(&entry)
+            || self.message(letter.0, seq).is_some()
+            || self.unreadable.contains(&letter);
+        (!known).then_some(letter)
     }
 
-    fn expire_messages(&mut self) -> Result<bool, Need> {
+    fn expire_messages(&mut self, budget: &mut usize) -> Result<bool, Need> {
         let now = self.now;
         let due = |stream: &&super::Stream| {
-            stream.head < stream.cut || stream.next_expiry().is_some_and(|time| time <= now)
+            stream.head < stream.cut
+                || stream.over_limits()
+                || stream.next_expiry().is_some_and(|time| time <= now)
         };
         let ids: Vec<u32> = self
             .streams
@@ -126,7 +146,7 @@ impl State {
             .collect();
         let mut more = false;
         for id in ids {
-            more |= self.trim(id)? == Trimmed::More;
+            more |= self.trim(id, budget)? == Trimmed::More;
         }
         Ok(more)
     }
@@ -150,8 +170,9 @@ impl State {
         more
     }
 
-    fn continue_purges(&mut self) -> Result<bool, Need> {
-        let purging = |stream: &&super::Stream| !stream.purges.is_empty();
+    fn continue_purges(&mut self, budget: &mut usize) -> Result<bool, Need> {
+        let purging =
+            |stream: &&super::Stream| !stream.purges.is_empty() && stream.unreadable.is_none();
         let ids: Vec<u32> = self
             .streams
             .values()
@@ -159,7 +180,7 @@ impl State {
             .map(|stream| stream.id)
             .collect();
         for id in &ids {
-            self.purge_step(*id)?;
+            self.purge_step(*id, budget)?;
         }
         Ok(!ids.is_empty())
     }
@@ -173,13 +194,19 @@ impl State {
             .values()
             .filter(quiet)
             .map(|known| known.id)
+            .take(IDLE_LOOKS)
             .collect();
         for id in ids {
-            let pending = self.pending_count(id);
+            let Some(consumer) = self.consumers.get(&id) else {
+                continue;
+            };
+            let at_work = !consumer.leases.is_empty();
+            // Counting what is ahead may look at many subjects: only where it decides.
+            let waits = !at_work && (!consumer.due.is_empty() || self.pending_count(id) > 0);
             let Some(consumer) = self.consumers.get_mut(&id) else {
                 continue;
             };
-            if !consumer.leases.is_empty() || (pending == 0 && consumer.due.is_empty()) {
+            if !waits {
                 // Nothing to tell; look again after as long.
                 consumer.last_fetch = mono;
                 continue;
@@ -225,7 +252,7 @@ impl State {
         };
         if stream.first() > stream.last {
             stream.drop_to = stream.last + 1;
-        } else if stream.head > 1 {
+        } else if stream.head > 1 && stream.unreadable.is_none() {
             stream.fact(stream.head)?;
         }
         Ok(stream.drop_to)

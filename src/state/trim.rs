@@ -7,9 +7,6 @@ use crate::clock::micros;
 use crate::config::Discard;
 use crate::event::Removal;
 
-/// Messages that one step removes (R9).
-const STEP: usize = 16_384;
-
 /// What a step of trimming came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trimmed {
@@ -21,11 +18,13 @@ pub(crate) enum Trimmed {
 
 impl State {
     /// Removes what limits and purges no longer allow from the heads of the streams of the open group.
-    pub(crate) fn enforce_limits(&mut self) -> Result<Trimmed, Need> {
+    ///
+    /// `budget` is how many messages the whole group may remove (R9).
+    pub(crate) fn enforce_limits(&mut self, budget: &mut usize) -> Result<Trimmed, Need> {
         let mut outcome = Trimmed::Done;
         let open: Vec<u32> = self.open.streams.iter().copied().collect();
         for id in open {
-            if self.trim(id)? == Trimmed::More {
+            if self.trim(id, budget)? == Trimmed::More {
                 outcome = Trimmed::More;
                 self.sweep_wanted = true;
             }
@@ -34,17 +33,17 @@ impl State {
     }
 
     /// One step of trimming a stream's head.
-    pub(crate) fn trim(&mut self, id: u32) -> Result<Trimmed, Need> {
+    pub(crate) fn trim(&mut self, id: u32, budget: &mut usize) -> Result<Trimmed, Need> {
         let now = self.now;
-        let mut room = STEP;
         let stopped = loop {
-            let Some(stream) = self.streams.get_mut(&id) else {
+            let readable = |stream: &&mut Stream| stream.unreadable.is_none();
+            let Some(stream) = self.streams.get_mut(&id).filter(readable) else {
                 return Ok(Trimmed::Done);
             };
             let mut gone: Vec<Fact> = Vec::new();
             let mut by = None;
-            let walked = walk(stream, now, room, &mut gone, &mut by);
-            room -= gone.len();
+            let walked = walk(stream, now, *budget, &mut gone, &mut by);
+            *budget -= gone.len();
             if let Some(by) = by {
                 self.account_removed(id, &gone, by);
             }
