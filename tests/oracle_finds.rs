@@ -1,4 +1,10 @@
 //! What the oracle (`tests/oracle`) found, each as a small story of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use riverbed::disk::MemoryDisk;
 use riverbed::{
@@ -235,5 +241,30 @@ fn a_dead_letter_that_never_fits_holds_up_no_other() {
         (info.refused, info.dead_lettered),
         (1, 2),
         "there is room for the small one now"
+    );
+}
+
+#[test]
+fn a_new_subject_behind_a_duplicate_counts_against_the_bound_on_subjects() {
+    let mut limits = riverbed::Limits::default();
+    limits.subjects_per_stream = 1;
+    let disk = Arc::new(MemoryDisk::new());
+    let store = Riverbed::builder()
+        .limits(limits)
+        .disk(disk)
+        .without_threads()
+        .open("/store")
+        .unwrap();
+    let stream = store
+        .create_stream(StreamConfig::new("s").subjects(["s.*"]))
+        .unwrap();
+    stream
+        .publish_message(Publish::new("s.a", "").id("id"))
+        .unwrap();
+    let batch = [Publish::new("s.b", "").id("id"), Publish::new("s.b", "")];
+    let refused = stream.publish_batch(batch).unwrap_err().kind;
+    assert!(
+        matches!(refused, riverbed::PublishErrorKind::SubjectsFull { .. }),
+        "{refused:?}"
     );
 }

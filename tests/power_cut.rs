@@ -3,6 +3,12 @@
 //! Pass one counts a history's disk operations. Pass two runs it once for each of them with a disk
 //! that fails from there on, takes what a power cut may leave (all unsynced sectors lost, all kept,
 //! some of each), opens it, and holds it against what the application was told before the cut.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use riverbed::disk::MemoryDisk;
 use riverbed::{
@@ -513,6 +519,7 @@ fn drain(consumer: &Consumer, store: &Riverbed, clock: &ManualClock) -> BTreeMap
     delivered
 }
 
+#[allow(clippy::too_many_lines, reason = "one promise after the other")]
 fn verify(world: &World, store: &Riverbed) {
     let told = &world.told;
     assert_eq!(store.check().unwrap(), Vec::<String>::new(), "check()");

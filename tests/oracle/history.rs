@@ -186,10 +186,10 @@ fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
     };
     let known = oracle.streams.get(stream);
     let count = if rng.bool() { 1 } else { rng.usize(1..7) };
-    let count = if chance(rng, 60) {
-        rng.usize(..40)
-    } else {
-        count
+    let count = match rng.u32(..240) {
+        0 | 1 => 0,
+        2..=5 => rng.usize(8..40),
+        _ => count,
     };
     let mut batch: Vec<Draft> = (0..count).map(|_| draft(rng, stream, known)).collect();
     for draft in batch.iter_mut().skip(1) {
@@ -197,15 +197,15 @@ fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
             draft.expect = None;
         }
     }
-    if chance(rng, 40) {
-        if let Some(first) = batch.first_mut() {
-            // Nobody's subject, or another stream's.
-            first.subject = if rng.bool() {
-                "nobody.here".into()
-            } else {
-                "b.x".into()
-            };
-        }
+    if chance(rng, 40)
+        && let Some(first) = batch.first_mut()
+    {
+        // Nobody's subject, or another stream's.
+        first.subject = if rng.bool() {
+            "nobody.here".into()
+        } else {
+            "b.x".into()
+        };
     }
     let to = (rng.bool() && known.is_some()).then(|| stream.to_owned());
     Op::Publish { to, batch }
@@ -376,6 +376,15 @@ fn redrive(rng: &mut Rng, oracle: &Oracle) -> Op {
     }
 }
 
+/// A dead letter of a stream.
+fn letter_from(oracle: &Oracle, stream: &str) -> Option<u64> {
+    let mut letters = oracle.streams.get("dlq")?.stored.iter();
+    let from = |origin: &crate::model::Origin| origin.stream == stream;
+    letters
+        .find(|(_, letter)| letter.origin.as_ref().is_some_and(from))
+        .map(|(seq, _)| *seq)
+}
+
 fn of_parked(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
     let mut parked = Vec::new();
     for (stream, name) in oracle.by_age() {
@@ -473,6 +482,16 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
 pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
     for stream in ["a", "b"] {
         let known = oracle.streams.get(stream);
+        if known.is_none()
+            && chance(rng, 8)
+            && let Some(seq) = letter_from(oracle, stream)
+        {
+            return Op::Redrive {
+                dead: "dlq".into(),
+                seq,
+                to_consumer: false,
+            };
+        }
         if known.is_none() && chance(rng, 8) {
             return Op::CreateStream(stream_config(rng, stream));
         }

@@ -125,6 +125,7 @@ impl Real {
         }
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm for each operation")]
     fn attempt(&mut self, op: &Op) -> Result<Answer, Answer> {
         let answer = match op {
             Op::CreateStream(config) => match self.store.create_stream(config.clone()) {

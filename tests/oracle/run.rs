@@ -408,7 +408,7 @@ impl Run {
                     });
                     candidates.extend(opened.collect::<Vec<_>>());
                     let seed = self.rng.u64(..1_000);
-                    image = if seed % 3 == 0 {
+                    image = if seed.is_multiple_of(3) {
                         image.kill_image()
                     } else {
                         image.crash_image(seed)
