@@ -123,9 +123,9 @@ impl Engine {
             let tail = self.tail(&mut tails, append.stream)?;
             // A block that is dropped with this group must not come back grown.
             let tail = tail.filter(|(first, _)| *first >= append.drop_to);
-            let first_seq = append.records.first().map_or(0, |first| first.seq);
+            let first_seq = append.written().first().map_or(0, |first| first.seq);
             let grown = tail.filter(|(_, bytes)| ends_before(bytes, first_seq));
-            let records = append.records.iter().map(|stored| RecordInput {
+            let records = append.written().iter().map(|stored| RecordInput {
                 time: stored.time,
                 subject: &stored.subject,
                 id: stored.id.as_deref(),

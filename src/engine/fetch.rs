@@ -280,15 +280,11 @@ fn claim_from_memory(
 ) -> Tried {
     let asked = fetch.asked;
     // The first one shows whether it fits at all.
-    let first = Capacity {
-        messages: 1,
-        bytes: u64::MAX,
-    };
-    if let Some(first) = core.state.recent_matches(id, from, first).first() {
-        if let Some(why) = too_big(first, asked) {
+    if let Some((seq, bytes)) = core.state.first_recent_match(id, from) {
+        if let Some(why) = too_big(seq, bytes, asked) {
             return Tried::TooBig(why, core.observed(id));
         }
-        if first.size() > capacity.bytes {
+        if bytes > capacity.bytes {
             return core.too_many_bytes(id, fetch, may_wait);
         }
     }
@@ -332,7 +328,7 @@ fn claim_read(
         }
     }
     if let Some(first) = found.messages.first() {
-        if let Some(why) = too_big(first, asked) {
+        if let Some(why) = too_big(first.seq, first.size(), asked) {
             return Ok(Tried::TooBig(why, core.observed(id)));
         }
         if first.size() > reading.capacity.bytes {
@@ -359,9 +355,8 @@ fn finish_claim(core: &mut Entered<'_>, id: u32, claimed: Vec<Claimed>) -> Tried
 }
 
 /// A message over the fetch's own bound is an answer of its own: it stays, uncounted.
-fn too_big(first: &Stored, asked: Capacity) -> Option<FetchError> {
-    let (seq, bytes) = (Seq::new(first.seq), first.size());
-    let limit = asked.bytes;
+fn too_big(seq: u64, bytes: u64, asked: Capacity) -> Option<FetchError> {
+    let (seq, limit) = (Seq::new(seq), asked.bytes);
     (bytes > limit).then_some(FetchError::TooBig { seq, bytes, limit })
 }
 
@@ -414,9 +409,9 @@ impl Core {
         let known = self.state.stream(stream);
         let recent = known
             .into_iter()
-            .flat_map(|known| due.iter().filter_map(|seq| known.recent(*seq)));
+            .flat_map(|known| due.iter().filter_map(|seq| known.recent.get(*seq)));
         let recent = recent
-            .map(|stored| (stored.seq, Arc::clone(stored)))
+            .map(|stored| (stored.seq, Arc::new(stored.clone())))
             .collect();
         let scan = |new: NewMessages| Scan {
             stream,

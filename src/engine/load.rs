@@ -185,7 +185,7 @@ pub(crate) fn stored(record: &RecordRef<'_>, subject: Arc<str>) -> Stored {
         subject,
         id: record.id.map(str::to_owned),
         headers: record.headers.to_headers(),
-        payload: record.payload.to_vec(),
+        payload: record.payload.to_vec().into(),
     }
 }
 

@@ -46,9 +46,10 @@ impl Engine {
         mut messages: Vec<Publish>,
         pace: Pace,
     ) -> Result<Staged, PublishError> {
-        if let Err(kind) = check_messages(&messages) {
-            return Err(PublishError::new(kind, messages));
-        }
+        let bytes = match check_messages(&messages) {
+            Ok(bytes) => bytes,
+            Err(kind) => return Err(PublishError::new(kind, messages)),
+        };
         let patience = messages.first().and_then(|message| message.wait_for_room);
         let mut room = patience.map(|patience| {
             (
@@ -58,7 +59,7 @@ impl Engine {
         });
         loop {
             let signal = room.as_ref().map(|(signal, _)| signal);
-            match self.try_stage(target, &mut messages, pace, signal) {
+            match self.try_stage(target, &mut messages, bytes, pace, signal) {
                 Ok(Tried::Staged(staged)) => return Ok(staged),
                 Ok(Tried::WaitFor(group)) => {
                     if let Err(why) = self.wait(group) {
@@ -92,6 +93,7 @@ impl Engine {
         &self,
         target: &Target,
         messages: &mut Vec<Publish>,
+        bytes: u64,
         pace: Pace,
         room: Option<&Arc<Signal>>,
     ) -> Result<Tried, PublishErrorKind> {
@@ -101,7 +103,6 @@ impl Engine {
             // The group is as large as it may be: it goes first.
             return Ok(Tried::WaitFor(core.state.group));
         }
-        let bytes: u64 = messages.iter().map(Publish::stored_size).sum();
         if pace == Pace::Pipelined {
             let outstanding: u64 = core.pipelined.values().sum();
             if outstanding > 0 && outstanding + bytes > self.limits.pipeline_bytes {
@@ -220,8 +221,8 @@ fn named(kind: PublishErrorKind, target: &Target) -> PublishErrorKind {
     }
 }
 
-/// The checks that need no state.
-fn check_messages(messages: &[Publish]) -> Result<(), PublishErrorKind> {
+/// The checks that need no state; returns the bytes of all messages.
+fn check_messages(messages: &[Publish]) -> Result<u64, PublishErrorKind> {
     let bytes: u64 = messages.iter().map(Publish::stored_size).sum();
     if messages.is_empty() || messages.len() > BATCH_MESSAGES_MAX || bytes > BATCH_BYTES_MAX {
         return Err(PublishErrorKind::BatchSize {
@@ -244,7 +245,7 @@ fn check_messages(messages: &[Publish]) -> Result<(), PublishErrorKind> {
             return Err(PublishErrorKind::ExpectInBatch { at });
         }
     }
-    Ok(())
+    Ok(bytes)
 }
 
 fn check_id(id: Option<&str>) -> Result<(), PublishErrorKind> {

@@ -196,16 +196,10 @@ impl Core {
     /// A scan of everything that a stream has in the store.
     pub(crate) fn scan_of(&self, stream: u32, filters: Vec<SubjectFilter>) -> Scan {
         let known = self.state.stream(stream);
-        let stored_to = |known: &crate::state::Stream| {
-            known
-                .recent
-                .front()
-                .map_or(known.last, |first| first.seq - 1)
-        };
         Scan {
             stream,
             from: known.map_or(1, crate::state::Stream::first),
-            to: known.map_or(0, stored_to),
+            to: known.map_or(0, crate::state::Stream::stored_to),
             filters: filters.into(),
             purges: self.state.purge_marks(stream),
             has_holes: known.is_some_and(crate::state::Stream::has_hole_rows),
@@ -241,16 +235,12 @@ impl Core {
         ahead: &Ahead,
     ) -> Option<(u64, u64)> {
         let known = self.state.stream(stream)?;
-        let first_recent = known
-            .recent
-            .front()
-            .map_or(known.last + 1, |first| first.seq);
         if ahead.from < known.first() && deliver != DeliverPolicy::Last {
             // The head has passed the start: it starts there now, with all that is left.
             return Some(start_of_all(known, filters));
         }
         if ahead.from < known.first()
-            || ahead.counted_to + 1 < first_recent
+            || ahead.counted_to < known.stored_to()
             || known.kills != ahead.kills
         {
             return None;
@@ -260,10 +250,8 @@ impl Core {
         };
         // What was deleted while it was still in memory has its window there too.
         let lives = |seq: u64| !known.is_hole(seq).unwrap_or(false);
-        let recent = known
-            .recent
-            .iter()
-            .filter(|stored| stored.seq > ahead.counted_to && lives(stored.seq));
+        let recent = known.recent.iter_from(ahead.counted_to + 1);
+        let recent = recent.filter(|stored| lives(stored.seq));
         let recent: Vec<u64> = recent
             .filter(|stored| wanted(&stored.subject))
             .map(|stored| stored.seq)

@@ -49,12 +49,17 @@ impl State {
             };
             target.dedup.forget(horizon, limit);
         }
-        let verdicts = check(target, self.secret, self.subjects_max, messages, now)?;
+        let mut verdicts = check(target, self.secret, self.subjects_max, messages, now)?
+            .into_iter()
+            .peekable();
         let group = self.group;
         let before = target.bytes;
         let mut placed: Vec<Placed> = Vec::with_capacity(messages.len());
+        target.recent.reserve(messages.len());
         let mut stored = false;
-        for (message, verdict) in messages.drain(..).zip(verdicts) {
+        for (at, message) in messages.drain(..).enumerate() {
+            let judged = verdicts.next_if(|(judged, _)| *judged == at);
+            let verdict = judged.map_or(Verdict::New { hash: None }, |(_, verdict)| verdict);
             placed.push(match verdict {
                 Verdict::DuplicateOf(seq) => Placed {
                     seq,
@@ -107,7 +112,7 @@ impl State {
                 continue;
             };
             let fresh = (from..=target.last).take_while(|seq| *seq < consumer.next);
-            let passed = fresh.filter_map(|seq| target.recent(seq));
+            let passed = fresh.filter_map(|seq| target.recent.get(seq));
             let passed = passed
                 .filter(|stored| consumer.wants(&stored.subject))
                 .count() as u64;
@@ -139,17 +144,19 @@ fn check(
     subjects_max: u64,
     messages: &[Publish],
     now: u64,
-) -> Result<Vec<Verdict>, PublishErrorKind> {
-    let mut verdicts = Vec::with_capacity(messages.len());
+) -> Result<Vec<(usize, Verdict)>, PublishErrorKind> {
+    // Only of messages that have an id: the others are new.
+    let mut verdicts = Vec::new();
     let mut batch_ids: HashMap<u128, usize> = HashMap::new();
     let mut new_subjects: HashSet<&str> = HashSet::new();
     let (mut new_messages, mut new_bytes, mut new_ids) = (0, 0, 0);
-    let (mut last_subject, mut last_new) = (None, None);
+    // Whether a new message on the last subject was counted towards the new ones.
+    let (mut last_subject, mut counted) = (None, false);
     for (at, message) in messages.iter().enumerate() {
         // Neighbours often share a subject; it is looked at once.
-        if Some(message.subject.as_str()) != last_subject {
+        if last_subject != Some(message.subject.as_str()) {
             stream.admit_subject(&message.subject)?;
-            last_subject = Some(&message.subject);
+            (last_subject, counted) = (Some(message.subject.as_str()), false);
         }
         stream.admit(message)?;
         let verdict = judge_id(stream, secret, message, now, at, &mut batch_ids);
@@ -157,16 +164,16 @@ fn check(
             new_messages += 1;
             new_bytes += message.stored_size();
             new_ids += u64::from(hash.is_some());
-            if Some(message.subject.as_str()) != last_new {
-                last_new = Some(&message.subject);
-                if !stream.subjects.contains(&message.subject) {
-                    new_subjects.insert(&message.subject);
-                }
+            if !std::mem::replace(&mut counted, true) && !stream.subjects.contains(&message.subject)
+            {
+                new_subjects.insert(&message.subject);
             }
             // A duplicate is answered as one whatever it expects (a retry must not fail).
             stream.expect_last(message.expected_last)?;
         }
-        verdicts.push(verdict);
+        if message.id.is_some() {
+            verdicts.push((at, verdict));
+        }
     }
     stream.room_for(new_messages, new_bytes)?;
     let name = || stream.config.name.clone();

@@ -101,13 +101,9 @@ impl State {
                     return Plan::Purging(consumer.stream);
                 }
             } else if !consumer.suspect_is_due() {
-                let stored_to = stream
-                    .recent
-                    .front()
-                    .map_or(stream.last, |first| first.seq - 1);
                 new = Some(NewMessages {
                     from,
-                    stored_to,
+                    stored_to: stream.stored_to(),
                     filters: Arc::clone(&consumer.filters),
                 });
             }
@@ -126,21 +122,32 @@ impl State {
         from: u64,
         capacity: Capacity,
     ) -> Vec<Arc<Stored>> {
-        let Some(consumer) = self.consumers.get(&id) else {
-            return Vec::new();
-        };
-        let Some(stream) = self.streams.get(&consumer.stream) else {
-            return Vec::new();
-        };
-        let first = stream.recent.front().map_or(u64::MAX, |stored| stored.seq);
-        let skip = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
-        let wanted = |stored: &&Arc<Stored>| {
-            consumer.wants(&stored.subject)
-                && !stream.is_purged(stored.seq, &stored.subject)
-                && !stream.is_hole(stored.seq).unwrap_or(false)
-        };
-        let matches = stream.recent.iter().skip(skip).filter(wanted);
-        fill(matches.cloned(), capacity)
+        let fitting = fill(self.matches_in_memory(id, from), capacity, |stored| {
+            stored.size()
+        });
+        fitting
+            .into_iter()
+            .map(|stored| Arc::new(stored.clone()))
+            .collect()
+    }
+
+    /// The first of them: its sequence and its size.
+    pub(crate) fn first_recent_match(&self, id: u32, from: u64) -> Option<(u64, u64)> {
+        let first = self.matches_in_memory(id, from).next()?;
+        Some((first.seq, first.size()))
+    }
+
+    fn matches_in_memory(&self, id: u32, from: u64) -> impl Iterator<Item = &Stored> {
+        let consumer = self.consumers.get(&id);
+        let stream = consumer.and_then(|consumer| self.streams.get(&consumer.stream));
+        let both = consumer.zip(stream);
+        both.into_iter().flat_map(move |(consumer, stream)| {
+            stream.recent.iter_from(from).filter(move |stored| {
+                consumer.wants(&stored.subject)
+                    && !stream.is_purged(stored.seq, &stored.subject)
+                    && !stream.is_hole(stored.seq).unwrap_or(false)
+            })
+        })
     }
 
     /// Delayed messages of one consumer whose time has come are due, before the sweeper says so.
@@ -232,7 +239,7 @@ impl State {
         let Ok(capacity) = consumer.capacity(capacity) else {
             return claimed;
         };
-        for stored in fill(found.into_iter(), capacity) {
+        for stored in fill(found.into_iter(), capacity, |stored| stored.size()) {
             let seq = stored.seq;
             // An evicted window was re-read by the caller, so `None` is as alive as it was read.
             let dead = stream.windows.is_dead(seq).unwrap_or(false);
@@ -283,15 +290,17 @@ impl State {
     }
 }
 
-/// As many of the messages as fit; at least one if it fits the bytes at all.
-pub(crate) fn fill(
-    messages: impl Iterator<Item = Arc<Stored>>,
+/// As many of the messages as fit.
+fn fill<T>(
+    messages: impl Iterator<Item = T>,
     capacity: Capacity,
-) -> Vec<Arc<Stored>> {
+    size: impl Fn(&T) -> u64,
+) -> Vec<T> {
     let mut left = capacity.bytes;
-    let fits = |stored: &Arc<Stored>| {
-        let fits = stored.size() <= left;
-        left = left.saturating_sub(stored.size());
+    let fits = |message: &T| {
+        let size = size(message);
+        let fits = size <= left;
+        left = left.saturating_sub(size);
         fits
     };
     messages.take(capacity.messages).take_while(fits).collect()

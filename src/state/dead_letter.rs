@@ -192,7 +192,7 @@ impl State {
         };
         Appended {
             subject: envelope::subject(to, &whose.stream, &whose.consumer).to_string(),
-            payload: message.payload.clone(),
+            payload: message.payload.to_vec(),
             headers: envelope.wrap(&message.headers),
             id: None,
             id_hash: None,

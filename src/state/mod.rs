@@ -19,6 +19,7 @@ mod entries;
 mod envelope;
 mod inspect;
 mod purge;
+mod recent;
 mod recover;
 mod redrive;
 mod removed;
@@ -210,9 +211,10 @@ impl State {
         let recent = self
             .streams
             .get(&stream)
-            .and_then(|stream| stream.recent(seq));
-        recent
-            .or_else(|| self.supplied.get(&(stream, seq)))
-            .cloned()
+            .and_then(|stream| stream.recent.get(seq));
+        match recent {
+            Some(stored) => Some(Arc::new(stored.clone())),
+            None => self.supplied.get(&(stream, seq)).cloned(),
+        }
     }
 }

@@ -58,7 +58,7 @@ impl State {
             RedriveTo::Stream => {
                 let letter = Appended {
                     subject: envelope.subject.clone(),
-                    payload: message.payload.clone(),
+                    payload: message.payload.to_vec(),
                     headers: message.headers.clone(),
                     id: envelope.id.clone(),
                     id_hash: None,
@@ -112,7 +112,7 @@ impl State {
         };
         let is_same = original.time == envelope.time
             && *original.subject == *envelope.subject
-            && original.payload == letter.payload;
+            && *original.payload == *letter.payload;
         if !is_same {
             // A stream of the same name that was made anew has another message there.
             return gone();

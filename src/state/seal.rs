@@ -25,7 +25,19 @@ pub(crate) struct Append {
     pub(crate) stream: u32,
     /// Blocks that start below this are gone with this group, and must not be grown.
     pub(crate) drop_to: u64,
-    pub(crate) records: Vec<Arc<Stored>>,
+    /// What a purge took and accounted for in the same group, before this, is never written.
+    pub(crate) from: u64,
+    pub(crate) records: Arc<Vec<Stored>>,
+}
+
+impl Append {
+    /// The messages to be written, in order.
+    pub(crate) fn written(&self) -> &[Stored] {
+        let skipped = self
+            .records
+            .partition_point(|stored| stored.seq < self.from);
+        self.records.get(skipped..).unwrap_or_default()
+    }
 }
 
 impl Sealed {
@@ -62,21 +74,14 @@ impl State {
             return;
         };
         stream.take_changes(&mut sealed.rows);
-        let (from, head) = (stream.open_from, stream.head);
-        stream.open_from = stream.last + 1;
-        let fresh = stream
-            .recent
-            .iter()
-            .rev()
-            .take_while(|stored| stored.seq >= from);
-        // What a purge took and accounted for in the same group is never written.
-        let kept = fresh.filter(|stored| stored.seq >= head).cloned();
-        let mut records: Vec<Arc<Stored>> = kept.collect();
-        records.reverse();
-        if !records.is_empty() {
+        let (drop_to, from) = (stream.drop_to, stream.head);
+        if let Some(records) = stream.recent.seal()
+            && records.last().is_some_and(|last| last.seq >= from)
+        {
             sealed.appends.push(Append {
                 stream: id,
-                drop_to: stream.drop_to,
+                drop_to,
+                from,
                 records,
             });
         }

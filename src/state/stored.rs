@@ -1,10 +1,42 @@
 //! A message as it is stored, and the few facts about it that retention needs.
 
 use crate::headers::Headers;
+use std::ops::Deref;
 use std::sync::Arc;
 
+/// Payloads from here on are shared instead of copied.
+const SHARED_FROM: usize = 4096;
+
+/// A message's payload: a small one is copied where it goes, a large one is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    Own(Vec<u8>),
+    Shared(Arc<Vec<u8>>),
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        if bytes.len() < SHARED_FROM {
+            Self::Own(bytes)
+        } else {
+            Self::Shared(Arc::new(bytes))
+        }
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
 /// A stored message with its bytes. Shared: between the open group, readers and holders.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub(crate) seq: u64,
     /// Microseconds since the Unix epoch.
@@ -12,7 +44,7 @@ pub(crate) struct Stored {
     pub(crate) subject: Arc<str>,
     pub(crate) id: Option<String>,
     pub(crate) headers: Headers,
-    pub(crate) payload: Vec<u8>,
+    pub(crate) payload: Payload,
 }
 
 impl Stored {

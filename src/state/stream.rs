@@ -1,6 +1,7 @@
 //! One stream: its counters, what it accepts, and what it appends.
 
 use super::dedup::{Dedup, hash_id};
+use super::recent::Recent;
 use super::stored::{Fact, Facts, Need, Stored};
 use super::subjects::Subjects;
 use super::windows::{Windows, window_of};
@@ -43,10 +44,8 @@ pub(crate) struct Stream {
     pub(crate) dedup: Dedup,
     pub(crate) windows: Windows,
     pub(crate) consumers: BTreeSet<u32>,
-    /// Messages that are not yet in the store, oldest first, without a gap up to `last`.
-    pub(crate) recent: VecDeque<Arc<Stored>>,
-    /// The first message of the open group.
-    pub(crate) open_from: u64,
+    /// Messages that are not yet in the store, up to `last`.
+    pub(crate) recent: Recent,
     facts: VecDeque<Arc<Facts>>,
     /// Blocks that start below this hold nothing any more.
     pub(crate) drop_to: u64,
@@ -154,8 +153,7 @@ impl Stream {
             dedup,
             windows: Windows::default(),
             consumers: BTreeSet::new(),
-            recent: VecDeque::new(),
-            open_from: row.last + 1,
+            recent: Recent::default(),
             facts: VecDeque::new(),
             // Which block holds the head is not known yet.
             drop_to: 1,
@@ -228,7 +226,7 @@ impl Stream {
 
     /// The facts of a stored message.
     pub(crate) fn fact(&self, seq: u64) -> Result<Fact, Need> {
-        if let Some(stored) = self.recent(seq) {
+        if let Some(stored) = self.recent.get(seq) {
             let (subject, time) = (Arc::clone(&stored.subject), stored.time);
             return Ok(Fact {
                 seq,
@@ -244,16 +242,14 @@ impl Stream {
         })
     }
 
-    /// A message that is not yet in the store.
-    pub(crate) fn recent(&self, seq: u64) -> Option<&Arc<Stored>> {
-        let first = self.recent.front()?.seq;
-        let at = usize::try_from(seq.checked_sub(first)?).ok()?;
-        self.recent.get(at)
+    /// The last sequence that is in the store; later ones are in memory.
+    pub(crate) fn stored_to(&self) -> u64 {
+        self.recent.first_seq().map_or(self.last, |first| first - 1)
     }
 
     /// Whether the log must hold a sequence.
     pub(crate) fn is_expected(&self, seq: u64) -> bool {
-        seq >= self.head && seq <= self.last && self.recent(seq).is_none()
+        seq >= self.head && seq <= self.last && self.recent.get(seq).is_none()
     }
 
     /// Takes the facts of a block in, as they were read.
@@ -358,7 +354,7 @@ impl Stream {
             subject: self.subjects.note(&message.subject, seq),
             id: message.id,
             headers: message.headers,
-            payload: message.payload,
+            payload: message.payload.into(),
         };
         if let Some(hash) = message.id_hash {
             self.dedup.remember(hash, seq, self.last_time);
@@ -367,7 +363,7 @@ impl Stream {
         self.published += 1;
         self.bytes += stored.size();
         self.group = group;
-        self.recent.push_back(Arc::new(stored));
+        self.recent.push(stored);
         seq
     }
 
@@ -446,13 +442,7 @@ impl Stream {
 
     /// Messages up to `last` are in the store now.
     pub(crate) fn complete(&mut self, durable: Durable, group: u64) {
-        while self
-            .recent
-            .front()
-            .is_some_and(|stored| stored.seq <= durable.last)
-        {
-            self.recent.pop_front();
-        }
+        self.recent.complete(durable.last);
         self.durable = durable;
         self.windows.evict(group);
     }
