@@ -3,6 +3,13 @@
 //! The test runs itself again as a child that handles messages; the poison aborts the child, and the
 //! test starts the next one until nothing is left.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
 use riverbed::{ConsumerConfig, Riverbed, RunOptions, StreamConfig};
 use std::path::Path;
 use std::process::{Command, ExitStatus};

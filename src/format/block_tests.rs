@@ -1,5 +1,6 @@
 //! Tests of blocks as a whole: building, reading, damage, golden bytes.
 
+use std::fmt::Write;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::Block;
@@ -61,7 +62,10 @@ fn sample() -> BlockBuilder {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _written = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 #[test]
