@@ -1,0 +1,96 @@
+//! What a commit costs does not depend on what did nothing, and opening does not read the backlog.
+//!
+//! Costs are counted on the simulated disk, never timed.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use riverbed::disk::MemoryDisk;
+use riverbed::{ConsumerConfig, Fetch, ManualClock, Riverbed, StreamConfig};
+use std::sync::Arc;
+
+fn open(disk: &MemoryDisk, clock: &ManualClock) -> Riverbed {
+    Riverbed::builder()
+        .disk(Arc::new(disk.clone()))
+        .clock(clock.clock())
+        .without_threads()
+        .open("/store")
+        .unwrap()
+}
+
+/// Disk operations of a publish, a fetch and an ack in a store with so many idle streams, each with a
+/// consumer.
+fn operations_beside(idle: usize) -> [u64; 3] {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = open(&disk, &clock);
+    for n in 0..idle {
+        let stream = store
+            .create_stream(StreamConfig::new(format!("idle-{n}")))
+            .unwrap();
+        stream.create_consumer(ConsumerConfig::new("idle")).unwrap();
+    }
+    let busy = store.create_stream(StreamConfig::new("busy")).unwrap();
+    let worker = busy.create_consumer(ConsumerConfig::new("worker")).unwrap();
+    // The first round makes tables and pages that the second one finds.
+    let mut counted = [0; 3];
+    for _ in 0..2 {
+        let start = disk.operations();
+        busy.publish("busy", "work").unwrap();
+        let published = disk.operations();
+        let batch = worker.fetch(Fetch::new(1).no_wait()).unwrap();
+        let fetched = disk.operations();
+        batch.ack().unwrap();
+        counted = [
+            published - start,
+            fetched - published,
+            disk.operations() - fetched,
+        ];
+    }
+    counted
+}
+
+#[test]
+fn a_commit_costs_the_same_beside_three_hundred_idle_streams_and_consumers() {
+    let (alone, beside) = (operations_beside(0), operations_beside(300));
+    for (alone, beside) in alone.into_iter().zip(beside) {
+        // A B-tree over more tables is deeper: a page or two on the way, not one per stream.
+        assert!(
+            beside <= alone + 8,
+            "{beside} disk operations beside 300 idle ones, {alone} alone"
+        );
+    }
+}
+
+/// Bytes read to open a cleanly closed store with a backlog of so many messages of 1 KiB. With debug
+/// assertions redb walks every page at open, so it says nothing there.
+#[cfg(not(debug_assertions))]
+fn bytes_read_to_open(messages: usize) -> u64 {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = open(&disk, &clock);
+    let stream = store.create_stream(StreamConfig::new("log")).unwrap();
+    stream
+        .create_consumer(ConsumerConfig::new("reader"))
+        .unwrap();
+    for _ in 0..messages / 1_000 {
+        stream
+            .publish_batch((0..1_000).map(|_| ("log", vec![7; 1_024])))
+            .unwrap();
+    }
+    store.close().unwrap();
+    let before = disk.bytes_read();
+    let store = open(&disk, &clock);
+    assert_eq!(
+        store.stream("log").unwrap().info().unwrap().messages,
+        messages as u64
+    );
+    disk.bytes_read() - before
+}
+
+#[cfg(not(debug_assertions))]
+#[test]
+fn opening_a_cleanly_closed_store_does_not_read_the_backlog() {
+    let (small, large) = (bytes_read_to_open(1_000), bytes_read_to_open(20_000));
+    assert!(
+        large <= small + (256 << 10),
+        "{large} bytes read for 20 MiB, {small} for 1 MiB"
+    );
+}
