@@ -20,6 +20,8 @@ mod pipeline;
 mod publish;
 mod purge;
 mod read;
+#[cfg(test)]
+mod regressions;
 mod scan;
 mod settle;
 mod start;

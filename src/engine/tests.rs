@@ -18,7 +18,7 @@ pub(super) fn through_bytes(changes: &Changes) -> Changes {
     decoded
 }
 
-fn open(disk: &MemoryDisk, clock: &ManualClock) -> Riverbed {
+pub(super) fn open(disk: &MemoryDisk, clock: &ManualClock) -> Riverbed {
     Riverbed::builder()
         .disk(Arc::new(disk.clone()))
         .clock(clock.clock())

@@ -1,0 +1,293 @@
+//! Bugs that a review found, each held by the behaviour that must be.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use riverbed::disk::MemoryDisk;
+use riverbed::{
+    Consumer, ConsumerConfig, Event, Fetch, Limits, ManualClock, Message, Publish, Riverbed,
+    Runner, Seq, StreamConfig,
+};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// Longer than anything here takes; a test that hangs fails with this instead.
+const FOREVER: Duration = Duration::from_secs(60);
+
+fn with_threads() -> Riverbed {
+    Riverbed::builder()
+        .disk(Arc::new(MemoryDisk::new()))
+        .open("/store")
+        .unwrap()
+}
+
+fn driven(disk: &MemoryDisk, clock: &ManualClock) -> Riverbed {
+    let builder = Riverbed::builder()
+        .disk(Arc::new(disk.clone()))
+        .clock(clock.clock());
+    builder.without_threads().open("/store").unwrap()
+}
+
+/// Runs what must end on a thread of its own.
+fn ends<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || done.send(work()));
+    ended.recv_timeout(FOREVER).expect("it ends")
+}
+
+fn wait_for_waiting(consumer: &Consumer, fetches: u64) {
+    while consumer.info().unwrap().waiting < fetches {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn limits_are_enforced_however_far_a_batch_goes_over_them() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = driven(&disk, &clock);
+    let jobs = store
+        .create_stream(StreamConfig::new("jobs").max_messages(10))
+        .unwrap();
+    jobs.publish_batch((0..60_000).map(|_| ("jobs", "")))
+        .unwrap();
+    store.drive().unwrap();
+    assert_eq!(jobs.info().unwrap().messages, 10);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn the_ack_floor_that_was_told_stays_over_a_close() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = driven(&disk, &clock);
+    let jobs = store
+        .create_stream(StreamConfig::new("jobs").subjects(["jobs.*"]))
+        .unwrap();
+    let worker = jobs
+        .create_consumer(ConsumerConfig::new("worker").filter("jobs.z"))
+        .unwrap();
+    jobs.publish_batch((0..100).map(|_| ("jobs.a", "")))
+        .unwrap();
+    assert!(worker.fetch(Fetch::new(1).no_wait()).unwrap().is_empty());
+    let floor = worker.info().unwrap().ack_floor;
+    store.close().unwrap();
+    drop((store, jobs, worker));
+    let store = driven(&disk, &clock);
+    let worker = store.stream("jobs").unwrap().consumer("worker").unwrap();
+    assert!(worker.info().unwrap().ack_floor >= floor);
+}
+
+#[test]
+fn a_dead_letter_whose_consumer_no_longer_wants_it_stays() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = driven(&disk, &clock);
+    let jobs = store
+        .create_stream(StreamConfig::new("jobs").subjects(["jobs.*"]))
+        .unwrap();
+    let config = |filter: &str| {
+        ConsumerConfig::new("worker")
+            .filter(filter)
+            .dead_letter("dead")
+    };
+    let worker = jobs.create_consumer(config("jobs.a")).unwrap();
+    jobs.publish("jobs.a", "precious").unwrap();
+    worker.fetch(Fetch::new(1).no_wait()).unwrap()[0]
+        .term("no")
+        .unwrap();
+    jobs.delete_consumer("worker").unwrap();
+    jobs.create_consumer(config("jobs.b")).unwrap();
+    let dead = store.stream("dead").unwrap();
+    assert!(dead.redrive_to_consumer(Seq::new(1)).is_err());
+    assert_eq!(dead.info().unwrap().messages, 1);
+}
+
+#[test]
+fn a_fetch_that_ends_with_an_error_passes_its_wake_up_on() {
+    let store = with_threads();
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    let worker = jobs.create_consumer(ConsumerConfig::new("worker")).unwrap();
+    let fetching = |fetch: Fetch| {
+        let worker = worker.clone();
+        thread::spawn(move || {
+            worker
+                .fetch(fetch.max_wait(FOREVER))
+                .map(|batch| batch.len())
+        })
+    };
+    let small = fetching(Fetch::new(1).max_bytes(100));
+    wait_for_waiting(&worker, 1);
+    let large = fetching(Fetch::new(1));
+    wait_for_waiting(&worker, 2);
+    jobs.publish("jobs", vec![0; 1_000]).unwrap();
+    assert!(small.join().unwrap().is_err());
+    assert_eq!(large.join().unwrap(), Ok(1));
+}
+
+#[test]
+fn a_lease_that_ends_by_giving_up_makes_room_for_whoever_waits() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let builder = Riverbed::builder()
+        .disk(Arc::new(disk))
+        .clock(clock.clock());
+    let store = builder.open("/store").unwrap();
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    let config = ConsumerConfig::new("worker")
+        .max_ack_pending(1)
+        .max_deliver(1);
+    let worker = jobs.create_consumer(config).unwrap();
+    jobs.publish_batch([("jobs", "1"), ("jobs", "2")]).unwrap();
+    let _held = worker.fetch(1).unwrap();
+    let waiting = thread::spawn({
+        let worker = worker.clone();
+        move || {
+            worker
+                .fetch(Fetch::new(1).max_wait(FOREVER))
+                .map(|batch| batch[0].seq())
+        }
+    });
+    wait_for_waiting(&worker, 1);
+    clock.advance(Duration::from_secs(31));
+    assert_eq!(waiting.join().unwrap(), Ok(Seq::new(2)));
+    assert_eq!(worker.info().unwrap().parked, 1);
+}
+
+#[test]
+fn pipelined_duplicates_on_a_quiet_store_are_answered() {
+    ends(|| {
+        let store = with_threads();
+        let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+        let message = || Publish::new("jobs", vec![1; 1 << 20]).id("same");
+        jobs.publish_message(message()).unwrap();
+        for _ in 0..40 {
+            assert!(
+                jobs.publish_async(message())
+                    .unwrap()
+                    .wait()
+                    .unwrap()
+                    .duplicate
+            );
+        }
+    });
+}
+
+#[test]
+fn a_group_limit_of_nothing_still_lets_one_publish_through() {
+    ends(|| {
+        let mut limits = Limits::default();
+        limits.group_bytes = 0;
+        let builder = Riverbed::builder()
+            .disk(Arc::new(MemoryDisk::new()))
+            .limits(limits);
+        let store = builder.open("/store").unwrap();
+        let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+        jobs.publish("jobs", "1").unwrap();
+        jobs.publish("jobs", "2").unwrap();
+    });
+}
+
+#[test]
+fn a_nak_from_a_destructor_during_a_users_panic_poisons_nothing() {
+    struct NakOnDrop(Message);
+    impl Drop for NakOnDrop {
+        fn drop(&mut self) {
+            self.0.nak().expect("the store works");
+        }
+    }
+    let store = with_threads();
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    let worker = jobs.create_consumer(ConsumerConfig::new("worker")).unwrap();
+    jobs.publish("jobs", "1").unwrap();
+    let message = worker.fetch(1).unwrap().into_iter().next().unwrap();
+    let panicked = thread::spawn(move || {
+        let _guard = NakOnDrop(message);
+        panic!("the application's own");
+    });
+    assert!(panicked.join().is_err());
+    assert_eq!(worker.fetch(1).unwrap()[0].deliveries(), 2);
+    jobs.publish("jobs", "2").unwrap();
+}
+
+#[test]
+fn a_runner_may_be_stopped_by_its_own_handler() {
+    let store = with_threads();
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    let worker = jobs.create_consumer(ConsumerConfig::new("worker")).unwrap();
+    let slot: Arc<Mutex<Option<Runner>>> = Arc::default();
+    let (said, done) = mpsc::channel();
+    let runner = worker
+        .run(2, {
+            let slot = Arc::clone(&slot);
+            move |_: &Message| {
+                let runner = slot.lock().unwrap().take();
+                let stopped = runner.map(Runner::stop);
+                said.send(stopped.is_some_and(|stopped| stopped.is_ok()))
+                    .unwrap();
+                Ok::<(), String>(())
+            }
+        })
+        .unwrap();
+    *slot.lock().unwrap() = Some(runner);
+    jobs.publish("jobs", "stop").unwrap();
+    assert!(done.recv_timeout(FOREVER).unwrap());
+}
+
+#[test]
+fn receivers_of_events_end_when_the_store_closes() {
+    ends(|| {
+        let store = with_threads();
+        let events = store.events(10);
+        store.close().unwrap();
+        assert!(events.recv().is_err());
+        assert!(store.events(10).recv().is_err());
+    });
+}
+
+#[test]
+fn idleness_is_told_also_after_a_fetch_that_waited() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = driven(&disk, &clock);
+    let events = store.events(10);
+    let jobs = store
+        .create_stream(StreamConfig::new("jobs").without_dedup())
+        .unwrap();
+    let worker = jobs.create_consumer(ConsumerConfig::new("worker")).unwrap();
+    assert!(worker.fetch(Fetch::new(1).no_wait()).unwrap().is_empty());
+    jobs.publish("jobs", "forgotten").unwrap();
+    clock.advance(Duration::from_secs(301));
+    store.drive().unwrap();
+    assert!(matches!(
+        events.try_recv().unwrap(),
+        Event::ConsumerIdle { .. }
+    ));
+}
+
+#[test]
+fn a_consumer_is_created_while_the_head_of_its_stream_moves_on() {
+    ends(|| {
+        let store = with_threads();
+        let jobs = store
+            .create_stream(StreamConfig::new("jobs").max_messages(5_000))
+            .unwrap();
+        jobs.publish_batch((0..5_000).map(|_| ("jobs", "")))
+            .unwrap();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let publisher = thread::spawn({
+            let jobs = jobs.clone();
+            move || {
+                while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                    jobs.publish_batch((0..500).map(|_| ("jobs", ""))).unwrap();
+                }
+            }
+        });
+        let start = riverbed::DeliverPolicy::FromSequence(Seq::new(2));
+        jobs.create_consumer(ConsumerConfig::new("worker").deliver(start))
+            .unwrap();
+        drop(stop);
+        publisher.join().unwrap();
+        assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    });
+}
