@@ -1,7 +1,7 @@
 //! Running commits: one at a time, by a caller that needs it or by the committer (R6).
 
 use super::group::Turn;
-use super::{Engine, Entered};
+use super::{Engine, Entered, Threads};
 use crate::changes::{Change, Changes};
 use crate::error::Unavailable;
 use crate::format::{RecordInput, cut};
@@ -239,9 +239,17 @@ impl Engine {
         let wake_committer = core.pass_turn();
         drop(core);
         if wake_committer {
+            if self.threads == Threads::Own {
+                // The caller need not wait until thousands of messages are freed: the committer, which
+                // wakes anyway, does it. One group at most lies there.
+                let mut spent = self.spent.lock();
+                if spent.is_none() {
+                    *spent = sealed.take();
+                }
+            }
             self.committer.raise();
         }
-        // The group's messages are freed here, without the lock.
+        // Whatever is left of the group's messages is freed here, without the state's lock.
         drop(sealed);
     }
 }

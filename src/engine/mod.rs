@@ -47,7 +47,7 @@ use self::core::Core;
 use crate::clock::{Clock, Signal};
 use crate::config::Limits;
 use crate::error::Unavailable;
-use crate::state::Need;
+use crate::state::{Need, Sealed};
 use crate::store::{Store, StoreError};
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::{Deref, DerefMut};
@@ -69,6 +69,9 @@ pub(crate) struct Engine {
     joined: AtomicUsize,
     /// Small last blocks of streams, to be grown; only a leader uses them.
     tails: Mutex<commit::Tails>,
+    /// The messages of a durable group, left to the committer to be freed.
+    spent: Mutex<Option<Sealed>>,
+    threads: Threads,
     /// The process that opened the store (R11).
     process: u32,
 }

@@ -69,6 +69,8 @@ impl Engine {
             committer: Arc::default(),
             joined: AtomicUsize::new(0),
             tails: Mutex::new(commit::Tails::new()),
+            spent: Mutex::default(),
+            threads: options.threads,
             process: std::process::id(),
         });
         engine

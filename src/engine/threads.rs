@@ -68,6 +68,8 @@ impl Engine {
                 busy.map(|busy| busy.plus(IDLE))
             };
             let woken = self.clock.wait(&self.committer, until);
+            let spent = self.spent.lock().take();
+            drop(spent);
             if self.is_over() {
                 return;
             }
