@@ -291,3 +291,19 @@ fn a_consumer_is_created_while_the_head_of_its_stream_moves_on() {
         assert_eq!(store.check().unwrap(), Vec::<String>::new());
     });
 }
+
+#[test]
+fn a_new_age_limit_is_judged_by_the_time_now() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = driven(&disk, &clock);
+    let jobs = store
+        .create_stream(StreamConfig::new("jobs").without_dedup())
+        .unwrap();
+    jobs.publish("jobs", "old").unwrap();
+    clock.advance(Duration::from_secs(60));
+    let aged = StreamConfig::new("jobs")
+        .without_dedup()
+        .max_age(Duration::from_secs(30));
+    store.update_stream(aged).unwrap();
+    assert_eq!(jobs.info().unwrap().messages, 0);
+}

@@ -33,6 +33,9 @@ impl Engine {
     pub(crate) fn update_stream(&self, config: StreamConfig) -> Result<u32, StreamError> {
         let (updated, group) = {
             let mut core = self.enter()?;
+            // A new age limit is judged by the time now, not by that of the last call.
+            let moment = core.now(&self.clock);
+            core.state.now = core.state.now.max(moment.now);
             (core.state.update_stream(config), core.state.catalog_group())
         };
         self.wait(group)?;
