@@ -93,8 +93,10 @@ pub struct StoreInfo {
     pub streams: u64,
     /// Consumers.
     pub consumers: u64,
-    /// Bytes of the file.
+    /// Length of the file in bytes. It grows by doubling, sparsely, so the disk may hold less.
     pub file_bytes: u64,
+    /// Bytes of the pages that messages take: what `Limits::max_store_bytes` bounds.
+    pub used_bytes: u64,
     /// Events that full subscribers missed.
     pub events_missed: u64,
 }

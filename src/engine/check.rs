@@ -29,6 +29,10 @@ impl Engine {
                 for audit in &audits {
                     check_stream(reader, audit, &mut wrong)?;
                 }
+                let (said, counted) = (self.store.used_bytes(), reader.count_used_bytes()?);
+                if said != counted {
+                    wrong.push(format!("bytes in use {said}, counted {counted}"));
+                }
                 Ok(wrong)
             });
             match raw {

@@ -225,7 +225,7 @@ impl Engine {
     fn committed(&self, mut sealed: Option<Sealed>) {
         let mut core = Entered::new(self);
         if let Some(sealed) = &mut sealed {
-            core.state.complete(sealed);
+            core.state.complete(sealed, self.store.used_bytes());
             core.durable = sealed.group;
             core.pipelined.remove(&sealed.group);
             let events = std::mem::take(&mut sealed.events);

@@ -93,6 +93,7 @@ impl Engine {
                 streams: core.state.streams.len() as u64,
                 consumers: core.state.consumers.len() as u64,
                 file_bytes,
+                used_bytes: self.store.used_bytes(),
                 events_missed: core.events_missed,
             };
             (info, core.state.catalog_group())

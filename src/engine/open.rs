@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::disk::Disk;
 use crate::error::Unavailable;
-use crate::state::{Recovered, TABLES};
+use crate::state::{Recovered, Room, TABLES};
 use crate::store::{OpenError, Reader, Store, StoreError, StoreOptions};
 use parking_lot::Mutex;
 use std::ops::ControlFlow;
@@ -35,6 +35,13 @@ pub(crate) enum Threads {
 impl Engine {
     /// Opens the store, makes every outstanding attempt end, and starts the threads.
     pub(crate) fn open(path: &Path, options: Options) -> Result<Arc<Self>, OpenError> {
+        options
+            .limits
+            .validate()
+            .map_err(|what| OpenError::Limits {
+                path: path.to_owned(),
+                what,
+            })?;
         let now = options.clock.now().as_micros();
         let store_options = StoreOptions {
             cache_bytes: options.cache_bytes,
@@ -48,6 +55,7 @@ impl Engine {
         let recovered = store
             .read(recover)
             .map_err(|why| damaged(why.to_string()))?;
+        let room = Room::new(&options.limits, store.used_bytes());
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(|why| OpenError::Io {
             path: path.to_owned(),
@@ -55,7 +63,7 @@ impl Engine {
             source: std::io::Error::other(why.to_string()),
         })?;
         let state = recovered
-            .finish(secret, now, options.limits.subjects_per_stream)
+            .finish(secret, now, options.limits.subjects_per_stream, room)
             .map_err(|why| damaged(why.to_string()))?;
         let time = StoreTime::anchored(&options.clock, state.now);
         let mut state = state;

@@ -71,7 +71,7 @@ impl Engine {
                     group,
                     stream,
                 }) => {
-                    if let (Some(stream), PublishErrorKind::Full { .. }) = (stream, &kind)
+                    if let Some(stream) = stream.filter(|_| wants_room(&kind))
                         && let Some((signal, deadline)) = &room
                     {
                         if !self.await_room(stream, signal, *deadline) {
@@ -127,7 +127,7 @@ impl Engine {
             Ok(placed) => placed,
             Err(kind) => {
                 // Registered before the lock is free, so that no room that is made is missed.
-                if let (Some(signal), PublishErrorKind::Full { .. }) = (room, &kind) {
+                if let Some(signal) = room.filter(|_| wants_room(&kind)) {
                     core.add_publisher(id, signal);
                 }
                 let kind = named(kind, target);
@@ -157,6 +157,14 @@ impl Engine {
         }
         signalled
     }
+}
+
+/// Whether room that is made later may change the answer.
+fn wants_room(kind: &PublishErrorKind) -> bool {
+    matches!(
+        kind,
+        PublishErrorKind::Full { .. } | PublishErrorKind::StoreFull { .. }
+    )
 }
 
 /// Whether a publisher waits for its own commit or goes on.

@@ -20,6 +20,8 @@ pub(crate) struct Waiting {
     served: Vec<Arc<WaitingFetch>>,
     /// Places given out.
     places: u64,
+    /// How often the store had freed bytes when publishers were last woken for that.
+    freed: u64,
 }
 
 /// A fetch that found nothing.
@@ -146,6 +148,10 @@ impl Core {
         for fetch in std::mem::take(&mut self.waiting.served) {
             fetch.signal.raise();
         }
+        let freed = self.state.room.freed;
+        if std::mem::replace(&mut self.waiting.freed, freed) != freed {
+            self.waiting.wake_publishers();
+        }
         for stream in sealed.streams() {
             for signal in self.waiting.publishers.remove(&stream).unwrap_or_default() {
                 signal.raise();
@@ -204,6 +210,10 @@ impl Waiting {
         for fetch in self.fetches.values().flatten().chain(&self.served) {
             fetch.signal.raise();
         }
+        self.wake_publishers();
+    }
+
+    fn wake_publishers(&mut self) {
         for signal in std::mem::take(&mut self.publishers).into_values().flatten() {
             signal.raise();
         }

@@ -170,6 +170,18 @@ pub enum PublishErrorKind {
         /// The bound.
         limit: u64,
     },
+    /// The store is at its limit.
+    #[error(
+        "the store is full: {used} of {limit} bytes are in use and {reserve} are kept for acks, purges and dead letters; purge or delete messages, raise max_store_bytes, or publish with wait_for_room"
+    )]
+    StoreFull {
+        /// Bytes in use, those on their way to the disk included.
+        used: u64,
+        /// `max_store_bytes`.
+        limit: u64,
+        /// What of it was not to be had.
+        reserve: u64,
+    },
     /// The store itself.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

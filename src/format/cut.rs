@@ -36,6 +36,11 @@ fn page_of(len: usize) -> usize {
     (len + ROW_COST).next_power_of_two().max(SMALLEST)
 }
 
+/// The bytes of the page that a block of `len` bytes takes. Small blocks of one stream may share one.
+pub(crate) fn page_bytes(len: usize) -> u64 {
+    page_of(len) as u64
+}
+
 /// Packs consecutive records, the first of them with sequence `first_seq`, into blocks.
 ///
 /// `tail` is the stream's last block. When it is under one page, the first block of the answer

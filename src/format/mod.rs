@@ -33,7 +33,7 @@ pub(crate) use block_error::BlockError;
 pub(crate) use builder::BlockBuilder;
 #[cfg(any(test, fuzzing))]
 pub(crate) use changes::{decode_changes, encode_changes};
-pub(crate) use cut::cut;
+pub(crate) use cut::{cut, page_bytes};
 #[cfg(any(test, fuzzing))]
 pub(crate) use header::{HEADER_LEN, Header};
 pub(crate) use record::{RecordInput, RecordRef};

@@ -1,6 +1,7 @@
 //! Publishing: all checks first, then all appends, so that a batch is stored whole or not at all.
 
 use super::dedup::hash_id;
+use super::room::disk_bytes;
 use super::stream::{Appended, Placed};
 use super::{State, Stream};
 use crate::clock::micros;
@@ -49,9 +50,9 @@ impl State {
             };
             target.dedup.forget(horizon, limit);
         }
-        let mut verdicts = check(target, self.secret, self.subjects_max, messages, now)?
-            .into_iter()
-            .peekable();
+        let (verdicts, disk) = check(target, self.secret, self.subjects_max, messages, now)?;
+        self.room.for_publish(disk)?;
+        let mut verdicts = verdicts.into_iter().peekable();
         let group = self.group;
         let before = target.bytes;
         let mut placed: Vec<Placed> = Vec::with_capacity(messages.len());
@@ -85,6 +86,7 @@ impl State {
         let bytes = target.bytes - before;
         if stored {
             self.open.bytes += bytes;
+            self.room.stage(disk);
             self.after_append(stream);
         }
         Ok(placed)
@@ -138,18 +140,19 @@ fn appended(message: Publish, id_hash: Option<u128>) -> Appended {
     }
 }
 
+/// What becomes of each message that has an id, and about what the new ones will take on disk.
 fn check(
     stream: &Stream,
     secret: [u8; 16],
     subjects_max: u64,
     messages: &[Publish],
     now: u64,
-) -> Result<Vec<(usize, Verdict)>, PublishErrorKind> {
+) -> Result<(Vec<(usize, Verdict)>, u64), PublishErrorKind> {
     // Only of messages that have an id: the others are new.
     let mut verdicts = Vec::new();
     let mut batch_ids: HashMap<u128, usize> = HashMap::new();
     let mut new_subjects: HashSet<&str> = HashSet::new();
-    let (mut new_messages, mut new_bytes, mut new_ids) = (0, 0, 0);
+    let (mut new_messages, mut new_bytes, mut new_ids, mut disk) = (0, 0, 0, 0);
     // Whether a new message on the last subject was counted towards the new ones.
     let (mut last_subject, mut counted) = (None, false);
     for (at, message) in messages.iter().enumerate() {
@@ -162,7 +165,9 @@ fn check(
         let verdict = judge_id(stream, secret, message, now, at, &mut batch_ids);
         if let Verdict::New { hash } = &verdict {
             new_messages += 1;
-            new_bytes += message.stored_size();
+            let size = message.stored_size();
+            new_bytes += size;
+            disk += disk_bytes(size);
             new_ids += u64::from(hash.is_some());
             if !std::mem::replace(&mut counted, true) && !stream.subjects.contains(&message.subject)
             {
@@ -190,7 +195,7 @@ fn check(
             limit: subjects_max,
         });
     }
-    Ok(verdicts)
+    Ok((verdicts, disk))
 }
 
 fn judge_id(

@@ -45,7 +45,7 @@ pub(crate) struct Consumer {
     pub(crate) delayed: BTreeSet<(u64, u64)>,
     pub(crate) condemned: BTreeSet<u64>,
     pub(crate) parked: BTreeSet<u64>,
-    /// The dead-letter stream's count of removals when it last refused a message.
+    /// How often its dead-letter stream had made room when it last refused a message.
     pub(crate) refused_at: Option<u64>,
     /// Where the next try of refused messages begins, so that those that never fit hold up no others.
     pub(crate) retry_from: u64,

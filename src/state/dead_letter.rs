@@ -2,6 +2,7 @@
 
 use super::State;
 use super::envelope::{self, Envelope};
+use super::room::disk_bytes;
 use super::stored::{Need, Stored};
 use super::stream::Appended;
 use super::sweep::STEP_BYTES;
@@ -137,14 +138,11 @@ impl State {
         whose: Whose,
         why: &str,
     ) {
-        let removals = self
-            .stream_id(to)
-            .and_then(|to| self.streams.get(&to))
-            .map(|to| to.removals);
+        let room_made = self.stream_id(to).and_then(|to| self.room_made(to));
         let Some(consumer) = self.consumers.get_mut(&id) else {
             return;
         };
-        consumer.refused_at = removals;
+        consumer.refused_at = room_made;
         if consumer.condemned.contains(&seq) {
             return;
         }
@@ -240,10 +238,19 @@ impl State {
         let stored = letter.subject.len() + id_len + headers + letter.payload.len();
         stream.admit_size(own as u64, stored as u64)?;
         stream.room_for(1, stored as u64)?;
+        let disk = disk_bytes(stored as u64);
+        self.room.for_move(disk)?;
+        self.room.stage(disk);
         let seq = stream.append(letter, now, group);
         self.open.bytes += stored as u64;
         self.after_append(id);
         Ok(Seq::new(seq))
+    }
+
+    /// How often room was made that a dead letter to this stream may have waited for.
+    pub(crate) fn room_made(&self, to: u32) -> Option<u64> {
+        let stream = self.streams.get(&to)?;
+        Some(stream.removals + self.room.freed)
     }
 
     /// Tries again to move condemned messages of a consumer whose dead-letter stream made room.
@@ -256,11 +263,9 @@ impl State {
             .config
             .dead_letter_stream()
             .and_then(|name| self.stream_id(name));
-        let removals = to
-            .and_then(|to| self.streams.get(&to))
-            .map(|stream| stream.removals);
-        if consumer.condemned.is_empty() || (removals.is_some() && removals == consumer.refused_at)
-        {
+        let room_made = to.and_then(|to| self.room_made(to));
+        let nothing_new = room_made.is_some() && room_made == consumer.refused_at;
+        if consumer.condemned.is_empty() || nothing_new {
             return Ok(false);
         }
         let source = consumer.stream;
@@ -292,7 +297,7 @@ impl State {
             self.give_up(id, *seq, DeadReason::from(&reason))?;
         }
         Ok(self.consumers.get(&id).is_some_and(|consumer| {
-            let refused = removals.is_some() && consumer.refused_at == removals;
+            let refused = room_made.is_some() && consumer.refused_at == room_made;
             !tried.is_empty() && !consumer.condemned.is_empty() && !refused
         }))
     }

@@ -23,6 +23,7 @@ mod recent;
 mod recover;
 mod redrive;
 mod removed;
+mod room;
 mod routes;
 pub(crate) mod runset;
 mod seal;
@@ -42,6 +43,7 @@ pub(crate) use inspect::{Oldest, PendingPlace};
 pub(crate) use purge::PurgeBound;
 pub(crate) use recover::{Recovered, TABLES};
 pub(crate) use redrive::RedriveTo;
+pub(crate) use room::Room;
 pub(crate) use seal::Sealed;
 pub(crate) use settle::{Token, Verdict};
 pub(crate) use stored::{Facts, Need, Stored};
@@ -70,6 +72,7 @@ pub(crate) struct State {
     next_stream: u32,
     next_consumer: u32,
     subjects_max: u64,
+    pub(crate) room: Room,
     /// Streams and consumers that are deleted, but whose space is not yet free.
     drops: BTreeSet<Drop>,
     /// Consumers that hold condemned messages.

@@ -1,7 +1,7 @@
 //! The state as its rows say, and what opening does to it (R17, R18).
 
 use super::runset::RunSet;
-use super::{Consumer, Drop, State, Stream};
+use super::{Consumer, Drop, Room, State, Stream};
 use crate::changes::{RowKey, Table};
 use crate::clock::Mono;
 use crate::event::DeadReason;
@@ -81,6 +81,7 @@ impl Recovered {
         secret: [u8; 16],
         now: u64,
         subjects_max: u64,
+        room: Room,
     ) -> Result<State, RowError> {
         if self.is_new() {
             self.store.secret = secret;
@@ -98,6 +99,7 @@ impl Recovered {
             next_stream: self.store.next_stream,
             next_consumer: self.store.next_consumer,
             subjects_max,
+            room,
             drops: self.drops.clone(),
             condemned_in: BTreeSet::new(),
             catalog_group: 0,

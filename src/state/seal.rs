@@ -65,6 +65,7 @@ impl State {
                 consumer.take_changes(&mut sealed.rows);
             }
         }
+        self.room.seal();
         self.group += 1;
         sealed
     }
@@ -94,8 +95,12 @@ impl State {
         ));
     }
 
-    /// The group is durable: readers may see it.
-    pub(crate) fn complete(&mut self, sealed: &Sealed) {
+    /// The group is durable: readers may see it. `used` is what the store takes on disk now.
+    pub(crate) fn complete(&mut self, sealed: &Sealed, used: u64) {
+        let freed = self.room.freed;
+        self.room.complete(used);
+        // Dead letters that found no room may find some now.
+        self.sweep_wanted |= self.room.freed != freed && !self.condemned_in.is_empty();
         for (id, durable) in &sealed.marks {
             if let Some(stream) = self.streams.get_mut(id) {
                 stream.complete(*durable, sealed.group);

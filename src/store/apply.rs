@@ -7,6 +7,7 @@ use redb::{Database, Durability, Table as RedbTable, WriteTransaction};
 
 use super::error::StoreError;
 use super::tables::{self, RowTableKey};
+use super::usage::{self, UsageChange};
 use crate::changes::{Change, Changes, RowKey, Table};
 use crate::format::checksum::{CHECKSUM_LEN, seal};
 
@@ -20,15 +21,17 @@ pub(crate) enum Commit {
     QuickRepair,
 }
 
-/// Applies the changes in their order, in one transaction; `Ok` means durable.
+/// Applies the changes in their order, in one transaction; `Ok` means durable. Blocks took `used` bytes
+/// before; the answer is what they take now.
 pub(super) fn apply(
     database: &Database,
     store: u64,
+    used: u64,
     changes: &Changes,
     commit: Commit,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     if changes.changes.is_empty() && commit == Commit::Durable {
-        return Ok(());
+        return Ok(used);
     }
     let mut txn = database.begin_write()?;
     durable(&mut txn, commit)?;
@@ -37,14 +40,16 @@ pub(super) fn apply(
         store,
         rows: BTreeMap::new(),
         blocks: BTreeMap::new(),
+        usage: UsageChange::default(),
     };
     changes
         .changes
         .iter()
         .try_for_each(|change| group.apply(change))?;
+    let used = group.save_usage(used)?;
     drop(group);
     txn.commit()?;
-    Ok(())
+    Ok(used)
 }
 
 fn durable(txn: &mut WriteTransaction, commit: Commit) -> Result<(), StoreError> {
@@ -72,6 +77,7 @@ struct Group<'txn> {
     store: u64,
     rows: BTreeMap<Table, RedbTable<'txn, RowTableKey, &'static [u8]>>,
     blocks: BTreeMap<u32, RedbTable<'txn, u64, &'static [u8]>>,
+    usage: UsageChange,
 }
 
 impl<'txn> Group<'txn> {
@@ -95,10 +101,15 @@ impl<'txn> Group<'txn> {
                 first_seq,
                 bytes,
             } => {
-                self.blocks(*stream)?.insert(*first_seq, bytes.as_slice())?;
+                let replaced = self.blocks(*stream)?.insert(*first_seq, bytes.as_slice())?;
+                let replaced = replaced.map(|replaced| replaced.value().len());
+                if let Some(len) = replaced {
+                    self.usage.free(len);
+                }
+                self.usage.add(bytes.len());
             }
             Change::DropBlocks { stream, from, to } if from <= to => {
-                self.blocks(*stream)?.retain_in(*from..=*to, |_, _| false)?;
+                self.drop_blocks(*stream, *from, *to)?;
             }
             // An empty range; redb would have to be asked what it makes of one.
             Change::DeleteParts { .. } | Change::DropBlocks { .. } => {}
@@ -116,7 +127,31 @@ impl<'txn> Group<'txn> {
         Ok(())
     }
 
+    fn drop_blocks(&mut self, stream: u32, from: u64, to: u64) -> Result<(), StoreError> {
+        let mut usage = self.usage;
+        self.blocks(stream)?.retain_in(from..=to, |_, block| {
+            usage.free(block.len());
+            false
+        })?;
+        self.usage = usage;
+        Ok(())
+    }
+
+    /// Stores the bytes that blocks take, if they changed.
+    fn save_usage(&mut self, before: u64) -> Result<u64, StoreError> {
+        if self.usage.is_none() {
+            return Ok(before);
+        }
+        let (used, key) = (self.usage.after(before), usage::KEY);
+        let row = usage::row(self.store, used);
+        self.rows(key.table)?
+            .insert((key.id, key.part), row.as_slice())?;
+        Ok(used)
+    }
+
     fn drop_stream(&mut self, stream: u32) -> Result<(), StoreError> {
+        // Almost always it is empty by now; what is left must be counted before it goes.
+        self.drop_blocks(stream, 0, u64::MAX)?;
         // redb deletes no table that is open.
         self.blocks.remove(&stream);
         let name = tables::blocks_name(stream);

@@ -57,6 +57,14 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// The store's limits make no sense.
+    #[error("the limits for '{}' are refused: {what}", path.display())]
+    Limits {
+        /// What was to be opened.
+        path: PathBuf,
+        /// Which settings conflict, and what to do.
+        what: String,
+    },
     /// The directory that the store is to be created in does not exist.
     #[error("'{}' cannot be created because its directory does not exist; create the directory first", path.display())]
     NoDirectory {

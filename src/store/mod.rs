@@ -14,12 +14,13 @@ mod reader;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::io;
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use redb::{Database, ReadableDatabase};
@@ -51,6 +52,8 @@ pub(crate) struct Store {
     opened: RwLock<Option<ManuallyDrop<Opened>>>,
     faults: Arc<Faults>,
     leaked: AtomicBool,
+    /// Bytes of the pages that blocks take, as of the last transaction.
+    used: AtomicU64,
 }
 
 /// What an open store holds, and gives back when it is closed.
@@ -69,7 +72,11 @@ impl Store {
         path: &Path,
         options: &StoreOptions,
     ) -> Result<Self, OpenError> {
-        open::open(disk, path, options)
+        let store = open::open(disk, path, options)?;
+        store
+            .load_usage()
+            .map_err(OpenError::database(path, "opening"))?;
+        Ok(store)
     }
 
     fn new(header: Header, opened: Opened, faults: Arc<Faults>) -> Self {
@@ -79,6 +86,7 @@ impl Store {
             opened,
             faults,
             leaked: AtomicBool::new(false),
+            used: AtomicU64::new(0),
         }
     }
 
@@ -99,9 +107,24 @@ impl Store {
     /// until the store is reopened.
     pub(crate) fn apply(&self, changes: &Changes, commit: Commit) -> Result<(), StoreError> {
         self.with(|opened| {
-            apply::apply(&opened.database, self.id(), changes, commit)
-                .map_err(|error| self.faults.call(error))
+            let before = self.used_bytes();
+            let used = apply::apply(&opened.database, self.id(), before, changes, commit)
+                .map_err(|error| self.faults.call(error))?;
+            self.used.store(used, Ordering::Relaxed);
+            Ok(())
         })
+    }
+
+    /// Learns how much the blocks take.
+    fn load_usage(&self) -> Result<(), StoreError> {
+        let used = self.read(Reader::used_bytes)?;
+        self.used.store(used, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The bytes of the pages that the blocks of all streams take.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
     }
 
     /// Reads the newest durable state. `close` waits for it, so `f` must not call `close`.

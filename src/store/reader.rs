@@ -8,6 +8,7 @@ use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, TableErro
 
 use super::error::StoreError;
 use super::tables::{self, RowTableKey};
+use super::usage;
 use crate::changes::{RowKey, Table};
 use crate::format::Block;
 use crate::format::checksum::unseal;
@@ -60,6 +61,9 @@ impl Reader {
             let (at, sealed) = entry?;
             let (id, part) = at.value();
             let key = RowKey::new(table, id, part);
+            if key == usage::KEY {
+                continue;
+            }
             if visitor(key, self.unseal(key, sealed.value())?).is_break() {
                 break;
             }
@@ -149,6 +153,16 @@ impl Reader {
             let stats = self.txn.open_untyped_table(handle)?.stats()?;
             Ok(sum + stats.stored_bytes() + stats.metadata_bytes())
         })
+    }
+
+    /// The bytes of the pages that all blocks take, recomputed; it reads all of them.
+    pub(crate) fn count_used_bytes(&self) -> Result<u64, StoreError> {
+        usage::count(&self.txn)
+    }
+
+    /// The same as it is stored.
+    pub(super) fn used_bytes(&self) -> Result<u64, StoreError> {
+        usage::load(&self.txn, self.store)
     }
 
     fn visit<'a>(

@@ -48,6 +48,12 @@ pub(super) fn blocks_name(stream: u32) -> String {
     format!("stream.{stream}")
 }
 
+/// Whether a table holds a stream's blocks.
+pub(super) fn is_blocks_name(name: &str) -> bool {
+    name.strip_prefix("stream.")
+        .is_some_and(|id| id.parse::<u32>().is_ok())
+}
+
 /// The table of a stream's blocks, by their first sequence.
 pub(super) fn blocks(name: &str) -> TableDefinition<'_, u64, &'static [u8]> {
     TableDefinition::new(name)

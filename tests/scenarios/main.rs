@@ -30,5 +30,6 @@ mod r_dead_letters;
 mod r_events;
 mod r_parked;
 mod r_redrive;
+mod r_store_size;
 mod t_storm;
 mod t_threads;

@@ -1,0 +1,142 @@
+//! `Room`: how much the whole store may still take.
+
+use crate::config::Limits;
+use crate::error::PublishErrorKind;
+use crate::format::page_bytes;
+
+/// About what a record costs beside the message's own bytes: times, lengths, its place in the block.
+const RECORD_COST: u64 = 24;
+/// Messages from this size on fill pages of their own, and pay for what they leave empty.
+const ALONE: u64 = 2_000;
+
+/// The store's bound, and what is used of it.
+///
+/// What is on disk is known to the byte. What is on its way there is estimated, at no less than a
+/// group of small messages takes; the reserve absorbs the rest.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Room {
+    limit: Option<u64>,
+    reserve: u64,
+    /// On disk.
+    used: u64,
+    /// In the group that is being committed.
+    sealed: u64,
+    /// In the open group.
+    staged: u64,
+    /// Grows when bytes are freed: whoever waits for room looks again.
+    pub(crate) freed: u64,
+}
+
+impl Room {
+    pub(crate) fn new(limits: &Limits, used: u64) -> Self {
+        Self {
+            limit: limits.max_store_bytes,
+            reserve: limits.store_reserve_bytes,
+            used,
+            ..Self::default()
+        }
+    }
+
+    fn taken(&self) -> u64 {
+        self.used + self.sealed + self.staged
+    }
+
+    /// Whether publishers may store `bytes` more: the reserve is not theirs.
+    pub(crate) fn for_publish(&self, bytes: u64) -> Result<(), PublishErrorKind> {
+        self.check(bytes, self.reserve)
+    }
+
+    /// Whether the store itself may, to move a message.
+    pub(crate) fn for_move(&self, bytes: u64) -> Result<(), PublishErrorKind> {
+        self.check(bytes, 0)
+    }
+
+    fn check(&self, bytes: u64, reserve: u64) -> Result<(), PublishErrorKind> {
+        let Some(limit) = self.limit else {
+            return Ok(());
+        };
+        if bytes == 0 || self.taken() + bytes <= limit.saturating_sub(reserve) {
+            return Ok(());
+        }
+        Err(PublishErrorKind::StoreFull {
+            used: self.taken(),
+            limit,
+            reserve,
+        })
+    }
+
+    /// Messages joined the open group.
+    pub(crate) fn stage(&mut self, bytes: u64) {
+        self.staged += bytes;
+    }
+
+    /// The open group is on its way to the disk.
+    pub(crate) fn seal(&mut self) {
+        self.sealed = std::mem::take(&mut self.staged);
+    }
+
+    /// It is there, and this is what the store uses now.
+    pub(crate) fn complete(&mut self, used: u64) {
+        if used < self.used && self.limit.is_some() {
+            self.freed += 1;
+        }
+        (self.used, self.sealed) = (used, 0);
+    }
+}
+
+/// What a message of `size` bytes will take on disk, about.
+pub(crate) fn disk_bytes(size: u64) -> u64 {
+    let record = size + RECORD_COST;
+    if record < ALONE {
+        record
+    } else {
+        // The largest block takes several of these; the next page size is what the last one costs.
+        usize::try_from(record).map_or(u64::MAX, page_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Room, disk_bytes};
+    use crate::config::Limits;
+
+    fn room(used: u64) -> Room {
+        let limits = Limits {
+            max_store_bytes: Some(10_000),
+            store_reserve_bytes: 1_000,
+            ..Limits::default()
+        };
+        Room::new(&limits, used)
+    }
+
+    #[test]
+    fn the_reserve_is_for_the_store_alone() {
+        let room = room(8_500);
+        assert!(room.for_publish(500).is_ok());
+        assert!(room.for_publish(501).is_err());
+        assert!(room.for_move(1_500).is_ok());
+        assert!(room.for_move(1_501).is_err());
+        assert!(room.for_publish(0).is_ok());
+    }
+
+    #[test]
+    fn what_is_on_its_way_counts() {
+        let mut room = room(0);
+        room.stage(4_000);
+        room.seal();
+        room.stage(4_000);
+        assert!(room.for_publish(1_001).is_err());
+        room.complete(100);
+        assert!(room.for_publish(4_900).is_ok());
+        assert_eq!(room.freed, 0);
+        room.complete(50);
+        assert_eq!(room.freed, 1);
+    }
+
+    #[test]
+    fn a_large_message_pays_for_its_pages() {
+        assert_eq!(disk_bytes(100), 124);
+        assert_eq!(disk_bytes(2_100), 4_096);
+        assert_eq!(disk_bytes(66_000), 131_072);
+    }
+}
