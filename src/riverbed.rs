@@ -324,13 +324,14 @@ impl Riverbed {
         self.root.engine.check()
     }
 
-    /// Does everything that is due by now: what the sweeper's thread does when there is one.
+    /// Does everything that is due by now: what the store's threads do when it has some.
     ///
     /// # Errors
     ///
     /// The store is unavailable.
     #[doc(hidden)]
     pub fn drive(&self) -> Result<(), Unavailable> {
-        self.root.engine.sweep()
+        self.root.engine.sweep()?;
+        self.root.engine.commit_idle()
     }
 }

@@ -94,3 +94,48 @@ fn opening_a_cleanly_closed_store_does_not_read_the_backlog() {
         "{large} bytes read for 20 MiB, {small} for 1 MiB"
     );
 }
+
+/// Bytes read to open what a kill left of a store with so many messages of 1 KiB, and the bytes that
+/// its blocks take: after a while of silence, and right after a commit.
+#[cfg(not(debug_assertions))]
+fn bytes_read_after_a_kill(messages: usize, idle: bool) -> (u64, u64) {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = open(&disk, &clock);
+    let stream = store.create_stream(StreamConfig::new("log")).unwrap();
+    for _ in 0..messages / 1_000 {
+        stream
+            .publish_batch((0..1_000).map(|_| ("log", vec![7; 1_024])))
+            .unwrap();
+    }
+    let used = store.info().unwrap().used_bytes;
+    if idle {
+        clock.advance(std::time::Duration::from_secs(2));
+        store.drive().unwrap();
+    }
+    let left = disk.kill_image();
+    drop(open(&left, &clock));
+    (left.bytes_read(), used)
+}
+
+#[cfg(not(debug_assertions))]
+#[test]
+fn opening_after_a_kill_at_work_reads_the_file_twice_at_most() {
+    for messages in [2_000, 20_000] {
+        let (read, used) = bytes_read_after_a_kill(messages, false);
+        let bound = 2 * used + (1 << 20);
+        assert!(read <= bound, "{read} bytes read for {used} in use");
+    }
+}
+
+#[cfg(not(debug_assertions))]
+#[test]
+fn opening_after_a_kill_of_an_idle_store_does_not_read_the_backlog() {
+    let ((small, _), (large, used)) = (
+        bytes_read_after_a_kill(1_000, true),
+        bytes_read_after_a_kill(20_000, true),
+    );
+    assert!(
+        large <= small + (256 << 10),
+        "{large} bytes read for {used} in use, {small} for a small store"
+    );
+}

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::changes::Changes;
 use crate::clock::Woken;
+use crate::error::Unavailable;
 use crate::store::{Commit, StoreError};
 use std::io;
 use std::sync::Arc;
@@ -81,29 +82,32 @@ impl Engine {
             match group {
                 // A failure reaches whoever waits, and the store stops.
                 Some(group) => drop(self.wait(group)),
-                None if woken == Woken::TimeCame => self.commit_idle(),
+                None if woken == Woken::TimeCame => drop(self.commit_idle()),
                 None => {}
             }
         }
     }
 
-    /// Leaves the store in a state that opens without a look at all of it.
-    fn commit_idle(&self) {
+    /// After a while of silence leaves the store in a state that opens without a look at all of it.
+    pub(crate) fn commit_idle(&self) -> Result<(), Unavailable> {
         {
             let mut core = self.core.lock();
             let quiet = core
                 .busy_at
                 .is_some_and(|busy| busy.plus(IDLE) <= self.clock.mono());
             if core.leading || core.closed || core.state.has_work() || !quiet {
-                return;
+                return Ok(());
             }
             core.leading = true;
             core.busy_at = None;
         }
         let applied = self.store.apply(&Changes::default(), Commit::QuickRepair);
         match applied {
-            Ok(()) | Err(StoreError::Closed) => self.pass_turn(),
-            Err(why) => drop(self.poison(&why.to_string())),
+            Ok(()) | Err(StoreError::Closed) => {
+                self.pass_turn();
+                Ok(())
+            }
+            Err(why) => Err(self.poison(&why.to_string())),
         }
     }
 
