@@ -4,7 +4,7 @@
 //! never goes back (R3). Both come from a [`Clock`], which also owns waiting (R5), so that a test that
 //! advances a [`ManualClock`] wakes whoever waits for the time it moved to.
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -148,9 +148,9 @@ impl Clock {
             match (&self.0, until) {
                 (Source::System { .. }, Some(until)) => {
                     let left = Duration::from_micros(until.0.saturating_sub(now.0));
-                    signal.woken.wait_for(&mut raised, left);
+                    raised = signal.woken.wait_for(raised, left);
                 }
-                _ => signal.woken.wait(&mut raised),
+                _ => raised = signal.woken.wait(raised),
             }
         }
     }

@@ -92,6 +92,7 @@ mod state;
 mod store;
 mod stream;
 mod subject;
+mod sync;
 
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use config::{

@@ -5,11 +5,11 @@ use crate::engine::{Holder, handler_scope};
 use crate::error::{AckError, FetchError, RunError, Unavailable};
 use crate::fetch::{Batch, Fetch};
 use crate::message::Message;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::thread::{self, JoinHandle};
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 
 /// Most workers of one runner.
 const WORKERS_MAX: usize = 1_024;
@@ -153,7 +153,7 @@ impl Runner {
                 }
             };
             let shared = Arc::clone(&runner.shared);
-            let worker = std::thread::Builder::new()
+            let worker = thread::Builder::new()
                 .name(format!("{}-{number}", whose.reference.name))
                 .spawn(move || shared.work(fetch, handle));
             match worker {
@@ -207,7 +207,7 @@ impl Runner {
                 std::mem::forget(worker);
                 continue;
             }
-            if worker.thread().id() == std::thread::current().id() {
+            if worker.thread().id() == thread::current().id() {
                 continue;
             }
             let ended = match worker.join() {

@@ -11,7 +11,7 @@ use crate::publish_handle::PublishHandle;
 use crate::root::{Root, one};
 use crate::seq::Seq;
 use crate::subject::SubjectFilter;
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::collections::VecDeque;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;

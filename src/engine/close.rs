@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::error::{CloseError, Unavailable};
+use crate::sync::thread_local;
 use std::cell::RefCell;
 
 thread_local! {
@@ -15,15 +16,13 @@ pub(crate) struct HandlerScope(());
 
 /// Enters a handler of the store with this id.
 pub(crate) fn handler_scope(store: u64) -> HandlerScope {
-    HANDLING.with_borrow_mut(|handling| handling.push(store));
+    HANDLING.with(|handling| handling.borrow_mut().push(store));
     HandlerScope(())
 }
 
 impl Drop for HandlerScope {
     fn drop(&mut self) {
-        HANDLING.with_borrow_mut(|handling| {
-            handling.pop();
-        });
+        HANDLING.with(|handling| handling.borrow_mut().pop());
     }
 }
 
@@ -35,7 +34,7 @@ impl Engine {
     /// Closes the store and says how it went. Closing twice is closing once.
     pub(crate) fn close(&self) -> Result<(), CloseError> {
         self.check_process()?;
-        if HANDLING.with_borrow(|handling| handling.contains(&self.store.id())) {
+        if HANDLING.with(|handling| handling.borrow().contains(&self.store.id())) {
             return Err(CloseError::FromHandler);
         }
         let poisoned = self.core.lock().poisoned().cloned();

@@ -7,9 +7,9 @@ use crate::error::Unavailable;
 use crate::format::{RecordInput, cut};
 use crate::state::{Need, Sealed};
 use crate::store::{Commit, StoreError};
+use crate::sync::{atomic::Ordering, spin};
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a leader waits for those who were in the last group to come back. Measured: the gain ends
 /// well below this, and a lone caller never waits.
@@ -73,10 +73,7 @@ impl Engine {
         if expected < 2 {
             return;
         }
-        let until = Instant::now() + GATHER;
-        while self.joined.load(Ordering::Relaxed) < expected && Instant::now() < until {
-            std::thread::yield_now();
-        }
+        spin(GATHER, || self.joined.load(Ordering::Relaxed) >= expected);
     }
 
     fn commit_open(&self) -> Result<Option<Sealed>, StoreError> {

@@ -1,7 +1,7 @@
 //! Waiting for a commit group, and being told to run it.
 
 use crate::error::Unavailable;
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 /// Where the callers of one group wait.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl GroupSlot {
                     *told = Told::Nothing;
                     return Turn::Lead;
                 }
-                Told::Nothing => self.woken.wait(&mut told),
+                Told::Nothing => told = self.woken.wait(told),
             }
         }
     }

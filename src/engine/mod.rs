@@ -49,10 +49,9 @@ use crate::config::Limits;
 use crate::error::Unavailable;
 use crate::state::{Need, Sealed};
 use crate::store::{Store, StoreError};
-use parking_lot::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, atomic::AtomicUsize, thread};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 /// An open store with everything that runs it.
 #[derive(Debug)]
@@ -179,7 +178,7 @@ pub(crate) struct Entered<'a> {
 
 impl<'a> Entered<'a> {
     fn new(engine: &'a Engine) -> Self {
-        let unwinding = std::thread::panicking();
+        let unwinding = thread::panicking();
         let core = engine.core.lock();
         Self {
             core,
@@ -205,7 +204,7 @@ impl DerefMut for Entered<'_> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() && !self.unwinding {
+        if thread::panicking() && !self.unwinding {
             self.core
                 .poison("a thread panicked while it changed the store's state");
         }

@@ -9,11 +9,10 @@ use crate::disk::Disk;
 use crate::error::Unavailable;
 use crate::state::{Recovered, Room, TABLES};
 use crate::store::{OpenError, Reader, Store, StoreError, StoreOptions};
-use parking_lot::Mutex;
+use crate::sync::{Mutex, atomic::AtomicUsize};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 /// How a store is opened.
 #[derive(Clone, Debug)]

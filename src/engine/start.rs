@@ -6,7 +6,7 @@ use super::scan::Scan;
 use crate::config::{ConsumerConfig, DeliverPolicy};
 use crate::error::{ConsumerError, Unavailable};
 use crate::subject::SubjectFilter;
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 

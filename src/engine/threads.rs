@@ -5,6 +5,7 @@ use crate::changes::Changes;
 use crate::clock::Woken;
 use crate::error::Unavailable;
 use crate::store::{Commit, StoreError};
+use crate::sync::thread;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +16,11 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Starts the sweeper and the committer. Both end when the store closes or stops.
 pub(crate) fn start(engine: &Arc<Engine>) -> io::Result<()> {
     let sweeper = Arc::clone(engine);
-    std::thread::Builder::new()
+    thread::Builder::new()
         .name("riverbed-sweeper".into())
         .spawn(move || guarded(&sweeper, Engine::run_sweeper))?;
     let committer = Arc::clone(engine);
-    let started = std::thread::Builder::new()
+    let started = thread::Builder::new()
         .name("riverbed-commit".into())
         .spawn(move || guarded(&committer, Engine::run_committer));
     if started.is_err() {
@@ -33,7 +34,7 @@ fn guarded(engine: &Engine, work: fn(&Engine)) {
     struct Poison<'a>(&'a Engine);
     impl Drop for Poison<'_> {
         fn drop(&mut self) {
-            if std::thread::panicking() {
+            if thread::panicking() {
                 self.0.poison("a thread of the store panicked");
             }
         }

@@ -3,10 +3,10 @@
 use super::core::Core;
 use crate::clock::{Mono, Signal};
 use crate::state::{Capacity, Claimed, Sealed};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
