@@ -15,7 +15,8 @@ impl Engine {
     /// Everything that is wrong; nothing, if all is well. It waits for a moment without changes.
     pub(crate) fn check(&self) -> Result<Vec<String>, Unavailable> {
         for _ in 0..TRIES {
-            let group = self.enter()?.newest_work();
+            // Also a commit that has nothing in it, as the idle one, is waited for.
+            let group = self.enter()?.state.group;
             self.wait(group)?;
             let (mut wrong, audits, group) = {
                 let core = self.enter()?;

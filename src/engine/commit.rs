@@ -256,6 +256,10 @@ impl super::core::Core {
     fn pass_turn(&mut self) -> bool {
         if !self.state.has_work() {
             self.leading = false;
+            if let Some(slot) = self.slots.remove(&self.state.group) {
+                // There is nothing to wait for.
+                slot.finish(Ok(()));
+            }
             return self.busy_at.is_some();
         }
         if let Some(slot) = self.slots.get(&self.state.group) {

@@ -29,6 +29,8 @@ enum Tried {
     Claimed(Vec<Claimed>, u64),
     /// There is nothing, for this reason, as of this group.
     Nothing(Nothing, u64),
+    /// So too, and the fetch waits: from now on a commit may serve it at any moment.
+    Waits(Nothing, u64),
     /// The next message alone is over the fetch's bound, as of this group.
     TooBig(FetchError, u64),
     /// What was read can't be claimed any more; try again when this group is durable and shows why.
@@ -92,7 +94,7 @@ impl Engine {
                     return Err(why);
                 }
                 Tried::Claimed(claimed, group) => (claimed, group, None),
-                Tried::Nothing(nothing, group) if !fetch.is_waiting() => {
+                Tried::Nothing(nothing, group) => {
                     // Even "nothing" is an answer about a state that must be durable (R1).
                     self.wait(group)?;
                     return Ok(Some(Fetched {
@@ -100,7 +102,7 @@ impl Engine {
                         nothing: Some(nothing),
                     }));
                 }
-                Tried::Nothing(nothing, group) => {
+                Tried::Waits(nothing, group) => {
                     // What the look at the consumer changed must not wait for somebody else's commit.
                     self.committer_looks();
                     // It is in the queue now; a stop that was said before is seen, one that comes
@@ -369,10 +371,13 @@ impl Core {
         fetch: &Arc<WaitingFetch>,
         may_wait: bool,
     ) -> Tried {
+        let group = self.observed(id);
         if may_wait {
             self.add_fetch(id, fetch);
+            Tried::Waits(nothing, group)
+        } else {
+            Tried::Nothing(nothing, group)
         }
-        Tried::Nothing(nothing, self.observed(id))
     }
 
     fn too_many_bytes(&mut self, id: u32, fetch: &Arc<WaitingFetch>, may_wait: bool) -> Tried {

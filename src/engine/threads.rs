@@ -46,15 +46,13 @@ fn guarded(engine: &Engine, work: fn(&Engine)) {
 
 impl Engine {
     fn run_sweeper(&self) {
-        loop {
+        // Looked at before each sleep: the signal that the store ended wakes one sleep only.
+        while !self.is_over() {
             let until = self.sleep();
             self.clock.wait(&self.sweeper, until);
             self.core.lock().sweeper_sleeps_until = None;
-            if self.sweep().is_err() {
+            if self.sweep().is_err() && !self.is_over() {
                 // Damage in one stream must not end the timeouts of the others.
-                if self.is_over() {
-                    return;
-                }
                 self.clock
                     .wait(&self.sweeper, Some(self.clock.mono().plus(IDLE)));
             }

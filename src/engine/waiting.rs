@@ -4,7 +4,7 @@ use super::core::Core;
 use crate::clock::{Mono, Signal};
 use crate::state::{Capacity, Claimed, Sealed};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -31,7 +31,6 @@ pub(crate) struct WaitingFetch {
     pub(crate) signal: Arc<Signal>,
     /// What a commit claimed for it, and that commit's group.
     served: Mutex<Option<(Vec<Claimed>, u64)>>,
-    waiting: AtomicBool,
     /// Its place in the queue; it keeps it when it was woken in vain. 0 until it has one.
     place: AtomicU64,
 }
@@ -43,14 +42,8 @@ impl WaitingFetch {
             asked,
             signal,
             served,
-            waiting: AtomicBool::new(false),
             place: AtomicU64::new(0),
         })
-    }
-
-    /// Whether it is in the queue.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed)
     }
 
     fn place(&self) -> u64 {
@@ -64,7 +57,6 @@ impl WaitingFetch {
 
 impl Core {
     pub(crate) fn add_fetch(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) {
-        fetch.waiting.store(true, Ordering::Relaxed);
         if fetch.place() == 0 {
             self.waiting.places += 1;
             fetch.place.store(self.waiting.places, Ordering::Relaxed);
@@ -77,7 +69,6 @@ impl Core {
 
     /// A fetch waits no more. If it was woken in vain, the next one is.
     pub(crate) fn remove_fetch(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) {
-        fetch.waiting.store(false, Ordering::Relaxed);
         if let Some(queue) = self.waiting.fetches.get_mut(&consumer) {
             queue.retain(|known| !Arc::ptr_eq(known, fetch));
             if queue.is_empty() {
