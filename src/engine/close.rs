@@ -44,8 +44,8 @@ impl Engine {
         self.sweeper.raise();
         self.committer.raise();
         let failed = |cause: String| CloseError::Failed { cause };
-        if let Some(cause) = poisoned {
-            return Err(Unavailable::Poisoned { cause }.into());
+        if let Some(failure) = poisoned {
+            return Err(failure.poisoned().into());
         }
         committed.map_err(|why| failed(why.to_string()))?;
         closed.map_err(|why| failed(why.to_string()))

@@ -29,10 +29,8 @@ impl Engine {
                 if core.durable >= group || (nothing_open && !core.leading) {
                     return Ok(());
                 }
-                if let Some(cause) = core.poisoned() {
-                    return Err(Unavailable::OutcomeUnknown {
-                        cause: cause.clone(),
-                    });
+                if let Some(failure) = core.poisoned() {
+                    return Err(failure.unknown());
                 }
                 if core.closed {
                     return Err(Unavailable::Closed);
@@ -198,7 +196,7 @@ impl Turnkeeper<'_> {
         match outcome {
             Ok(sealed) => self.engine.committed(sealed),
             Err(StoreError::Closed) => self.engine.core.lock().abandon(),
-            Err(why) => drop(self.engine.poison(&why.to_string())),
+            Err(why) => drop(self.engine.poison(&why)),
         }
     }
 }

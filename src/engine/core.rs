@@ -1,5 +1,6 @@
 //! What the engine's lock guards.
 
+use super::failure::Failure;
 use super::group::GroupSlot;
 use super::store_time::StoreTime;
 use super::waiting::Waiting;
@@ -27,7 +28,7 @@ pub(crate) struct Core {
     /// No new call is taken.
     pub(crate) closing: bool,
     pub(crate) closed: bool,
-    poisoned: Option<String>,
+    poisoned: Option<Failure>,
     subscribers: Vec<Sender<Event>>,
     pub(crate) events_missed: u64,
     /// How long the sweeper sleeps; `None` while it is awake.
@@ -57,10 +58,8 @@ impl Core {
     }
 
     pub(crate) fn check_open(&self) -> Result<(), Unavailable> {
-        if let Some(cause) = &self.poisoned {
-            return Err(Unavailable::Poisoned {
-                cause: cause.clone(),
-            });
+        if let Some(failure) = &self.poisoned {
+            return Err(failure.poisoned());
         }
         if self.closed {
             Err(Unavailable::Closed)
@@ -69,27 +68,24 @@ impl Core {
         }
     }
 
-    pub(crate) fn poisoned(&self) -> Option<&String> {
+    pub(crate) fn poisoned(&self) -> Option<&Failure> {
         self.poisoned.as_ref()
     }
 
     /// Stops everything; whoever waits is told.
-    pub(crate) fn poison(&mut self, cause: &str) {
+    pub(crate) fn poison(&mut self, failure: impl Into<Failure>) {
         if self.poisoned.is_some() {
             return;
         }
-        self.poisoned = Some(cause.to_owned());
+        let failure = failure.into();
+        let (unknown, cause) = (failure.unknown(), failure.cause().to_owned());
+        self.poisoned = Some(failure);
         self.leading = false;
-        let unknown = Unavailable::OutcomeUnknown {
-            cause: cause.to_owned(),
-        };
         for slot in std::mem::take(&mut self.slots).into_values() {
             slot.finish(Err(unknown.clone()));
         }
         self.waiting.wake_all();
-        self.announce(vec![Event::Poisoned {
-            cause: cause.to_owned(),
-        }]);
+        self.announce(vec![Event::Poisoned { cause }]);
         // Nothing more is to come: receivers end.
         self.subscribers.clear();
     }

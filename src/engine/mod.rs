@@ -11,6 +11,7 @@ mod close;
 mod commit;
 mod core;
 mod deliver;
+mod failure;
 mod fetch;
 mod group;
 mod inspect;
@@ -44,6 +45,7 @@ pub(crate) use settle::AckAndFetchError;
 pub(crate) use start::ConsumerRef;
 
 use self::core::Core;
+use self::failure::Failure;
 use crate::clock::{Clock, Signal};
 use crate::config::Limits;
 use crate::error::Unavailable;
@@ -148,23 +150,23 @@ impl Engine {
         match why {
             StoreError::Damaged { place } => Unavailable::Damaged { place },
             StoreError::Closed => Unavailable::Closed,
-            StoreError::Poisoned { first } => self.poison(&first),
-            StoreError::Io(why) | StoreError::Full(why) => {
+            StoreError::Poisoned { first } => self.poison(first.as_str()).poisoned(),
+            StoreError::Full(_) => self.poison(&why).unknown(),
+            StoreError::Io(why) => {
                 let cause = why.to_string();
-                self.poison(&cause);
+                self.poison(cause.as_str());
                 Unavailable::Io { cause }
             }
         }
     }
 
     /// Stops the store: nothing works any more until it is opened again (G12).
-    fn poison(&self, cause: &str) -> Unavailable {
-        self.core.lock().poison(cause);
+    fn poison(&self, failure: impl Into<Failure>) -> Failure {
+        let failure = failure.into();
+        self.core.lock().poison(failure.clone());
         self.sweeper.raise();
         self.committer.raise();
-        Unavailable::Poisoned {
-            cause: cause.to_owned(),
-        }
+        failure
     }
 }
 

@@ -53,7 +53,7 @@ impl Engine {
         };
         let recovered = store
             .read(recover)
-            .map_err(|why| damaged(why.to_string()))?;
+            .map_err(OpenError::database(path, "reading"))?;
         let room = Room::new(&options.limits, store.used_bytes());
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(|why| OpenError::Io {
@@ -89,7 +89,10 @@ impl Engine {
                     context: "starting the threads of",
                     source,
                 },
-                Begun::Unavailable(why) => damaged(why.to_string()),
+                Begun::Unavailable(why) => match engine.core.lock().poisoned() {
+                    Some(failure) => failure.opening(path),
+                    None => damaged(why.to_string()),
+                },
             })?;
         Ok(engine)
     }

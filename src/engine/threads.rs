@@ -106,7 +106,7 @@ impl Engine {
                 self.pass_turn();
                 Ok(())
             }
-            Err(why) => Err(self.poison(&why.to_string())),
+            Err(why) => Err(self.poison(&why).poisoned()),
         }
     }
 

@@ -37,6 +37,15 @@ pub enum Unavailable {
         /// What failed.
         cause: String,
     },
+    /// The disk has no room for a commit, and this call was in it: whether it is stored shows only
+    /// after room was made and the store was opened again (R2). What was acknowledged is stored.
+    #[error(
+        "{cause}; make room, drop the store and open it again: what was acknowledged is stored, and whether this call is shows only then"
+    )]
+    DiskFull {
+        /// What the disk said.
+        cause: String,
+    },
     /// The disk could not be read. The store stops, because the file may be in any state.
     #[error("reading the store failed ({cause}); check the device, then open the store again")]
     Io {

@@ -71,6 +71,17 @@ pub enum OpenError {
         /// What was to be created.
         path: PathBuf,
     },
+    /// The disk has no room for what opening writes. Nothing that was stored is lost, and a store that
+    /// was to be created can still be.
+    #[error("{context} '{}' failed because the disk is full ({source}); make room and open it again, nothing that was stored is lost", path.display())]
+    DiskFull {
+        /// What was to be opened.
+        path: PathBuf,
+        /// What was being done.
+        context: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The operating system refused something.
     #[error("{context} '{}' failed: {source}", path.display())]
     Io {
@@ -87,10 +98,19 @@ impl OpenError {
     /// Names what was being done when the disk failed; to be given to `map_err`.
     pub(super) fn io(path: &Path, context: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            path,
-            context,
-            source,
+        move |source| {
+            if is_full(&source) {
+                return Self::DiskFull {
+                    path,
+                    context,
+                    source,
+                };
+            }
+            Self::Io {
+                path,
+                context,
+                source,
+            }
         }
     }
 
@@ -103,15 +123,12 @@ impl OpenError {
     }
 
     /// Turns what the open database said into why it could not be opened.
-    pub(super) fn database(path: &Path, context: &'static str) -> impl FnOnce(StoreError) -> Self {
+    pub(crate) fn database(path: &Path, context: &'static str) -> impl FnOnce(StoreError) -> Self {
         let path = path.to_owned();
         move |error| match error {
-            StoreError::Io(source) | StoreError::Full(source) => Self::Io {
-                path,
-                context,
-                source,
-            },
+            StoreError::Io(source) | StoreError::Full(source) => Self::io(&path, context)(source),
             StoreError::Damaged { place } => Self::Damaged { path, what: place },
+            StoreError::Poisoned { first } => Self::io(&path, context)(io::Error::other(first)),
             other => Self::Damaged {
                 path,
                 what: other.to_string(),
@@ -127,7 +144,7 @@ pub(crate) enum StoreError {
     #[error("the disk failed, so check the device: {0}")]
     Io(#[source] io::Error),
     /// The disk is full; otherwise as `Io`.
-    #[error("the disk is full: {0}")]
+    #[error("the disk is full ({0})")]
     Full(#[source] io::Error),
     /// Bytes in the file are not what was written there.
     #[error("the store is damaged: {place}")]
@@ -140,12 +157,20 @@ pub(crate) enum StoreError {
     Poisoned { first: String },
 }
 
+/// Whether there is no room on the disk, or not for this user or file.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
+        if is_full(&error) {
+            return Self::Full(error);
+        }
         match error.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Self::Full(error),
             // The file ends before what its pages refer to, or redb's own header makes no sense.
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Self::Damaged {
                 place: error.to_string(),

@@ -126,7 +126,7 @@ fn a_live_creator_is_not_disturbed() {
 fn a_failed_creation_leaves_no_litter() {
     let disk = MemoryDisk::new();
     disk.set_capacity(Some(100));
-    assert!(matches!(open(&disk), Err(OpenError::Io { .. })));
+    assert!(matches!(open(&disk), Err(OpenError::DiskFull { .. })));
     assert!(!disk.exists(temporary()).unwrap());
     assert!(!disk.exists(path()).unwrap());
 }

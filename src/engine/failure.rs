@@ -1,0 +1,90 @@
+//! `Failure`: what stopped the store, and how the application is told (G12, R2).
+
+use crate::error::Unavailable;
+use crate::store::{OpenError, StoreError};
+use std::io;
+use std::path::Path;
+
+/// The first failure of an open store.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    cause: String,
+    kind: Kind,
+}
+
+/// What the user can do about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The disk failed, or a thread panicked.
+    Failed,
+    /// There was no room: nothing is broken, and the user can make some.
+    DiskFull,
+    /// The file is not what was written.
+    Damaged,
+}
+
+impl Failure {
+    /// For a call that was in the group that failed.
+    pub(crate) fn unknown(&self) -> Unavailable {
+        let cause = self.cause.clone();
+        if self.kind == Kind::DiskFull {
+            Unavailable::DiskFull { cause }
+        } else {
+            Unavailable::OutcomeUnknown { cause }
+        }
+    }
+
+    /// For a call that came later.
+    pub(crate) fn poisoned(&self) -> Unavailable {
+        Unavailable::Poisoned {
+            cause: self.cause.clone(),
+        }
+    }
+
+    /// For whoever opens the store, when it fails before it is open.
+    pub(crate) fn opening(&self, path: &Path) -> OpenError {
+        let (path, context) = (path.to_owned(), "opening");
+        match self.kind {
+            Kind::Failed => OpenError::Io {
+                path,
+                context,
+                source: io::Error::other(self.cause.clone()),
+            },
+            Kind::DiskFull => OpenError::DiskFull {
+                path,
+                context,
+                source: io::ErrorKind::StorageFull.into(),
+            },
+            Kind::Damaged => OpenError::Damaged {
+                path,
+                what: self.cause.clone(),
+            },
+        }
+    }
+
+    pub(crate) fn cause(&self) -> &str {
+        &self.cause
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(cause: &str) -> Self {
+        Self {
+            cause: cause.to_owned(),
+            kind: Kind::Failed,
+        }
+    }
+}
+
+impl From<&StoreError> for Failure {
+    fn from(why: &StoreError) -> Self {
+        Self {
+            cause: why.to_string(),
+            kind: match why {
+                StoreError::Full(_) => Kind::DiskFull,
+                StoreError::Damaged { .. } => Kind::Damaged,
+                _ => Kind::Failed,
+            },
+        }
+    }
+}
