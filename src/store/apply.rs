@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::mem::ManuallyDrop;
 
 use redb::{Database, Durability, Table as RedbTable, WriteTransaction};
 
@@ -33,23 +34,39 @@ pub(super) fn apply(
     if changes.changes.is_empty() && commit == Commit::Durable {
         return Ok(used);
     }
-    let mut txn = database.begin_write()?;
-    durable(&mut txn, commit)?;
-    let mut group = Group {
-        txn: &txn,
+    // Neither the transaction nor its tables are dropped while a panic goes by: their own clean-up
+    // would panic again on the locks that the first one poisoned, and that ends the process.
+    let mut txn = ManuallyDrop::new(database.begin_write()?);
+    let staged = stage(&mut txn, store, used, changes, commit);
+    let txn = ManuallyDrop::into_inner(txn);
+    let used = staged?;
+    txn.commit()?;
+    Ok(used)
+}
+
+/// Puts the changes into the transaction, with the bytes that blocks take then.
+fn stage(
+    txn: &mut WriteTransaction,
+    store: u64,
+    used: u64,
+    changes: &Changes,
+    commit: Commit,
+) -> Result<u64, StoreError> {
+    durable(txn, commit)?;
+    let mut group = ManuallyDrop::new(Group {
+        txn,
         store,
         rows: BTreeMap::new(),
         blocks: BTreeMap::new(),
         usage: UsageChange::default(),
-    };
-    changes
+    });
+    let applied = changes
         .changes
         .iter()
-        .try_for_each(|change| group.apply(change))?;
-    let used = group.save_usage(used)?;
-    drop(group);
-    txn.commit()?;
-    Ok(used)
+        .try_for_each(|change| group.apply(change))
+        .and_then(|()| group.save_usage(used));
+    drop(ManuallyDrop::into_inner(group));
+    applied
 }
 
 fn durable(txn: &mut WriteTransaction, commit: Commit) -> Result<(), StoreError> {

@@ -7,9 +7,10 @@ use redb::StorageBackend;
 
 use super::fault::Faults;
 use super::header::HEADER_LEN;
+use super::pages::Pages;
 use crate::disk::DiskFile;
 
-/// The file less its header, for redb.
+/// The file less its header, for redb. What is read is verified on its way (see [`Pages`]).
 ///
 /// It takes no lock: the store holds the lock of the whole file before redb comes, and keeps it
 /// until after redb has gone.
@@ -17,6 +18,7 @@ use crate::disk::DiskFile;
 pub(super) struct Backend {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) faults: Arc<Faults>,
+    pub(super) pages: Arc<Pages>,
 }
 
 impl Backend {
@@ -41,10 +43,12 @@ impl StorageBackend for Backend {
         let at = behind_header(offset)?;
         self.file
             .read_at(at, out)
+            .and_then(|()| self.pages.verify(offset, out))
             .map_err(|error| self.faults.io(error))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.pages.truncate(len);
         self.change(|| self.file.set_len(behind_header(len)?))
     }
 
@@ -55,6 +59,7 @@ impl StorageBackend for Backend {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.pages.forget(offset, data.len() as u64);
         self.change(|| self.file.write_at(behind_header(offset)?, data))
     }
 }
@@ -80,6 +85,7 @@ mod tests {
         let backend = Backend {
             file,
             faults: Arc::default(),
+            pages: Arc::default(),
         };
         backend.write(0, b"x").unwrap();
         assert_eq!(backend.len().unwrap(), 1);
@@ -106,6 +112,7 @@ mod tests {
         let backend = Backend {
             file,
             faults: Arc::default(),
+            pages: Arc::default(),
         };
         backend.read(u64::MAX - 5, &mut [0]).unwrap_err();
     }

@@ -140,7 +140,7 @@ fn fill(
     faults: &Arc<Faults>,
     options: &StoreOptions,
 ) -> Result<(Store, Header), StoreError> {
-    let database = database(file, faults, options)?;
+    let database = database(file, faults, options, 0)?;
     // The database moves in, so that a failure drops it inside the guard, too.
     let database = faults.guard(|| {
         create_tables(&database)?;

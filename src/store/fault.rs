@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -23,11 +24,17 @@ pub(super) enum Fault {
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     first: Mutex<Option<Fault>>,
+    panicked: AtomicBool,
 }
 
 impl Faults {
     pub(super) fn first(&self) -> Option<Fault> {
         self.first.lock().clone()
+    }
+
+    /// Whether a call into redb ended in a panic.
+    pub(super) fn panicked(&self) -> bool {
+        self.panicked.load(Ordering::Acquire)
     }
 
     /// Remembers a failure of the disk, and hands it on.
@@ -77,6 +84,7 @@ impl Faults {
     ) -> Result<T, StoreError> {
         // Nothing of what the closure leaves half done is used again: the latch is shut.
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+            self.panicked.store(true, Ordering::Release);
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
             let text = text.unwrap_or_else(|| "no message".to_owned());

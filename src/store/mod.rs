@@ -10,6 +10,7 @@ mod error;
 mod fault;
 mod header;
 mod open;
+mod pages;
 mod reader;
 mod tables;
 #[cfg(test)]
@@ -189,7 +190,13 @@ impl Opened {
     fn close(self, faults: &Faults) -> Result<(), StoreError> {
         let Self { database, file } = self;
         let dropped = faults.guard(|| {
-            drop(database);
+            if faults.panicked() {
+                // What a panic left half done can panic again while it is dropped, and a panic inside
+                // a panic ends the process. It writes nothing more in any case; its memory is leaked.
+                std::mem::forget(database);
+            } else {
+                drop(database);
+            }
             Ok(())
         });
         if faults.first().is_none() {

@@ -10,10 +10,13 @@ use super::backend::Backend;
 use super::create::create;
 use super::error::{OpenError, StoreError};
 use super::fault::Faults;
-use super::header::Header;
+use super::header::{HEADER_LEN, Header};
+use super::pages::Pages;
 use super::{Opened, Store, StoreOptions};
 use crate::disk::{Disk, DiskFile};
 
+/// What redb's header takes of its first page.
+const REDB_HEADER_LEN: usize = 320;
 /// How often a path that keeps appearing and vanishing is tried.
 const ATTEMPTS: usize = 16;
 
@@ -82,7 +85,7 @@ pub(super) fn locked(
     options: &StoreOptions,
 ) -> Result<Store, OpenError> {
     let faults = Arc::new(Faults::default());
-    match database(&file, &faults, options) {
+    match database(&file, &faults, options, header.store) {
         Ok(database) => Ok(Store::new(header, Opened { database, file }, faults)),
         Err(error) => {
             faults.drop_cache(&*file);
@@ -93,21 +96,51 @@ pub(super) fn locked(
     }
 }
 
-/// Lets redb have the part of the file behind our header.
+/// Lets redb have the part of the file behind our header. A store that is being made has no id yet.
 pub(super) fn database(
     file: &Arc<dyn DiskFile>,
     faults: &Arc<Faults>,
     options: &StoreOptions,
+    store: u64,
 ) -> Result<Database, StoreError> {
+    let pages = Arc::new(Pages::of(store));
+    begin_pages(&**file, &pages)?;
     let backend = Backend {
         file: Arc::clone(file),
         faults: Arc::clone(faults),
+        pages: Arc::clone(&pages),
     };
-    faults.guard(|| {
+    let opened = faults.guard(|| {
         let mut builder = Database::builder();
         builder.set_cache_size(options.cache_bytes);
         Ok(builder.create_with_backend(backend)?)
+    });
+    pages.enforce();
+    opened.map_err(|error| match (error, pages.damage()) {
+        // redb says that it can't repair, and not where the reason lies.
+        (StoreError::Damaged { place }, Some(page)) if !place.contains(&page) => {
+            StoreError::Damaged {
+                place: format!("{place} ({page}, does not match its checksum)"),
+            }
+        }
+        (error, _) => error,
     })
+}
+
+/// Shows the first page of redb's part to whoever is to verify the others. A new file has none.
+fn begin_pages(file: &dyn DiskFile, pages: &Pages) -> Result<(), StoreError> {
+    let mut page = [0; REDB_HEADER_LEN];
+    let len = file.len()?;
+    if len <= HEADER_LEN {
+        return Ok(());
+    }
+    if len < HEADER_LEN + page.len() as u64 {
+        return Err(StoreError::Damaged {
+            place: format!("the file ends after {len} bytes, in the header of the database"),
+        });
+    }
+    file.read_at(HEADER_LEN, &mut page)?;
+    Ok(pages.begin(&page)?)
 }
 
 /// The directory that holds the path's name.

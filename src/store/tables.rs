@@ -3,6 +3,7 @@
 use redb::TableDefinition;
 
 use crate::changes::{RowKey, Table};
+use crate::format::checksum::unseal;
 
 /// The key of every row: id, then part, in the order of their numbers.
 pub(super) type RowTableKey = (u32, u64);
@@ -68,6 +69,18 @@ pub(super) fn place(key: RowKey) -> [u8; 13] {
     id.copy_from_slice(&key.id.to_le_bytes());
     part.copy_from_slice(&key.part.to_le_bytes());
     place
+}
+
+/// The name of the row that a raw key and value are, if they are not what was written there; `None`
+/// for tables that are not ours.
+pub(super) fn damaged_row(store: u64, table: &str, key: &[u8], sealed: &[u8]) -> Option<String> {
+    let table = ALL.into_iter().find(|known| name(*known) == table)?;
+    let (id, part) = key.split_first_chunk()?;
+    let part = part.first_chunk()?;
+    let key = RowKey::new(table, u32::from_le_bytes(*id), u64::from_le_bytes(*part));
+    unseal(store, &place(key), sealed)
+        .is_none()
+        .then(|| row_name(key))
 }
 
 /// The place of a row, for people.
