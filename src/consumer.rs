@@ -196,7 +196,7 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`RunError`]: not 1 to 1,024 workers, or the system refuses a thread.
+    /// [`RunError`]: not 1 to 1,024 workers, the system refuses a thread, or the store is unavailable.
     ///
     /// # Examples
     ///

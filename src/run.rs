@@ -121,6 +121,8 @@ impl Runner {
         }
         let fetch = Fetch::new(options.batch).forever();
         fetch.ask(Holder::Runner)?;
+        // Said here: what only the workers find out is heard of when they are stopped.
+        whose.root.engine.check_open().map_err(FetchError::from)?;
         let shared = Arc::new(Shared {
             whose: Arc::clone(whose),
             stopping: AtomicBool::new(false),
@@ -199,14 +201,13 @@ impl Runner {
             .engine
             .wake_fetches(&self.shared.whose.reference);
         let mut outcome = Ok(());
-        let forked = self.shared.whose.root.engine.is_forked();
+        if let Err(forked) = self.shared.whose.root.engine.check_process() {
+            // There are no workers here to wait for (R11).
+            self.workers.drain(..).for_each(std::mem::forget);
+            return Err(FetchError::from(forked).into());
+        }
         for worker in self.workers.drain(..) {
-            // In a fork there are no workers to wait for (R11), and a handler that stops its own runner
-            // can't wait for itself.
-            if forked {
-                std::mem::forget(worker);
-                continue;
-            }
+            // A handler that stops its own runner can't wait for itself.
             if worker.thread().id() == thread::current().id() {
                 continue;
             }

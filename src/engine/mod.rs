@@ -95,13 +95,13 @@ impl Engine {
         Ok(entered)
     }
 
-    /// Whether this process is a fork of the one that opened the store.
-    pub(crate) fn is_forked(&self) -> bool {
-        self.check_process().is_err()
+    /// Whether a call could do anything now.
+    pub(crate) fn check_open(&self) -> Result<(), Unavailable> {
+        self.enter().map(drop)
     }
 
     /// A fork of the process that opened the store must not touch it (R11).
-    fn check_process(&self) -> Result<(), Unavailable> {
+    pub(crate) fn check_process(&self) -> Result<(), Unavailable> {
         if std::process::id() == self.process {
             Ok(())
         } else {
