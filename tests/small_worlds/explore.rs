@@ -7,7 +7,9 @@ use crate::world::{Origin, World};
 /// Which steps there are at every moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// So many messages are published at most.
+    /// So many messages are there from the beginning.
+    pub(crate) stored: u64,
+    /// So many there are at most.
     pub(crate) messages: u64,
     /// Seconds that go by at a time.
     pub(crate) pass: u64,
@@ -31,7 +33,7 @@ struct Explorer {
 ///
 /// When the library and the oracle disagree, with the history that shows it.
 pub(crate) fn explore(rules: Rules, bounds: Bounds, depth: usize) -> u64 {
-    let origin = Origin::new(rules);
+    let origin = Origin::new(rules, bounds.stored);
     let mut explorer = Explorer {
         bounds,
         history: Vec::new(),
@@ -45,7 +47,7 @@ pub(crate) fn explore(rules: Rules, bounds: Bounds, depth: usize) -> u64 {
 
 /// Goes through one history, and compares after every step.
 pub(crate) fn replay(rules: Rules, history: &[Op]) -> Result<(), String> {
-    let mut world = Origin::new(rules).start()?;
+    let mut world = Origin::new(rules, 0).start()?;
     for (at, op) in history.iter().enumerate() {
         world
             .step(*op)

@@ -58,8 +58,8 @@ fn strange<T>(answer: impl Debug) -> Result<T, String> {
 }
 
 impl Origin {
-    /// A store with its stream and consumers, and no messages.
-    pub fn new(rules: Rules) -> Self {
+    /// A store with its stream and consumers, and so many messages.
+    pub fn new(rules: Rules, messages: u64) -> Self {
         let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
         let store = open(&disk, &clock).unwrap();
         let stream = store.create_stream(StreamConfig::new("s")).unwrap();
@@ -76,10 +76,15 @@ impl Origin {
             };
             stream.create_consumer(config).unwrap();
         }
+        let mut oracle = Oracle::new(rules);
+        for seq in 1..=messages {
+            stream.publish("s", payload(seq)).unwrap();
+            oracle.step(Op::Publish);
+        }
         store.close().unwrap();
         Self {
             disk: disk.crash_image(0),
-            oracle: Oracle::new(rules),
+            oracle,
             crash: false,
         }
     }
