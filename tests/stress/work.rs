@@ -225,7 +225,7 @@ impl Work {
                 .ack_floor
         };
         let below = floor("c").min(floor("runner")).get() + 1;
-        if self.stream.info().unwrap().first_seq < below {
+        if self.stream.info().unwrap().first_seq < below.into() {
             self.stream
                 .purge(Purge::all().up_to(Seq::new(below)))
                 .unwrap();
