@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use file::FileDisk;
-pub use memory::MemoryDisk;
+pub use memory::{DiskFault, MemoryDisk};
 
 /// A place that holds files: the real file system, or one in memory.
 ///

@@ -95,6 +95,14 @@ impl Builder {
         self
     }
 
+    /// A new store's identity and the secret of its hashes, which are random otherwise. For tests that
+    /// are repeated to the bit.
+    #[doc(hidden)]
+    pub fn identity(mut self, identity: u64) -> Self {
+        self.options.identity = Some(identity);
+        self
+    }
+
     /// Opens the store at a path, or makes one where nothing is.
     ///
     /// # Crash safety
@@ -140,6 +148,7 @@ impl Riverbed {
                 limits: Limits::default(),
                 cache_bytes: 64 << 20,
                 threads: Threads::Own,
+                identity: None,
             },
         }
     }
@@ -322,6 +331,23 @@ impl Riverbed {
     /// ```
     pub fn check(&self) -> Result<Vec<String>, Unavailable> {
         self.root.engine.check()
+    }
+
+    /// From now on calls answer at once and leave what they stage in the open group, until
+    /// [`commit_held`](Self::commit_held): work of several callers in one commit, without threads.
+    #[doc(hidden)]
+    pub fn hold_group(&self) {
+        self.root.engine.hold_group();
+    }
+
+    /// Commits what calls left in the open group since [`hold_group`](Self::hold_group).
+    ///
+    /// # Errors
+    ///
+    /// The store is unavailable.
+    #[doc(hidden)]
+    pub fn commit_held(&self) -> Result<(), Unavailable> {
+        self.root.engine.commit_held()
     }
 
     /// Does everything that is due by now: what the store's threads do when it has some.

@@ -1,20 +1,21 @@
 //! `MemoryDisk`: files in memory, with power cuts and failures on demand.
 
 mod chance;
+mod fault;
 mod file;
+mod image;
 mod names;
 mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use self::chance::Chance;
+pub use self::fault::DiskFault;
 use self::file::MemoryFile;
 use self::names::NameChange;
 use self::state::State;
@@ -108,7 +109,7 @@ impl MemoryDisk {
         self.state.lock().fail_from = Some(number);
     }
 
-    /// Gives the power back: operations work again.
+    /// Gives the power back and forgets the faults that were not met: operations work again.
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
@@ -121,7 +122,11 @@ impl MemoryDisk {
     /// assert!(disk.create(Path::new("/a")).is_ok());
     /// ```
     pub fn stop_failing(&self) {
-        self.state.lock().fail_from = None;
+        let mut state = self.state.lock();
+        state.fail_from = None;
+        state.faults.clear();
+        state.bad_syncs.clear();
+        state.bad_reads.clear();
     }
 
     /// Bounds the bytes of all files together; growing past it answers
@@ -142,78 +147,98 @@ impl MemoryDisk {
         self.state.lock().capacity = bytes;
     }
 
-    /// The disk as a power cut at this moment could leave it; `seed` chooses among the
-    /// possibilities.
-    ///
-    /// What was synced is there. Of what was not, any 512-byte sectors may be: seed 0 loses them
-    /// all, seed 1 keeps them all, other seeds choose at random. Of the changes of names that no
-    /// sync of the directory covered, a first part survives, as with a file system that journals
-    /// its metadata in order.
+    /// Makes one operation go wrong, by its number (the first one is 0); others work.
     ///
     /// ```
-    /// use riverbed::disk::{Disk, MemoryDisk};
+    /// use riverbed::disk::{Disk, DiskFault, MemoryDisk};
     /// use std::path::Path;
     ///
     /// let disk = MemoryDisk::new();
-    /// disk.create(Path::new("/a"))?;
-    /// assert!(!disk.crash_image(0).exists(Path::new("/a"))?);
-    /// assert!(disk.crash_image(1).exists(Path::new("/a"))?);
+    /// disk.fault_at(1, DiskFault::Refused);
+    /// let file = disk.create(Path::new("/a"))?;
+    /// assert!(file.write_at(0, b"x").is_err());
+    /// assert!(file.write_at(0, b"x").is_ok());
+    /// assert_eq!(disk.faults_met(), 1);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    #[must_use]
-    pub fn crash_image(&self, seed: u64) -> MemoryDisk {
-        let state = self.state.lock();
-        let mut chance = Chance::new(seed);
-        let mut names = state.durable_names.clone();
-        let kept = chance.part_of(state.unsynced_names.len());
-        for change in state.unsynced_names.iter().take(kept) {
-            change.apply(&mut names);
-        }
-        let mut settle = |id: &u64| {
-            let content = state.files.get(id)?.after_power_cut(|| chance.survives());
-            Some((*id, SimulatedFile::settled(content)))
-        };
-        let files: BTreeMap<_, _> = names.values().filter_map(&mut settle).collect();
-        let image = State {
-            files,
-            durable_names: names.clone(),
-            names,
-            next: state.next,
-            capacity: state.capacity,
-            ..State::default()
-        };
-        Self {
-            state: Arc::new(Mutex::new(image)),
-        }
+    pub fn fault_at(&self, number: u64, fault: DiskFault) {
+        self.state.lock().faults.insert(number, fault);
     }
 
-    /// The disk as killing the process at this moment would leave it: nothing written is lost, and
-    /// the locks are free. What was not synced still is not: a power cut later may take it.
+    /// Makes one sync of a file go wrong: `0` is the next one.
+    ///
+    /// ```
+    /// use riverbed::disk::{Disk, DiskFault, MemoryDisk};
+    /// use std::path::Path;
+    ///
+    /// let disk = MemoryDisk::new();
+    /// let file = disk.create(Path::new("/a"))?;
+    /// file.write_at(0, b"x")?;
+    /// disk.fault_sync_after(0, DiskFault::LostSync { seed: 0 });
+    /// assert!(file.sync().is_err());
+    /// // The write is lost, but reads back until the cache is dropped; no later sync writes it.
+    /// file.sync()?;
+    /// let mut found = [9];
+    /// file.read_at(0, &mut found)?;
+    /// assert_eq!(found, *b"x");
+    /// file.drop_cache()?;
+    /// file.read_at(0, &mut found)?;
+    /// assert_eq!(found, [0]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn fault_sync_after(&self, syncs: u64, fault: DiskFault) {
+        let mut state = self.state.lock();
+        let number = state.syncs + syncs;
+        state.bad_syncs.insert(number, fault);
+    }
+
+    /// How many bytes all files have together.
+    #[doc(hidden)]
+    pub fn used(&self) -> u64 {
+        let state = self.state.lock();
+        state
+            .files
+            .values()
+            .map(|file| file.live().len() as u64)
+            .sum()
+    }
+
+    /// Makes one read fail: `0` is the next one.
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
     /// use std::path::Path;
     ///
     /// let disk = MemoryDisk::new();
-    /// let held = disk.create(Path::new("/a"))?;
-    /// assert!(held.try_lock()?);
-    /// let killed = disk.kill_image();
-    /// assert!(killed.open(Path::new("/a"))?.try_lock()?);
-    /// assert!(!killed.crash_image(0).exists(Path::new("/a"))?);
+    /// let file = disk.create(Path::new("/a"))?;
+    /// file.write_at(0, b"x")?;
+    /// disk.fail_read_after(1);
+    /// assert!(file.read_at(0, &mut [0]).is_ok());
+    /// assert!(file.read_at(0, &mut [0]).is_err());
+    /// assert!(file.read_at(0, &mut [0]).is_ok());
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    #[must_use]
-    pub fn kill_image(&self) -> MemoryDisk {
-        let mut state = self.state.lock().clone();
-        state.operations = 0;
-        state.bytes_read = 0;
-        state.fail_from = None;
-        for file in state.files.values_mut() {
-            file.locked_by = None;
-        }
-        Self {
-            state: Arc::new(Mutex::new(state)),
-        }
+    pub fn fail_read_after(&self, reads: u64) {
+        let mut state = self.state.lock();
+        let number = state.reads + reads;
+        state.bad_reads.insert(number);
+    }
+
+    /// How many operations and reads went wrong because they were told to.
+    ///
+    /// ```
+    /// use riverbed::disk::MemoryDisk;
+    ///
+    /// assert_eq!(MemoryDisk::new().faults_met(), 0);
+    /// ```
+    pub fn faults_met(&self) -> u64 {
+        self.state.lock().faults_met
+    }
+
+    /// A digest of every change in order, so that two runs can be told to be the same.
+    #[doc(hidden)]
+    pub fn digest(&self) -> u64 {
+        self.state.lock().digest
     }
 
     fn handle(&self, state: &mut State, file: u64) -> Arc<dyn DiskFile> {

@@ -56,6 +56,51 @@ impl SimulatedFile {
         }
     }
 
+    /// A write that fails after it reached the sectors that `reaches` chooses.
+    pub(super) fn write_torn(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        mut reaches: impl FnMut() -> bool,
+    ) {
+        for (at, piece) in sectors(offset, bytes) {
+            if reaches() {
+                self.write(at, piece);
+            }
+        }
+    }
+
+    /// A sync that fails: some of what was not synced is on the device, and the rest is marked clean
+    /// without being there (R8). A change of length, which a file system journals, may come later.
+    pub(super) fn sync_and_lose(&mut self, mut survives: impl FnMut() -> bool) {
+        for change in std::mem::take(&mut self.unsynced) {
+            match change {
+                Unsynced::Write { offset, bytes } => {
+                    for (at, piece) in sectors(offset, &bytes) {
+                        if survives() {
+                            put(&mut self.durable, at, piece);
+                        }
+                    }
+                }
+                Unsynced::SetLen(len) if survives() => self.durable.resize(len as usize, 0),
+                Unsynced::SetLen(_) => self.unsynced.push(change),
+            }
+        }
+    }
+
+    /// What is marked clean is read from the device from now on.
+    pub(super) fn drop_cache(&mut self) {
+        let mut content = self.durable.clone();
+        for change in &self.unsynced {
+            match change {
+                Unsynced::Write { offset, bytes } => put(&mut content, *offset, bytes),
+                Unsynced::SetLen(len) => content.resize(*len as usize, 0),
+            }
+        }
+        content.resize(self.live.len(), 0);
+        self.live = content;
+    }
+
     /// The content after a power cut: what was synced, and of the rest the sectors that
     /// `survives` chooses.
     pub(super) fn after_power_cut(&self, mut survives: impl FnMut() -> bool) -> Vec<u8> {
@@ -114,6 +159,29 @@ mod tests {
             .map(|(at, piece)| (at, piece.len()))
             .collect();
         assert_eq!(cuts, [(500, 12), (512, 512), (1024, 512), (1536, 64)]);
+    }
+
+    #[test]
+    fn what_a_failed_sync_loses_reads_back_until_the_cache_is_dropped() {
+        let mut file = SimulatedFile::default();
+        file.write(0, &[1; 1024]);
+        file.sync();
+        file.write(0, &[2; 1024]);
+        let mut turn = false;
+        file.sync_and_lose(|| {
+            turn = !turn;
+            turn
+        });
+        assert_eq!(file.live(), [2; 1024]);
+        file.sync();
+        assert_eq!(
+            file.after_power_cut(|| true)[512..],
+            [1; 512],
+            "no later sync writes it"
+        );
+        file.drop_cache();
+        assert_eq!(file.live()[..512], [2; 512]);
+        assert_eq!(file.live()[512..], [1; 512]);
     }
 
     #[test]

@@ -35,6 +35,9 @@ impl Engine {
                 if core.closed {
                     return Err(Unavailable::Closed);
                 }
+                if self.held.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
                 if core.leading {
                     let slot = core.slot(group);
                     if group == core.state.group {
@@ -52,6 +55,19 @@ impl Engine {
                 Some(Turn::Lead) | None => self.lead(),
             }
         }
+    }
+
+    /// From now on calls leave what they stage in the open group, and answer at once, so that a test
+    /// without threads gets the work of several callers into one commit.
+    pub(crate) fn hold_group(&self) {
+        self.held.store(true, Ordering::Relaxed);
+    }
+
+    /// Commits what was held; only now the answers given since are true (R1).
+    pub(crate) fn commit_held(&self) -> Result<(), Unavailable> {
+        self.held.store(false, Ordering::Relaxed);
+        let group = self.enter()?.newest_group();
+        self.wait(group)
     }
 
     /// Commits the open group, when it is this thread's turn; then passes the turn on.

@@ -51,7 +51,8 @@ use crate::config::Limits;
 use crate::error::Unavailable;
 use crate::state::{Need, Sealed};
 use crate::store::{Store, StoreError};
-use crate::sync::{Mutex, MutexGuard, atomic::AtomicUsize, thread};
+use crate::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::sync::{Mutex, MutexGuard, thread};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -72,6 +73,8 @@ pub(crate) struct Engine {
     tails: Mutex<commit::Tails>,
     /// The messages of a durable group, left to the committer to be freed.
     spent: Mutex<Option<Sealed>>,
+    /// Answers wait for nothing until the group is let go; only tests without threads hold it.
+    held: AtomicBool,
     threads: Threads,
     /// The process that opened the store (R11).
     process: u32,

@@ -9,7 +9,8 @@ use crate::disk::Disk;
 use crate::error::Unavailable;
 use crate::state::{Recovered, Room, TABLES};
 use crate::store::{OpenError, Reader, Store, StoreError, StoreOptions};
-use crate::sync::{Mutex, atomic::AtomicUsize};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) cache_bytes: usize,
     pub(crate) threads: Threads,
+    /// In place of what a new store draws at random, so that a test can be repeated to the bit.
+    pub(crate) identity: Option<u64>,
 }
 
 /// Whether the store runs threads of its own, or is driven by hand (R5).
@@ -45,6 +48,7 @@ impl Engine {
         let store_options = StoreOptions {
             cache_bytes: options.cache_bytes,
             now_ms: now / 1_000,
+            identity: options.identity,
         };
         let store = Store::open(&*options.disk, path, &store_options)?;
         let damaged = |what: String| OpenError::Damaged {
@@ -55,12 +59,7 @@ impl Engine {
             .read(recover)
             .map_err(OpenError::database(path, "reading"))?;
         let room = Room::new(&options.limits, store.used_bytes());
-        let mut secret = [0; 16];
-        getrandom::fill(&mut secret).map_err(|why| OpenError::Io {
-            path: path.to_owned(),
-            context: "asking the system for a random secret for",
-            source: std::io::Error::other(why.to_string()),
-        })?;
+        let secret = new_secret(path, options.identity)?;
         let state = recovered
             .finish(secret, now, options.limits.subjects_per_stream, room)
             .map_err(|why| damaged(why.to_string()))?;
@@ -77,6 +76,7 @@ impl Engine {
             joined: AtomicUsize::new(0),
             tails: Mutex::new(commit::Tails::new()),
             spent: Mutex::default(),
+            held: AtomicBool::new(false),
             threads: options.threads,
             process: std::process::id(),
         });
@@ -117,6 +117,20 @@ impl Engine {
             Err(why) => Err(why),
         }
     }
+}
+
+/// What keys the hashes of message ids, should the store be a new one (R22).
+fn new_secret(path: &Path, identity: Option<u64>) -> Result<[u8; 16], OpenError> {
+    let mut secret = [0; 16];
+    if let Some(identity) = identity {
+        return Ok(u128::from(identity).to_le_bytes());
+    }
+    getrandom::fill(&mut secret).map_err(|why| OpenError::Io {
+        path: path.to_owned(),
+        context: "asking the system for a random secret for",
+        source: std::io::Error::other(why.to_string()),
+    })?;
+    Ok(secret)
 }
 
 /// Why opening did not get to its end.

@@ -146,7 +146,8 @@ fn fill(
         create_tables(&database)?;
         Ok(database)
     })?;
-    let store = getrandom::u64().map_err(|error| std::io::Error::other(error.to_string()))?;
+    let random = || getrandom::u64().map_err(|error| std::io::Error::other(error.to_string()));
+    let store = options.identity.map_or_else(random, Ok)?;
     let header = Header {
         version: VERSION,
         store,

@@ -42,6 +42,8 @@ pub(crate) struct StoreOptions {
     pub(crate) cache_bytes: usize,
     /// The time now, in milliseconds since 1970: what a new store notes as its creation.
     pub(crate) now_ms: u64,
+    /// A new store's identity, which is random otherwise.
+    pub(crate) identity: Option<u64>,
 }
 
 /// One open store.

@@ -23,6 +23,7 @@ use crate::headers::Headers;
 const OPTIONS: StoreOptions = StoreOptions {
     cache_bytes: 1 << 20,
     now_ms: 1_000,
+    identity: None,
 };
 
 /// Where the tests on a simulated disk keep their store.

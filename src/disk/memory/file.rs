@@ -24,7 +24,7 @@ impl DiskFile for MemoryFile {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let mut state = self.state.lock();
-        state.powered()?;
+        state.read()?;
         let live = state.file(self.file)?.live();
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let part = live.get(from..from.saturating_add(buf.len()));
@@ -35,24 +35,27 @@ impl DiskFile for MemoryFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state.lock();
-        state.operate()?;
-        state.room_for(self.file, offset.saturating_add(bytes.len() as u64))?;
-        state.file(self.file)?.write(offset, bytes);
-        Ok(())
+        state.write(self.file, offset, bytes)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.state.lock();
         state.operate()?;
         state.room_for(self.file, len)?;
+        state.note(len, b"len");
         state.file(self.file)?.set_len(len);
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state.lock();
-        state.operate()?;
-        state.file(self.file)?.sync();
+        state.sync(self.file)
+    }
+
+    fn drop_cache(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.powered()?;
+        state.file(self.file)?.drop_cache();
         Ok(())
     }
 

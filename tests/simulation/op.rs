@@ -1,6 +1,7 @@
 //! The operations of a history.
 
 use crate::model::Draft;
+use crate::trouble::Trouble;
 use riverbed::{ConsumerConfig, StreamConfig};
 
 /// How a delivery is settled.
@@ -104,8 +105,27 @@ pub(crate) enum Op {
     Reopen,
     Kill,
     PowerCut(u64),
-    /// The disk fails after so many more operations.
-    Arm(u64),
+    /// The disk is going to fail.
+    Trouble(Trouble),
+    /// All in one commit.
+    Group(Vec<Op>, End),
+}
+
+/// How a group of operations ends.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    Commit,
+    Kill,
+    PowerCut(u64),
+}
+
+/// One operation of a history, with what chance does on the way.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// Deliveries are numbered by the step that made them.
+    pub(crate) number: u64,
+    pub(crate) dice: u64,
+    pub(crate) op: Op,
 }
 
 impl Op {
@@ -177,7 +197,8 @@ impl Op {
             Self::Reopen => "reopen",
             Self::Kill => "kill",
             Self::PowerCut(_) => "power_cut",
-            Self::Arm(_) => "arm",
+            Self::Trouble(_) => "trouble",
+            Self::Group(..) => "group",
         }
     }
 }

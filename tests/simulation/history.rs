@@ -1,16 +1,17 @@
 //! Histories: what a seed does next. It looks at the oracle, so that most of what it does hits.
 
+use crate::configs::{behaviour, consumer_config, stream_config};
 use crate::model::{Draft, Held, Place, Stream};
-use crate::op::{Op, Then, Verdict};
+use crate::op::{End, Op, Then, Verdict};
 use crate::oracle::Oracle;
+use crate::trouble::Trouble;
 use fastrand::Rng;
-use riverbed::{ConsumerConfig, DeliverPolicy, Discard, OnExhausted, Seq, StreamConfig, Timestamp};
 use std::time::Duration;
 
 const A: [&str; 7] = ["a.x", "a.y", "a.z", "a.x.deep", "a.w", "a.v", "a.u"];
 const B: [&str; 4] = ["b.x", "b.y", "bb", "b.z"];
 
-fn chance(rng: &mut Rng, one_in: u32) -> bool {
+pub(crate) fn chance(rng: &mut Rng, one_in: u32) -> bool {
     rng.u32(..one_in) == 0
 }
 
@@ -18,7 +19,7 @@ fn pick<T: Clone>(rng: &mut Rng, all: &[T]) -> Option<T> {
     (!all.is_empty()).then(|| all[rng.usize(..all.len())].clone())
 }
 
-fn ms(ms: u64) -> Duration {
+pub(crate) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
@@ -38,106 +39,6 @@ pub(crate) fn opening(rng: &mut Rng) -> Vec<Op> {
         ));
     }
     ops
-}
-
-fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
-    let subjects: Vec<String> = match name {
-        "a" => vec!["a.>".into()],
-        "b" => vec!["b.*".into(), "bb".into()],
-        dead => vec![format!("{dead}.>")],
-    };
-    let mut config = StreamConfig::new(name).subjects(subjects);
-    if chance(rng, 3) {
-        config = config.discard(Discard::New);
-    }
-    if chance(rng, 3) {
-        config = config.max_messages(rng.u64(2..12));
-    }
-    if chance(rng, 4) {
-        config = config.max_bytes(rng.u64(300..3_000));
-    }
-    config = match rng.u8(..4) {
-        0 => config.without_dedup(),
-        1 => config.dedup_window(ms(rng.u64(500..20_000))),
-        _ => config,
-    };
-    if chance(rng, 3) {
-        config = config.dedup_ids(rng.u64(3..9));
-    }
-    if chance(rng, 3) {
-        config = config.max_age(ms(rng.u64(2_000..60_000)));
-    }
-    // A dead-letter stream takes what its sources take.
-    if name != "dlq" && chance(rng, 5) {
-        config = config.max_message_size(rng.u64(100..400));
-    }
-    config
-}
-
-fn consumer_config(rng: &mut Rng, stream: &str, name: &str) -> ConsumerConfig {
-    let mut config = ConsumerConfig::new(name);
-    let filters: &[&[&str]] = match stream {
-        "a" => &[
-            &["a.x"],
-            &["a.*"],
-            &["a.x.>", "a.y"],
-            &["a.z", "a.x"],
-            &["a.>"],
-        ],
-        "b" => &[&["b.*"], &["bb"], &["b.x", "bb"]],
-        _ => &[&["dlq.a.>"], &["dlq.*.c1"]],
-    };
-    if rng.bool() {
-        config = config.filters(filters[rng.usize(..filters.len())].iter().copied());
-    }
-    config = match rng.u8(..10) {
-        0 => config.deliver(DeliverPolicy::New),
-        1 => config.deliver(DeliverPolicy::Last),
-        2 | 3 => config.deliver(DeliverPolicy::FromSequence(Seq::new(rng.u64(1..30)))),
-        4 => {
-            let start = 1_577_836_800_000_000;
-            let time = Timestamp::from_micros(start).plus(ms(rng.u64(..30_000)));
-            config.deliver(DeliverPolicy::FromTime(time))
-        }
-        _ => config,
-    };
-    behaviour(rng, stream, config)
-}
-
-/// The settings that an update may change.
-fn behaviour(rng: &mut Rng, stream: &str, mut config: ConsumerConfig) -> ConsumerConfig {
-    config.ack_wait = ms(rng.u64(500..5_000));
-    config.max_ack_pending = if rng.bool() { 1_000 } else { rng.u64(1..5) };
-    config.max_ack_pending_bytes = if chance(rng, 4) {
-        rng.u64(50..500)
-    } else {
-        256 << 20
-    };
-    config.backoff = match rng.u8(..3) {
-        0 => vec![ms(rng.u64(100..1_000)), ms(rng.u64(1_000..4_000))],
-        1 => vec![ms(rng.u64(1..3_000))],
-        _ => Vec::new(),
-    };
-    config.max_deliver = chance(rng, 4)
-        .then(|| rng.u64(3..5))
-        .or((!chance(rng, 4)).then(|| rng.u64(1..4)));
-    config.on_exhausted = match rng.u8(..6) {
-        0 => OnExhausted::Drop,
-        1 | 2 => OnExhausted::Park,
-        _ if stream == "dlq" => OnExhausted::DeadLetter {
-            stream: "last".into(),
-        },
-        _ => OnExhausted::DeadLetter {
-            stream: "dlq".into(),
-        },
-    };
-    if matches!(config.on_exhausted, OnExhausted::DeadLetter { .. }) {
-        config.max_deliver.get_or_insert(5);
-    }
-    if chance(rng, 5) {
-        config = config.lazy_acks();
-    }
-    config
 }
 
 fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draft {
@@ -478,6 +379,55 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
     })
 }
 
+/// Work of several callers for one commit. Nobody builds on what is not durable: a stream is published
+/// to or delivered from, and what is settled was delivered before.
+fn group(rng: &mut Rng, oracle: &Oracle) -> Op {
+    let published = if rng.bool() { "a" } else { "b" };
+    let delivered = if published == "a" { "b" } else { "a" };
+    let (mut settled, mut ops) = (Vec::new(), Vec::new());
+    for _ in 0..rng.usize(2..7) {
+        let op = match rng.u8(..3) {
+            0 => {
+                let known = oracle.streams.get(published);
+                let mut batch: Vec<Draft> = (0..rng.usize(1..4))
+                    .map(|_| draft(rng, published, known))
+                    .collect();
+                batch.iter_mut().for_each(|draft| draft.expect = None);
+                let to = Some(published.to_owned());
+                Op::Publish { to, batch }
+            }
+            1 => Op::Fetch {
+                stream: delivered.to_owned(),
+                consumer: ["c1", "c2", "c3"][rng.usize(..3)].to_owned(),
+                n: rng.usize(1..5),
+                bytes: 1 << 30,
+            },
+            _ => {
+                let Some(delivery) = some_delivery(rng, oracle) else {
+                    continue;
+                };
+                if settled.contains(&delivery) || oracle.deliveries[&delivery].stream == "dlq" {
+                    continue;
+                }
+                settled.push(delivery);
+                let verdict = match rng.u8(..5) {
+                    0..=2 => Verdict::Ack,
+                    3 => Verdict::Nak,
+                    _ => Verdict::InProgress,
+                };
+                Op::Settle { delivery, verdict }
+            }
+        };
+        ops.push(op);
+    }
+    let end = match rng.u8(..6) {
+        0 => End::Kill,
+        1 => End::PowerCut(rng.u64(..1_000)),
+        _ => End::Commit,
+    };
+    Op::Group(ops, end)
+}
+
 /// The next operation of a history.
 pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
     for stream in ["a", "b"] {
@@ -549,7 +499,8 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
         955..=964 => Some(Op::Reopen),
         965..=974 => Some(Op::Kill),
         975..=984 => Some(Op::PowerCut(rng.u64(..1_000))),
-        _ => Some(Op::Arm(rng.u64(..30))),
+        985..=991 => Some(group(rng, oracle)),
+        _ => Some(Op::Trouble(Trouble::random(rng, 30))),
     };
     op.unwrap_or(Op::Drive)
 }

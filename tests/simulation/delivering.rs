@@ -322,6 +322,9 @@ impl Oracle {
     /// What a dead letter may have pushed over its stream's limits goes with the same commit.
     fn trim_dead(&mut self, stream: &str, name: &str) {
         let dead = self.consumer(stream, name).and_then(dead_letter_stream);
+        if self.defer_limits {
+            return;
+        }
         if let Some(dead) = dead.filter(|_| self.met.contains(&"dead_lettered")) {
             self.trim(&dead);
         }

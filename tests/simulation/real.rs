@@ -1,13 +1,17 @@
 //! The real store on a simulated disk, doing the operations of a history.
 
+pub(crate) use crate::answers::Answer;
+use crate::answers::{
+    ack_error, acked_line, consumer_error, fetch_error, nothing, publish_error, purge_error,
+    redrive_error, said, stream_error,
+};
 use crate::model::Draft;
 use crate::op::{Op, Then, Verdict};
 use crate::oracle::Oracle;
 use riverbed::disk::MemoryDisk;
 use riverbed::{
-    AckError, Consumer, ConsumerError, EmptyReason, Error, Event, Fetch, FetchError, Limits,
-    ManualClock, Message, OpenError, Publish, PublishError, PublishErrorKind, Purge, PurgeError,
-    RedriveError, Refusal, Riverbed, Seq, Stream, StreamError, Unavailable,
+    Consumer, Error, Event, Fetch, Limits, ManualClock, Message, OpenError, Publish,
+    PublishErrorKind, Purge, Riverbed, Seq, Stream, StreamError, Unavailable,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,33 +20,19 @@ use std::time::Duration;
 /// By consumer: the highest ack floor and delivered sequence that were seen.
 pub(crate) type Floors = BTreeMap<u64, (u64, u64)>;
 
-/// What an operation came to.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Said(String),
-    Down(Unavailable),
-}
-
-impl From<String> for Answer {
-    fn from(said: String) -> Self {
-        Self::Said(said)
-    }
-}
-
-fn said(word: &str) -> Answer {
-    Answer::Said(word.to_owned())
-}
-
 pub(crate) struct Real {
     pub(crate) disk: MemoryDisk,
     pub(crate) clock: ManualClock,
-    pub(crate) store: Riverbed,
+    store: Option<Riverbed>,
     /// By the oracle's number.
     pub(crate) messages: BTreeMap<u64, Message>,
     /// What the last fetch gave.
     pub(crate) fetched: Vec<Message>,
     events: crossbeam_channel::Receiver<Event>,
 }
+
+/// Of every store, so that a run can be repeated to the bit.
+const IDENTITY: u64 = 0x0072_6976_6572_6265;
 
 pub(crate) fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, OpenError> {
     let mut limits = Limits::default();
@@ -53,27 +43,33 @@ pub(crate) fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, O
         .disk(Arc::new(disk.clone()))
         .limits(limits)
         .without_threads()
+        .identity(IDENTITY)
         .open("/store")
 }
 
 impl Real {
-    pub(crate) fn new() -> Self {
-        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
-        let store = open(&disk, &clock).unwrap();
-        Self::over(disk, clock, store)
-    }
-
     pub(crate) fn over(disk: MemoryDisk, clock: ManualClock, store: Riverbed) -> Self {
         let events = store.events(100_000);
         let (messages, fetched) = (BTreeMap::new(), Vec::new());
         Self {
             disk,
             clock,
-            store,
+            store: Some(store),
             messages,
             fetched,
             events,
         }
+    }
+
+    pub(crate) fn store(&self) -> &Riverbed {
+        self.store.as_ref().expect("the store is open")
+    }
+
+    /// Drops the store and every handle, so that its locks are free.
+    pub(crate) fn let_go(&mut self) {
+        self.messages.clear();
+        self.fetched.clear();
+        self.store = None;
     }
 
     /// What subscribers were told, summed up as the oracle sums it up.
@@ -104,13 +100,13 @@ impl Real {
     }
 
     fn stream(&self, name: &str) -> Result<Stream, Answer> {
-        self.store
+        self.store()
             .stream(name)
             .map_err(|why| stream_error(why, "no stream"))
     }
 
     fn consumer(&self, stream: &str, name: &str) -> Result<Consumer, Answer> {
-        let stream = match self.store.stream(stream) {
+        let stream = match self.store().stream(stream) {
             Ok(stream) => stream,
             Err(why) => return Err(stream_error(why, "no consumer")),
         };
@@ -128,15 +124,15 @@ impl Real {
     #[allow(clippy::too_many_lines, reason = "one arm for each operation")]
     fn attempt(&mut self, op: &Op) -> Result<Answer, Answer> {
         let answer = match op {
-            Op::CreateStream(config) => match self.store.create_stream(config.clone()) {
+            Op::CreateStream(config) => match self.store().create_stream(config.clone()) {
                 Ok(_) => said("created"),
                 Err(why) => stream_error(why, "NotFound"),
             },
-            Op::UpdateStream(config) => match self.store.update_stream(config.clone()) {
+            Op::UpdateStream(config) => match self.store().update_stream(config.clone()) {
                 Ok(_) => said("updated"),
                 Err(why) => stream_error(why, "NotFound"),
             },
-            Op::DeleteStream(name) => match self.store.delete_stream(name) {
+            Op::DeleteStream(name) => match self.store().delete_stream(name) {
                 Ok(()) => said("deleted"),
                 Err(why) => stream_error(why, "NotFound"),
             },
@@ -146,14 +142,14 @@ impl Real {
                     Err(why) => consumer_error(why, "NotFound"),
                 }
             }
-            Op::UpdateConsumer(stream, config) => match self.store.stream(stream) {
+            Op::UpdateConsumer(stream, config) => match self.store().stream(stream) {
                 Err(why) => stream_error(why, "NotFound"),
                 Ok(stream) => match stream.update_consumer(config.clone()) {
                     Ok(_) => said("updated"),
                     Err(why) => consumer_error(why, "NotFound"),
                 },
             },
-            Op::DeleteConsumer(stream, name) => match self.store.stream(stream) {
+            Op::DeleteConsumer(stream, name) => match self.store().stream(stream) {
                 Err(why) => stream_error(why, "NotFound"),
                 Ok(stream) => match stream.delete_consumer(name) {
                     Ok(()) => said("deleted"),
@@ -232,7 +228,7 @@ impl Real {
                 self.clock.advance(Duration::from_millis(*ms));
                 said("later")
             }
-            Op::Drive => match self.store.drive() {
+            Op::Drive => match self.store().drive() {
                 Ok(()) => said("driven"),
                 Err(why) => Answer::Down(why),
             },
@@ -252,7 +248,7 @@ impl Real {
                 if let Some(keep) = keep {
                     purge = purge.keep(*keep);
                 }
-                match self.store.stream(stream) {
+                match self.store().stream(stream) {
                     Err(why) => stream_error(why, "StreamGone"),
                     Ok(stream) => match stream.purge(purge) {
                         Ok(gone) => format!("purged {gone}").into(),
@@ -260,7 +256,7 @@ impl Real {
                     },
                 }
             }
-            Op::Delete { stream, seq } => match self.store.stream(stream) {
+            Op::Delete { stream, seq } => match self.store().stream(stream) {
                 Err(why) => stream_error(why, "StreamGone"),
                 Ok(stream) => match stream.delete(Seq::new(*seq)) {
                     Ok(()) => said("deleted"),
@@ -271,7 +267,7 @@ impl Real {
                 dead,
                 seq,
                 to_consumer,
-            } => match self.store.stream(dead) {
+            } => match self.store().stream(dead) {
                 Err(why) => stream_error(why, "NoMessage"),
                 Ok(dead) => {
                     let seq = Seq::new(*seq);
@@ -302,7 +298,7 @@ impl Real {
                 Ok(()) => said("done"),
                 Err(why) => redrive_error(why),
             },
-            Op::Reopen | Op::Kill | Op::PowerCut(_) | Op::Arm(_) => {
+            Op::Reopen | Op::Kill | Op::PowerCut(_) | Op::Trouble(_) | Op::Group(..) => {
                 unreachable!("crashes are the driver's")
             }
         };
@@ -323,7 +319,7 @@ impl Real {
         let published = match to {
             Some(name) => {
                 let stream = self
-                    .store
+                    .store()
                     .stream(name)
                     .map_err(|why| stream_error(why, "StreamGone"))?;
                 if single {
@@ -332,8 +328,8 @@ impl Real {
                     stream.publish_batch(messages.clone())
                 }
             }
-            None if single => self.store.publish_message(one()).map(|ack| vec![ack]),
-            None => self.store.publish_batch(messages.clone()),
+            None if single => self.store().publish_message(one()).map(|ack| vec![ack]),
+            None => self.store().publish_batch(messages.clone()),
         };
         Ok(match published {
             Ok(acks) => {
@@ -399,7 +395,7 @@ impl Real {
 
     /// Publishes without waiting; returns the answer of each that was accepted or refused.
     pub(crate) fn pipeline(&self, to: &str, drafts: &[Draft]) -> Result<Vec<String>, Unavailable> {
-        let stream = match self.store.stream(to) {
+        let stream = match self.store().stream(to) {
             Ok(stream) => stream,
             Err(StreamError::Unavailable(why)) => return Err(why),
             Err(_) => return Ok(drafts.iter().map(|_| "StreamGone".to_owned()).collect()),
@@ -434,7 +430,7 @@ impl Real {
                     bytes,
                 })
             }
-            _ => match self.store.stream(to).map(|stream| stream.flush()) {
+            _ => match self.store().stream(to).map(|stream| stream.flush()) {
                 Ok(Ok(())) => said("flushed"),
                 Ok(Err(why)) => Answer::Down(why),
                 Err(why) => stream_error(why, "flushed"),
@@ -459,91 +455,4 @@ fn publish(draft: &Draft) -> Publish {
         message = message.wait_for_room(Duration::ZERO);
     }
     message
-}
-
-fn nothing(reason: EmptyReason) -> String {
-    let why = match reason {
-        EmptyReason::NoMessages => "NoMessages".to_owned(),
-        EmptyReason::DelayedUntil(time) => format!("DelayedUntil {}", time.as_micros()),
-        EmptyReason::InFlight { messages } => format!("InFlight {messages}"),
-        EmptyReason::InFlightBytes { bytes } => format!("InFlightBytes {bytes}"),
-        EmptyReason::HandledAlone { seq } => format!("HandledAlone {seq}"),
-        other => format!("{other:?}"),
-    };
-    format!("nothing: {why}")
-}
-
-fn acked_line(acked: usize, refused: &[Refusal]) -> String {
-    let word = |refusal: &Refusal| match refusal {
-        Refusal::Stale { seq } => format!("Stale {seq}"),
-        Refusal::Gone { seq } => format!("Gone {seq}"),
-        other => format!("{other:?}"),
-    };
-    format!(
-        "acked {acked} refused {:?}",
-        refused.iter().map(word).collect::<Vec<_>>()
-    )
-}
-
-/// The name of an error's variant, or the part that is worth comparing.
-fn variant(error: &dyn std::fmt::Debug) -> String {
-    let text = format!("{error:?}");
-    text.split([' ', '(', '{'])
-        .next()
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn stream_error(why: StreamError, not_found: &str) -> Answer {
-    match why {
-        StreamError::Unavailable(why) => Answer::Down(why),
-        StreamError::NotFound { .. } => said(not_found),
-        why => variant(&why).into(),
-    }
-}
-
-fn consumer_error(why: ConsumerError, not_found: &str) -> Answer {
-    match why {
-        ConsumerError::Unavailable(why) => Answer::Down(why),
-        ConsumerError::NotFound { .. } => said(not_found),
-        why => variant(&why).into(),
-    }
-}
-
-fn publish_error(why: &PublishError) -> Answer {
-    match &why.kind {
-        PublishErrorKind::Unavailable(why) => Answer::Down(why.clone()),
-        kind => variant(kind).into(),
-    }
-}
-
-fn fetch_error(why: FetchError) -> Answer {
-    match why {
-        FetchError::Unavailable(why) => Answer::Down(why),
-        FetchError::TooBig { seq, .. } => format!("TooBig {seq}").into(),
-        why => variant(&why).into(),
-    }
-}
-
-fn ack_error(why: AckError) -> Answer {
-    match why {
-        AckError::Unavailable(why) => Answer::Down(why),
-        AckError::Refused(Refusal::Stale { .. }) => said("Stale"),
-        AckError::Refused(Refusal::Gone { .. }) => said("Gone"),
-        why => variant(&why).into(),
-    }
-}
-
-fn purge_error(why: PurgeError) -> Answer {
-    match why {
-        PurgeError::Unavailable(why) => Answer::Down(why),
-        why => variant(&why).into(),
-    }
-}
-
-fn redrive_error(why: RedriveError) -> Answer {
-    match why {
-        RedriveError::Unavailable(why) => Answer::Down(why),
-        why => variant(&why).into(),
-    }
 }

@@ -1,4 +1,4 @@
-//! What the oracle (`tests/oracle`) found, each as a small story of its own.
+//! What the oracle (`tests/simulation`) found, each as a small story of its own.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

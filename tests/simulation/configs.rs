@@ -1,0 +1,105 @@
+//! Configurations that histories choose from.
+
+use crate::history::{chance, ms};
+use fastrand::Rng;
+use riverbed::{ConsumerConfig, DeliverPolicy, Discard, OnExhausted, Seq, StreamConfig, Timestamp};
+
+pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
+    let subjects: Vec<String> = match name {
+        "a" => vec!["a.>".into()],
+        "b" => vec!["b.*".into(), "bb".into()],
+        dead => vec![format!("{dead}.>")],
+    };
+    let mut config = StreamConfig::new(name).subjects(subjects);
+    if chance(rng, 3) {
+        config = config.discard(Discard::New);
+    }
+    if chance(rng, 3) {
+        config = config.max_messages(rng.u64(2..12));
+    }
+    if chance(rng, 4) {
+        config = config.max_bytes(rng.u64(300..3_000));
+    }
+    config = match rng.u8(..4) {
+        0 => config.without_dedup(),
+        1 => config.dedup_window(ms(rng.u64(500..20_000))),
+        _ => config,
+    };
+    if chance(rng, 3) {
+        config = config.dedup_ids(rng.u64(3..9));
+    }
+    if chance(rng, 3) {
+        config = config.max_age(ms(rng.u64(2_000..60_000)));
+    }
+    // A dead-letter stream takes what its sources take.
+    if name != "dlq" && chance(rng, 5) {
+        config = config.max_message_size(rng.u64(100..400));
+    }
+    config
+}
+
+pub(crate) fn consumer_config(rng: &mut Rng, stream: &str, name: &str) -> ConsumerConfig {
+    let mut config = ConsumerConfig::new(name);
+    let filters: &[&[&str]] = match stream {
+        "a" => &[
+            &["a.x"],
+            &["a.*"],
+            &["a.x.>", "a.y"],
+            &["a.z", "a.x"],
+            &["a.>"],
+        ],
+        "b" => &[&["b.*"], &["bb"], &["b.x", "bb"]],
+        _ => &[&["dlq.a.>"], &["dlq.*.c1"]],
+    };
+    if rng.bool() {
+        config = config.filters(filters[rng.usize(..filters.len())].iter().copied());
+    }
+    config = match rng.u8(..10) {
+        0 => config.deliver(DeliverPolicy::New),
+        1 => config.deliver(DeliverPolicy::Last),
+        2 | 3 => config.deliver(DeliverPolicy::FromSequence(Seq::new(rng.u64(1..30)))),
+        4 => {
+            let start = 1_577_836_800_000_000;
+            let time = Timestamp::from_micros(start).plus(ms(rng.u64(..30_000)));
+            config.deliver(DeliverPolicy::FromTime(time))
+        }
+        _ => config,
+    };
+    behaviour(rng, stream, config)
+}
+
+/// The settings that an update may change.
+pub(crate) fn behaviour(rng: &mut Rng, stream: &str, mut config: ConsumerConfig) -> ConsumerConfig {
+    config.ack_wait = ms(rng.u64(500..5_000));
+    config.max_ack_pending = if rng.bool() { 1_000 } else { rng.u64(1..5) };
+    config.max_ack_pending_bytes = if chance(rng, 4) {
+        rng.u64(50..500)
+    } else {
+        256 << 20
+    };
+    config.backoff = match rng.u8(..3) {
+        0 => vec![ms(rng.u64(100..1_000)), ms(rng.u64(1_000..4_000))],
+        1 => vec![ms(rng.u64(1..3_000))],
+        _ => Vec::new(),
+    };
+    config.max_deliver = chance(rng, 4)
+        .then(|| rng.u64(3..5))
+        .or((!chance(rng, 4)).then(|| rng.u64(1..4)));
+    config.on_exhausted = match rng.u8(..6) {
+        0 => OnExhausted::Drop,
+        1 | 2 => OnExhausted::Park,
+        _ if stream == "dlq" => OnExhausted::DeadLetter {
+            stream: "last".into(),
+        },
+        _ => OnExhausted::DeadLetter {
+            stream: "dlq".into(),
+        },
+    };
+    if matches!(config.on_exhausted, OnExhausted::DeadLetter { .. }) {
+        config.max_deliver.get_or_insert(5);
+    }
+    if chance(rng, 5) {
+        config = config.lazy_acks();
+    }
+    config
+}

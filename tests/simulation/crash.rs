@@ -1,0 +1,228 @@
+//! Crashes: what is left behind, opened again, is one of the possible outcomes.
+
+use crate::compare;
+use crate::failure::{classify, fail};
+use crate::oracle::Oracle;
+use crate::real::{Floors, Real, open};
+use crate::run::{Report, Run, difference};
+use crate::trouble::Trouble;
+use fastrand::Rng;
+use riverbed::disk::{Disk, MemoryDisk};
+use riverbed::{ManualClock, Riverbed, Unavailable};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+impl Run {
+    /// Makes the store, on a disk that fails now and then.
+    pub(crate) fn new(seed: u64, lines: Option<Vec<String>>) -> Self {
+        let mut rng = Rng::with_seed(!seed);
+        let (mut disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        let mut report = Report::default();
+        let mut cover = |what: &str| *report.coverage.entry(what.to_owned()).or_default() += 1;
+        let (mut crashes, mut faults) = (0, 0);
+        let store = loop {
+            if rng.u8(..3) == 0 {
+                Trouble::random(&mut rng, 60).strike(&disk);
+            }
+            let litter = disk.exists(Path::new("/.store.creating")).unwrap_or(false);
+            match open(&disk, &clock) {
+                Ok(store) => {
+                    if litter {
+                        cover("recovery creation taken over");
+                    }
+                    break store;
+                }
+                Err(_) => {
+                    cover("recovery creation failed");
+                    (crashes, faults) = (crashes + 1, faults + disk.faults_met());
+                    disk = match rng.u64(..1_000) {
+                        seed if seed % 3 == 0 => disk.kill_image(),
+                        seed => disk.crash_image(seed),
+                    };
+                    Trouble::end(&disk);
+                }
+            }
+        };
+        Trouble::end(&disk);
+        report.crashes = crashes;
+        report.faults = faults;
+        Self {
+            oracle: Oracle::new(clock.clock().now().as_micros()),
+            real: Real::over(disk, clock, store),
+            rng,
+            armed: false,
+            floors: Floors::new(),
+            serials: BTreeMap::new(),
+            report,
+            lines,
+        }
+    }
+
+    /// Closes cleanly and opens again; if the disk fails meanwhile, what it holds is one of
+    /// `before`, or closed.
+    pub(crate) fn reopen_from(&mut self, mut before: Vec<Oracle>) {
+        let mut closed = self.oracle.clone();
+        closed.close();
+        if self.rng.bool() {
+            if let Err(why) = self.real.store().close() {
+                before.push(closed);
+                assert!(self.armed, "closing failed: {why:?}");
+                self.cover("failed in close".into());
+                let image = self.image();
+                return self.recover(image, before);
+            }
+            if let Some(message) = self.real.messages.values().next() {
+                let told = message.ack();
+                assert!(
+                    matches!(
+                        told,
+                        Err(riverbed::AckError::Unavailable(Unavailable::Closed))
+                    ),
+                    "an old delivery of a closed store answers {told:?}"
+                );
+            }
+            self.cover("close done".into());
+        } else {
+            self.cover("drop done".into());
+        }
+        let disk = self.real.disk.clone();
+        self.real.let_go();
+        let mut candidates = vec![closed];
+        if self.armed {
+            // Dropping tells nothing of a failure.
+            candidates.extend(before);
+        }
+        self.recover(disk, candidates);
+    }
+
+    /// The process is killed, or the power is cut, while nothing is going on.
+    pub(crate) fn crash(&mut self, power_cut: Option<u64>, candidates: Vec<Oracle>) {
+        self.report.crashes += 1;
+        self.report.faults += self.real.disk.faults_met();
+        let (image, word) = match power_cut {
+            Some(seed) => (self.real.disk.crash_image(seed), "power_cut quiet"),
+            None => (self.real.disk.kill_image(), "kill quiet"),
+        };
+        self.cover(word.into());
+        self.recover(image, candidates);
+    }
+
+    /// The disk failed in an operation: whether that was done is open, but not in part.
+    pub(crate) fn fall(&mut self, why: &Unavailable, mut candidates: Vec<Oracle>) {
+        self.note(|| format!("  -> {why:?}"));
+        assert!(
+            self.armed,
+            "the store is down although nothing failed: {why:?}"
+        );
+        if let Unavailable::Poisoned { .. } = why {
+            // It says that nothing of the call was stored (R2).
+            candidates.truncate(1);
+        }
+        let word = format!("{why:?}");
+        self.mark(&word);
+        self.cover(format!(
+            "fall {}",
+            word.split(' ').next().unwrap_or_default()
+        ));
+        let after = self.real.store().streams();
+        assert!(
+            matches!(after, Err(Unavailable::Poisoned { .. })),
+            "after a failure the store stops (G12), but it answers {after:?}"
+        );
+        let image = self.image();
+        self.recover(image, candidates);
+    }
+
+    /// What the failing disk leaves behind.
+    fn image(&mut self) -> MemoryDisk {
+        self.report.crashes += 1;
+        self.report.faults += self.real.disk.faults_met();
+        if self.rng.u8(..3) == 0 {
+            self.real.disk.kill_image()
+        } else {
+            let seed = self.rng.u64(..1_000);
+            self.real.disk.crash_image(seed)
+        }
+    }
+
+    /// Opens what is left, and finds out which of the candidates it is.
+    pub(crate) fn recover(&mut self, image: MemoryDisk, mut candidates: Vec<Oracle>) {
+        Trouble::end(&image);
+        let (image, store) = self.open_again(image, &mut candidates);
+        self.armed = false;
+        self.real = Real::over(image, self.real.clock.clone(), store);
+        for candidate in &mut candidates {
+            candidate.defer_limits = false;
+            candidate.open();
+            candidate.end_all_delays();
+        }
+        let found = compare::actual(self.real.store(), true).unwrap();
+        let possible: Vec<Vec<String>> = candidates
+            .iter()
+            .map(|candidate| compare::expected(candidate, true))
+            .collect();
+        let Some(at) = possible.iter().position(|possible| *possible == found) else {
+            let mut what = vec![format!("none of {} possible outcomes", possible.len())];
+            for (at, possible) in possible.iter().enumerate() {
+                what.push(format!("candidate {at}:\n{}", difference(&found, possible)));
+            }
+            fail(classify(&found, &possible), what.join("\n"));
+        };
+        if possible.iter().any(|other| *other != found) {
+            let older = if at == 0 { "undone" } else { "kept" };
+            self.cover(format!("recovery open call {older}"));
+        }
+        self.oracle = candidates.swap_remove(at);
+        for met in std::mem::take(&mut self.oracle.met) {
+            self.cover(format!("rule {met}"));
+        }
+        self.compare_events();
+        compare::check_bounds(&self.oracle, self.real.store(), &mut self.floors);
+    }
+
+    /// Opens the store, now and then on a disk that fails again.
+    fn open_again(
+        &mut self,
+        mut image: MemoryDisk,
+        candidates: &mut Vec<Oracle>,
+    ) -> (MemoryDisk, Riverbed) {
+        let mut trouble = self.rng.u8(..4) == 0;
+        loop {
+            if trouble {
+                Trouble::random(&mut self.rng, 25).strike(&image);
+            }
+            let read = image.bytes_read();
+            match open(&image, &self.real.clock) {
+                Ok(store) => {
+                    let all = image.bytes_read() - read >= image.used() / 2;
+                    let word = if all { "repaired" } else { "quick" };
+                    self.cover(format!("recovery {word}"));
+                    self.report.faults += image.faults_met();
+                    let image = image.clone();
+                    Trouble::end(&image);
+                    return (image, store);
+                }
+                Err(why) => {
+                    assert!(trouble, "the disk works and the store does not open: {why}");
+                    self.note(|| format!("  open -> {why:?}"));
+                    self.cover("open failed".into());
+                    self.report.crashes += 1;
+                    self.report.faults += image.faults_met();
+                    let opened = candidates.clone().into_iter().map(|mut candidate| {
+                        candidate.open();
+                        candidate
+                    });
+                    candidates.extend(opened.collect::<Vec<_>>());
+                    let seed = self.rng.u64(..1_000);
+                    image = if seed.is_multiple_of(3) {
+                        image.kill_image()
+                    } else {
+                        image.crash_image(seed)
+                    };
+                    Trouble::end(&image);
+                    trouble = self.rng.u8(..4) == 0;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The oracle's rules of time, of closing and of opening.
+
+use crate::model::{Held, Place, Reason};
+use crate::oracle::{Oracle, forget_ids};
+
+impl Oracle {
+    /// What time does, once.
+    pub(crate) fn drive(&mut self) {
+        self.end_all_delays();
+        let now = self.now;
+        for (stream, name) in self.by_age() {
+            let consumer = self.consumer(&stream, &name).unwrap();
+            let over =
+                |held: &Held| matches!(held.place, Place::Out { deadline, .. } if deadline <= now);
+            let lapsed: Vec<u64> = consumer
+                .held
+                .iter()
+                .filter(|(_, held)| over(held))
+                .map(|(seq, _)| *seq)
+                .collect();
+            for seq in lapsed {
+                self.met.push("lapsed");
+                self.fail(&stream, &name, seq, 0);
+            }
+        }
+        for (stream, name) in self.by_age() {
+            self.retry_refused(&stream, &name);
+        }
+        self.trim_all();
+        for stream in self.streams.values_mut() {
+            forget_ids(stream, now);
+        }
+    }
+
+    pub(crate) fn trim_all(&mut self) {
+        for name in self.streams.keys().cloned().collect::<Vec<_>>() {
+            self.trim(&name);
+        }
+    }
+
+    /// The store is closed cleanly: what is out is due; its attempt counts and did not fail.
+    pub(crate) fn close(&mut self) {
+        for (stream, name) in self.by_age() {
+            let consumer = self.consumer_mut(&stream, &name).unwrap();
+            for held in consumer.held.values_mut().filter(|held| held.is_out()) {
+                held.place = Place::Due { rank: 0 };
+            }
+        }
+        self.deliveries.clear();
+    }
+
+    /// The store is opened: what was out when the process died is due (R17), and counted as R18 says;
+    /// everything that is due is in the order of the stream.
+    pub(crate) fn open(&mut self) {
+        self.deliveries.clear();
+        self.told.clear();
+        let now = self.now;
+        for (stream, name) in self.by_age() {
+            let consumer = self.consumer_mut(&stream, &name).unwrap();
+            consumer.next_rank = 1;
+            consumer.refused_at = None;
+            let out = consumer.count(Held::is_out);
+            let mut exhausted = Vec::new();
+            let mut totals = consumer.totals;
+            let limit = consumer.config.max_deliver;
+            for (seq, held) in &mut consumer.held {
+                match held.place {
+                    Place::Out { .. } if out == 1 => {
+                        held.failures += 1;
+                        totals.failures += 1;
+                        totals.crashes += 1;
+                        held.place = Place::Due { rank: 1 };
+                    }
+                    Place::Out { .. } => {
+                        held.crashes += 1;
+                        totals.crashes += 1;
+                        held.place = Place::Due { rank: 1 };
+                    }
+                    Place::Due { .. } => held.place = Place::Due { rank: 1 },
+                    Place::Delayed { until } if until <= now => held.place = Place::Due { rank: 1 },
+                    _ => {}
+                }
+                let due = matches!(held.place, Place::Due { .. });
+                if due && limit.is_some_and(|limit| held.failures >= limit) {
+                    exhausted.push(*seq);
+                }
+            }
+            consumer.totals = totals;
+            let suspects = consumer.count(Held::is_suspect);
+            for seq in &exhausted {
+                let place = Place::Refused {
+                    reason: Reason::MaxDeliver,
+                };
+                consumer.held.get_mut(seq).unwrap().place = place;
+            }
+            let words = [
+                (out == 1, "died_alone"),
+                (out > 1, "died_beside_others"),
+                (suspects > 0, "suspect"),
+                (!exhausted.is_empty(), "exhausted_by_death"),
+            ];
+            self.met.extend(
+                words
+                    .into_iter()
+                    .filter(|(met, _)| *met)
+                    .map(|(_, word)| word),
+            );
+        }
+        for stream in self.streams.values_mut() {
+            stream.room_made = 0;
+        }
+        self.drive();
+        self.told.clear();
+    }
+}

@@ -1,0 +1,115 @@
+//! Messages that are published without waiting, and acks that are lazy.
+
+use crate::op::{Op, Then};
+use crate::oracle::Oracle;
+use crate::real::Answer;
+use crate::run::Run;
+
+impl Run {
+    pub(crate) fn pipeline(
+        &mut self,
+        op: &Op,
+        to: &str,
+        drafts: &[crate::model::Draft],
+        then: &Then,
+    ) {
+        let mut going = self.oracle.clone();
+        going.defer_limits = true;
+        let (mut prefixes, mut expected) = (vec![self.oracle.clone()], Vec::new());
+        let last = |oracle: &Oracle| oracle.streams.get(to).map(|stream| stream.last);
+        let first = last(&self.oracle);
+        let settled = |going: &Oracle| {
+            let mut settled = going.clone();
+            settled.defer_limits = false;
+            if last(going) != first {
+                settled.trim(to);
+            }
+            settled
+        };
+        for draft in drafts {
+            let said = going.publish(Some(to), std::slice::from_ref(draft));
+            let accepted = said.starts_with(&format!("{to} ["));
+            if !accepted {
+                // A refusal is an answer about a state that must be durable (R1): it commits.
+                going = settled(&going);
+                going.defer_limits = true;
+            }
+            expected.push(if accepted {
+                "accepted".to_owned()
+            } else {
+                said
+            });
+            prefixes.push(settled(&going));
+        }
+        match self.real.pipeline(to, drafts) {
+            Ok(said) => assert_eq!(said, expected, "{op:?}"),
+            Err(why) => return self.fall(&why, prefixes),
+        }
+        let stored = prefixes.last().cloned().unwrap();
+        self.cover(format!("{} done", op.name()));
+        match then {
+            Then::Kill => return self.crash(None, prefixes),
+            Then::PowerCut(seed) => return self.crash(Some(*seed), prefixes),
+            Then::Reopen => {
+                self.oracle = stored;
+                return self.reopen_from(prefixes);
+            }
+            Then::Flush | Then::Fetch { .. } => {}
+        }
+        if let Then::Fetch {
+            stream,
+            consumer,
+            n,
+        } = then
+        {
+            // What is not yet on disk may be left for the next fetch; the order is the same.
+            let answer = self.real.finish_pipeline(to, then);
+            let mut after = stored.clone();
+            let got = self.real.fetched.len();
+            let wanted = if got == 0 { *n } else { got };
+            let expected = after.fetch(stream, consumer, wanted, u64::MAX);
+            match answer {
+                Answer::Said(said) if said.starts_with("nothing") && said != expected => {
+                    // The limits had not done their work yet: that comes with the commit.
+                    let said_before = going.fetch(stream, consumer, *n, u64::MAX);
+                    assert_eq!(said, said_before, "{op:?}");
+                    after = settled(&going);
+                }
+                Answer::Said(said) => assert_eq!(said, expected, "{op:?}"),
+                Answer::Down(why) => {
+                    prefixes.push(after);
+                    let mut whole = stored;
+                    whole.fetch(stream, consumer, *n, u64::MAX);
+                    prefixes.push(whole);
+                    return self.fall(&why, prefixes);
+                }
+            }
+            self.oracle = after;
+            self.real.number(&self.oracle, &mut self.serials);
+            let fetched = self.oracle.clone();
+            if let Answer::Down(why) = self.real.finish_pipeline(to, &Then::Flush) {
+                let mut unknown = prefixes;
+                unknown.push(fetched);
+                return self.fall(&why, unknown);
+            }
+        } else {
+            match self.real.finish_pipeline(to, then) {
+                Answer::Said(_) => self.oracle = stored,
+                Answer::Down(why) => return self.fall(&why, prefixes),
+            }
+        }
+        self.compare_events();
+    }
+
+    pub(crate) fn lazy_ack(&mut self, op: &Op, power_cut: Option<u64>) {
+        let (after, expected) = self.foresee(op);
+        match self.real.perform(op) {
+            Answer::Said(said) => {
+                assert_eq!(said, expected, "{op:?}");
+                self.cover(format!("lazy_ack {said}"));
+                self.crash(power_cut, vec![self.oracle.clone(), after]);
+            }
+            Answer::Down(why) => self.fall(&why, vec![self.oracle.clone(), after]),
+        }
+    }
+}
