@@ -87,6 +87,7 @@ mod publish_handle;
 mod riverbed;
 mod root;
 mod run;
+pub mod salvage;
 mod seq;
 mod state;
 mod store;

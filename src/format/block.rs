@@ -55,7 +55,6 @@ impl<'a> Block<'a> {
         Self::open_at(bytes, Header::read(bytes)?)
     }
 
-    #[cfg(any(test, fuzzing))]
     /// The length of the block that `bytes` start with, if they do: for salvage, which finds
     /// blocks inside of pages.
     pub(crate) fn declared_len(bytes: &[u8]) -> Result<usize, BlockError> {

@@ -34,7 +34,8 @@ pub(crate) use builder::BlockBuilder;
 #[cfg(any(test, fuzzing))]
 pub(crate) use changes::{decode_changes, encode_changes};
 pub(crate) use cut::{cut, page_bytes};
+pub(crate) use header::HEADER_LEN;
 #[cfg(any(test, fuzzing))]
-pub(crate) use header::{HEADER_LEN, Header};
+pub(crate) use header::Header;
 pub(crate) use record::{RecordInput, RecordRef};
 pub(crate) use runs::{RunsError, decode_runs, encode_runs};

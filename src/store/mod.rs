@@ -12,6 +12,7 @@ mod header;
 mod open;
 mod pages;
 mod reader;
+mod salvage;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -30,8 +31,11 @@ pub(crate) use self::apply::Commit;
 pub use self::error::OpenError;
 pub(crate) use self::error::StoreError;
 use self::fault::Faults;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::fault::guarded::is_guarded;
 use self::header::Header;
 pub(crate) use self::reader::Reader;
+pub(crate) use self::salvage::{Found, Scan};
 use crate::changes::Changes;
 use crate::disk::{Disk, DiskFile};
 

@@ -13,6 +13,7 @@
 mod header;
 mod known;
 mod node;
+pub(super) mod rows;
 
 use std::io;
 use std::sync::Arc;

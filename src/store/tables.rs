@@ -75,12 +75,31 @@ pub(super) fn place(key: RowKey) -> [u8; 13] {
 /// for tables that are not ours.
 pub(super) fn damaged_row(store: u64, table: &str, key: &[u8], sealed: &[u8]) -> Option<String> {
     let table = ALL.into_iter().find(|known| name(*known) == table)?;
-    let (id, part) = key.split_first_chunk()?;
-    let part = part.first_chunk()?;
-    let key = RowKey::new(table, u32::from_le_bytes(*id), u64::from_le_bytes(*part));
+    let key = row_key(table, key)?;
     unseal(store, &place(key), sealed)
         .is_none()
         .then(|| row_name(key))
+}
+
+/// The id and the value of a row of this table, if a raw key and value are one.
+pub(super) fn row_of<'a>(
+    store: u64,
+    table: Table,
+    key: &[u8],
+    sealed: &'a [u8],
+) -> Option<(u32, &'a [u8])> {
+    let key = row_key(table, key)?;
+    Some((key.id, unseal(store, &place(key), sealed)?))
+}
+
+fn row_key(table: Table, key: &[u8]) -> Option<RowKey> {
+    let (id, part) = key.split_first_chunk()?;
+    let part = part.first_chunk()?;
+    Some(RowKey::new(
+        table,
+        u32::from_le_bytes(*id),
+        u64::from_le_bytes(*part),
+    ))
 }
 
 /// The place of a row, for people.
