@@ -174,8 +174,12 @@ impl Engine {
         if let Some(known) = tails.get_mut(&stream) {
             return Ok(known.take());
         }
-        let last = self.store.read(|reader| reader.last_block(stream))?;
-        Ok(last.filter(|(_, bytes)| bytes.len() < TAIL_MAX))
+        match self.store.read(|reader| reader.last_block(stream)) {
+            Ok(last) => Ok(last.filter(|(_, bytes)| bytes.len() < TAIL_MAX)),
+            // It stays as it is, and who reads it is told; what is published now gets a block of its own.
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            Err(why) => Err(why),
+        }
     }
 
     fn load_need(&self, need: &Need) -> Result<(), StoreError> {

@@ -1,0 +1,196 @@
+//! One case: a damaged file is opened, checked, read, delivered from, written to, closed and reopened.
+
+use crate::content::Content;
+use crate::hurt::Hurt;
+use crate::seed::{Seed, clock, disk_of, open, path};
+use crate::tally::Outcome;
+use crate::watched::Watched;
+use riverbed::disk::{Disk, FileDisk};
+use riverbed::{Fetch, OpenError, Riverbed};
+use std::path::Path;
+use std::time::Duration;
+
+pub(crate) fn run(seed: &Seed, hurt: &Hurt, real: bool) -> Outcome {
+    let bytes = hurt.apply(seed);
+    if real {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("q.riverbed");
+        std::fs::write(&path, bytes).unwrap();
+        return judge(seed, &FileDisk::new, &path);
+    }
+    let watched = Watched::new(disk_of(&bytes));
+    let outcome = judge(seed, &|| watched.clone(), path());
+    match watched.work.lock().unwrap().exceeded.take() {
+        Some(what) => Outcome::Hang(what),
+        None => outcome,
+    }
+}
+
+fn judge<D: Disk>(seed: &Seed, disk: &dyn Fn() -> D, path: &Path) -> Outcome {
+    let clock = clock();
+    let store = match open(disk(), path, &clock) {
+        Ok(store) => store,
+        Err(error) => return refused(&error),
+    };
+    let mut complaints = match store.check() {
+        Ok(wrong) => wrong,
+        Err(why) => vec![why.to_string()],
+    };
+    let checked = complaints.len();
+    let (content, while_reading) = Content::read_on(&store);
+    let read_fails = !while_reading.is_empty();
+    complaints.extend(while_reading);
+    let base = match base_of(seed, &content, complaints.is_empty()) {
+        Ok(base) => base,
+        Err(what) => return Outcome::Wrong(what),
+    };
+    if read_fails && checked == 0 {
+        return Outcome::Wrong(format!("check() found nothing, but: {complaints:?}"));
+    }
+    if let Err(what) = deliver(&store, base, &mut complaints) {
+        return Outcome::Wrong(what);
+    }
+    clock.advance(Duration::from_secs(7_200));
+    complaints.extend(store.drive().err().map(|why| why.to_string()));
+    complaints.extend(publish(&store, base));
+    // What could not be written is no news after a complaint, and none is expected before one.
+    complaints.extend(store.close().err().map(|why| why.to_string()));
+    drop(store);
+    match open(disk(), path, &clock) {
+        Ok(store) => complaints.extend(reread(&store)),
+        Err(error) => complaints.push(error.to_string()),
+    }
+    match complaints.into_iter().next() {
+        Some(complaint) => Outcome::Reported(complaint),
+        None if *base == seed.truth => Outcome::Intact,
+        None => Outcome::RolledBack,
+    }
+}
+
+fn refused(error: &OpenError) -> Outcome {
+    match error {
+        OpenError::Damaged { what, .. } if !what.is_empty() => Outcome::Refused(error.to_string()),
+        // Its first bytes are gone: nobody can tell that it was a store.
+        OpenError::NotAStore { .. } => Outcome::Refused(error.to_string()),
+        other => Outcome::Wrong(format!("{other:?}")),
+    }
+}
+
+/// What the store must agree with: the truth, or, if that is allowed, what was true one commit before.
+fn base_of<'a>(seed: &'a Seed, found: &Content, complete: bool) -> Result<&'a Content, String> {
+    let mut reason = String::new();
+    for base in [Some(&seed.truth), seed.before.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        let differs = if complete {
+            whole(base, found)
+        } else {
+            part_of(base, found)
+        };
+        match differs {
+            None => return Ok(base),
+            Some(what) => reason = format!("{reason}; {what}"),
+        }
+    }
+    Err(reason)
+}
+
+fn whole(base: &Content, found: &Content) -> Option<String> {
+    (base != found).then(|| {
+        part_of(base, found)
+            .unwrap_or_else(|| "something is missing, and nobody said so".to_owned())
+    })
+}
+
+/// What is wrong with what was found, when something may be missing.
+fn part_of(base: &Content, found: &Content) -> Option<String> {
+    for (name, stream) in &found.streams {
+        let Some(known) = base.streams.get(name) else {
+            return Some(format!("an unknown stream {name:?}"));
+        };
+        for (seq, message) in &stream.messages {
+            if known.messages.get(seq) != Some(message) {
+                return Some(format!("{name} {seq} is {message:?}"));
+            }
+        }
+    }
+    None
+}
+
+/// Fetches and acks everything from every consumer.
+fn deliver(store: &Riverbed, base: &Content, complaints: &mut Vec<String>) -> Result<(), String> {
+    for (name, known) in &base.streams {
+        let Ok(stream) = store.stream(name) else {
+            continue;
+        };
+        for consumer in stream.consumers().unwrap_or_default() {
+            let Ok(consumer) = stream.consumer(&consumer) else {
+                continue;
+            };
+            loop {
+                let batch = match consumer.fetch(Fetch::new(100).no_wait()) {
+                    Ok(batch) if batch.is_empty() => break,
+                    Ok(batch) => batch,
+                    Err(why) => {
+                        complaints.push(why.to_string());
+                        break;
+                    }
+                };
+                for message in batch.iter() {
+                    let right = known
+                        .messages
+                        .get(&message.seq().get())
+                        .is_some_and(|stored| {
+                            stored.0 == message.subject() && stored.1 == message.payload()
+                        });
+                    if !right {
+                        return Err(format!("{name} delivered {message:?}"));
+                    }
+                }
+                if let Err(why) = batch.ack() {
+                    complaints.push(why.to_string());
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Publishes to every stream; what is acknowledged must be read back.
+fn publish(store: &Riverbed, base: &Content) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for name in base.streams.keys() {
+        let published = store
+            .stream(name)
+            .map_err(|why| why.to_string())
+            .and_then(|stream| {
+                let subject = if name == "orders" { "orders.new" } else { name };
+                if name == "graves" {
+                    return Ok(());
+                }
+                let ack = stream
+                    .publish(subject, "new")
+                    .map_err(|why| why.to_string())?;
+                let back = stream.get(ack.seq).map_err(|why| why.to_string())?;
+                assert_eq!(
+                    back.expect("what was acknowledged is there").payload(),
+                    b"new"
+                );
+                Ok(())
+            });
+        complaints.extend(published.err());
+    }
+    complaints
+}
+
+fn reread(store: &Riverbed) -> Vec<String> {
+    let (_, mut complaints) = Content::read_on(store);
+    match store.check() {
+        Ok(wrong) => complaints.extend(wrong),
+        Err(why) => complaints.push(why.to_string()),
+    }
+    complaints.extend(store.close().err().map(|why| why.to_string()));
+    complaints
+}
