@@ -8,6 +8,7 @@
 
 mod block;
 mod changes;
+mod open;
 mod record;
 mod rows;
 mod runs;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use block::block;
 pub use changes::changes;
+pub use open::open;
 pub use record::record;
 pub use rows::rows;
 pub use runs::runs;

@@ -94,6 +94,22 @@ fn changes() {
     run("changes", super::changes);
 }
 
+/// A case of this target is a thousand times one of the others.
+#[test]
+fn open() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    for mut input in kept("open") {
+        super::open(&input);
+        mutate(&mut rng, &mut input);
+        super::open(&input);
+    }
+    for kind in 0..40 {
+        let mut random: Vec<u8> = (0..rng.usize(1..60)).map(|_| rng.u8(..)).collect();
+        random[0] = kind;
+        super::open(&random);
+    }
+}
+
 fn seed(target: &str, name: &str, bytes: &[u8]) {
     fs::create_dir_all(corpus(target)).unwrap();
     fs::write(corpus(target).join(name), bytes).unwrap();
@@ -127,6 +143,17 @@ fn seeds() {
         let mut bytes = Vec::new();
         encode_runs(&mut bytes, runs.iter().copied());
         seed("runs", name, &bytes);
+    }
+    for (name, bytes) in [
+        ("raw", &b"\0riverbed"[..]),
+        ("closed", &[2]),
+        ("killed", &[1]),
+        ("flip", &[2, 3, 3, 0, 16, 72, 1, 1, 1]),
+        ("cut", &[2, 0, 3, 8, 0, 0]),
+        ("zeros", &[1, 1, 3, 0, 64, 0, 2, 16, 0]),
+        ("moved", &[2, 2, 3, 0, 96, 0, 3, 0, 128, 0]),
+    ] {
+        seed("open", name, bytes);
     }
     seed("changes", "each", &encode_changes(&seed_changes()));
     seed_rows();

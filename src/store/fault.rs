@@ -82,6 +82,8 @@ impl Faults {
         &self,
         call: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        #[cfg(any(test, fuzzing))]
+        let _guarded = guarded::Scope::enter();
         // Nothing of what the closure leaves half done is used again: the latch is shut.
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
             self.panicked.store(true, Ordering::Release);
@@ -92,6 +94,36 @@ impl Faults {
                 place: format!("the database panicked: {text}"),
             }))
         })
+    }
+}
+
+/// Whether this thread is in a call whose panics are caught; for a fuzzer, which would count them.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod guarded {
+    use std::cell::Cell;
+
+    thread_local! {
+        static DEPTH: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// One guarded call.
+    pub(super) struct Scope;
+
+    impl Scope {
+        pub(super) fn enter() -> Self {
+            DEPTH.set(DEPTH.get() + 1);
+            Self
+        }
+    }
+
+    impl Drop for Scope {
+        fn drop(&mut self) {
+            DEPTH.set(DEPTH.get() - 1);
+        }
+    }
+
+    pub(crate) fn is_guarded() -> bool {
+        DEPTH.get() > 0
     }
 }
 
