@@ -17,6 +17,9 @@ pub enum Removal {
     Purge,
     /// A delete of one message.
     Delete,
+    /// Their bytes were damaged, and [`Riverbed::exclude_damaged`](crate::Riverbed::exclude_damaged)
+    /// was asked to go on without them.
+    Damage,
 }
 
 /// Why a message's deliveries ended without an ack.

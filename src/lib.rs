@@ -73,6 +73,7 @@ mod engine;
 mod error;
 mod event;
 mod excerpt;
+mod excluded;
 mod fetch;
 mod format;
 #[doc(hidden)]
@@ -107,6 +108,7 @@ pub use error::{
     Unavailable,
 };
 pub use event::{DeadReason, Event, Removal, Whose};
+pub use excluded::Excluded;
 pub use fetch::{Batch, BatchAck, EmptyReason, Fetch};
 pub use headers::{Headers, HeadersError};
 pub use info::{ConsumerInfo, StoreInfo, StreamInfo};

@@ -6,6 +6,7 @@ use crate::disk::{Disk, FileDisk};
 use crate::engine::{Engine, Options, Target, Threads};
 use crate::error::{CloseError, PublishError, StreamError, Unavailable};
 use crate::event::Event;
+use crate::excluded::Excluded;
 use crate::info::StoreInfo;
 use crate::publish::{Publish, PublishAck};
 use crate::root::{Root, one};
@@ -331,6 +332,38 @@ impl Riverbed {
     /// ```
     pub fn check(&self) -> Result<Vec<String>, Unavailable> {
         self.root.engine.check()
+    }
+
+    /// Goes on without the messages whose bytes are damaged, and says which they were; nothing, if all
+    /// is well. [`check`](Self::check) names them before.
+    ///
+    /// Each is lost to every consumer that had not finished it: counted, and announced as
+    /// [`Event::UnfinishedRemoved`]. Their sequences stay taken. The damaged bytes are not kept: copy the
+    /// file before, if they may be of use, and see [`salvage`](crate::salvage), which is also the way
+    /// out of a store that does not open at all. It reads the whole store, and waits for a moment
+    /// without changes.
+    ///
+    /// # Crash safety
+    ///
+    /// A stream's damaged messages are all excluded, or none.
+    ///
+    /// # Errors
+    ///
+    /// The store is unavailable, or what is damaged is not only messages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Riverbed, StreamConfig};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let store = Riverbed::open(folder.path().join("store"))?;
+    /// store.create_stream(StreamConfig::new("notes"))?.publish("notes", "one")?;
+    /// assert!(store.exclude_damaged()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn exclude_damaged(&self) -> Result<Vec<Excluded>, Unavailable> {
+        self.root.engine.exclude_damaged()
     }
 
     /// From now on calls answer at once and leave what they stage in the open group, until

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// Tries to find the store at rest before giving up.
-const TRIES: usize = 100;
+pub(super) const TRIES: usize = 100;
 
 impl Engine {
     /// Everything that is wrong; nothing, if all is well. It waits for a moment without changes.
@@ -54,15 +54,15 @@ impl Engine {
 
 /// What the blocks of a stream add up to.
 #[derive(Debug, Default)]
-struct Sum {
-    messages: u64,
-    bytes: u64,
+pub(super) struct Sum {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
     holes: u64,
-    next: u64,
-    time: u64,
-    subjects: BTreeMap<String, (u64, u64)>,
+    pub(super) next: u64,
+    pub(super) time: u64,
+    pub(super) subjects: BTreeMap<String, (u64, u64)>,
     /// By consumer: messages ahead of it, and held ones that exist.
-    ahead: Vec<(u64, u64)>,
+    pub(super) ahead: Vec<(u64, u64)>,
 }
 
 fn check_stream(
@@ -70,12 +70,7 @@ fn check_stream(
     audit: &StreamAudit,
     wrong: &mut Vec<String>,
 ) -> Result<(), StoreError> {
-    let ahead = audit.consumers.iter().map(|_| (0, 0)).collect();
-    let mut sum = Sum {
-        next: audit.head,
-        ahead,
-        ..Sum::default()
-    };
+    let mut sum = Sum::of(audit);
     let mut holes = Holes::default();
     reader.blocks_from(audit.id, audit.head, |block| {
         block.verify().map_err(|why| damaged(block, &why))?;
@@ -107,7 +102,16 @@ fn check_stream(
 }
 
 impl Sum {
-    fn add(&mut self, audit: &StreamAudit, seq: u64, subject: &str, size: u64) {
+    /// Nothing yet.
+    pub(super) fn of(audit: &StreamAudit) -> Self {
+        Self {
+            next: audit.head,
+            ahead: audit.consumers.iter().map(|_| (0, 0)).collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn add(&mut self, audit: &StreamAudit, seq: u64, subject: &str, size: u64) {
         self.messages += 1;
         self.bytes += size;
         let known = self.subjects.entry(subject.to_owned()).or_default();

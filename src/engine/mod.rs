@@ -11,6 +11,7 @@ mod close;
 mod commit;
 mod core;
 mod deliver;
+mod exclude;
 mod failure;
 mod fetch;
 mod group;

@@ -24,6 +24,7 @@ pub(crate) struct StreamAudit {
 /// What a consumer must find in the stream.
 #[derive(Clone, Debug)]
 pub(crate) struct ConsumerAudit {
+    pub(crate) id: u32,
     pub(crate) name: String,
     pub(crate) next: u64,
     pub(crate) filters: Arc<[SubjectFilter]>,
@@ -69,6 +70,7 @@ impl State {
             .iter()
             .filter_map(|id| self.consumers.get(id));
         let consumer = |known: &Consumer| ConsumerAudit {
+            id: known.id,
             name: known.config.name.clone(),
             next: known.next,
             filters: Arc::clone(&known.filters),

@@ -141,7 +141,7 @@ impl State {
     }
 
     /// Marks a sequence deleted; its window is cached, or the stream has no holes.
-    fn kill(&mut self, stream: u32, seq: u64) {
+    pub(super) fn kill(&mut self, stream: u32, seq: u64) {
         let group = self.group;
         let Some(target) = self.streams.get_mut(&stream) else {
             return;

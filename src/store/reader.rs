@@ -71,7 +71,6 @@ impl Reader {
         Ok(())
     }
 
-    #[cfg(test)]
     /// The block that covers `seq`: the one with the greatest first sequence up to it. Whether it
     /// reaches as far as `seq` is for the caller to see.
     pub(crate) fn block_at(

@@ -12,6 +12,7 @@
 
 mod case;
 mod content;
+mod exclude;
 mod hurt;
 mod salvaged;
 mod seed;

@@ -1,0 +1,103 @@
+//! Going on without messages that can't be read.
+//!
+//! What a damaged block held is known all the same: it is what the stream's counters say is stored,
+//! less what could be read.
+
+use super::stored::{Fact, Need};
+use super::{State, Stream};
+use crate::changes::Change;
+use crate::event::Removal;
+use std::sync::Arc;
+
+/// What is lost, as far as counting tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Lost {
+    /// Sequences that no readable block holds, from and to.
+    pub(crate) ranges: Vec<(u64, u64)>,
+    /// How many messages of each subject.
+    pub(crate) subjects: Vec<(Arc<str>, u64)>,
+    pub(crate) bytes: u64,
+    /// By consumer, how many messages can still be delivered to it for the first time.
+    pub(crate) ahead: Vec<(u32, u64)>,
+}
+
+/// Whether a stream could go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exclusion {
+    Done,
+    /// Its counters do not agree with what is missing: more than blocks is damaged.
+    Disagrees,
+}
+
+impl State {
+    /// Removes what is lost from a stream and its consumers, and puts `blocks` into the place of the
+    /// damaged ones: every sequence has a record, also a deleted one.
+    pub(crate) fn exclude(
+        &mut self,
+        stream: u32,
+        lost: &Lost,
+        blocks: &[Change],
+    ) -> Result<Exclusion, Need> {
+        let Some(target) = self.streams.get(&stream) else {
+            return Ok(Exclusion::Done);
+        };
+        let facts = match facts(target, lost)? {
+            Some(facts) => facts,
+            None => return Ok(Exclusion::Disagrees),
+        };
+        for fact in &facts {
+            self.kill(stream, fact.seq);
+        }
+        self.account_removed(stream, &facts, Removal::Damage);
+        for (id, ahead) in &lost.ahead {
+            self.settle_ahead(*id, *ahead);
+        }
+        self.open.changes.extend_from_slice(blocks);
+        self.unreadable.retain(|(known, _)| *known != stream);
+        if let Some(target) = self.streams.get_mut(&stream) {
+            target.unreadable = None;
+        }
+        self.touch_stream(stream);
+        Ok(Exclusion::Done)
+    }
+
+    /// Which of the lost messages had which subject is unknown. So a consumer with filters that is in
+    /// the middle of them may have been accounted for too many or too few.
+    fn settle_ahead(&mut self, id: u32, ahead: u64) {
+        let said = self.pending_count(id);
+        if said == ahead {
+            return;
+        }
+        if let Some(consumer) = self.consumers.get_mut(&id) {
+            consumer.accounted = (consumer.accounted + said).saturating_sub(ahead);
+            consumer.totals.lost = (consumer.totals.lost + said).saturating_sub(ahead);
+        }
+        self.touch_consumer(id);
+    }
+}
+
+/// One fact for each lost message; the sum of their sizes is right, and so are the subjects' counts.
+fn facts(stream: &Stream, lost: &Lost) -> Result<Option<Vec<Fact>>, Need> {
+    let subjects = lost.subjects.iter();
+    let mut subjects =
+        subjects.flat_map(|(name, count)| (0..*count).map(move |_| Arc::clone(name)));
+    let mut bytes = lost.bytes;
+    let mut facts = Vec::new();
+    for (from, to) in &lost.ranges {
+        for seq in *from..=*to {
+            if stream.is_hole(seq)? {
+                continue;
+            }
+            let Some(subject) = subjects.next() else {
+                return Ok(None);
+            };
+            facts.push(Fact {
+                seq,
+                subject,
+                size: std::mem::take(&mut bytes),
+                time: 0,
+            });
+        }
+    }
+    Ok((subjects.next().is_none() && bytes == 0).then_some(facts))
+}

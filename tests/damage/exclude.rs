@@ -1,0 +1,124 @@
+//! Excluding damaged blocks: the store goes on without them, and says what was lost to whom.
+
+use crate::content::Content;
+use crate::hurt::Hurt;
+use crate::seed::{Seed, clock, disk_of, open, path, seeds};
+use riverbed::{Event, Fetch, Removal, Riverbed};
+
+/// The seed's store with a bit flipped in every place of the file where these bytes are.
+fn damaged(seed: &Seed, needle: &[u8]) -> Riverbed {
+    let mut bytes = seed.bytes.clone();
+    let found: Vec<usize> = bytes
+        .windows(needle.len())
+        .enumerate()
+        .filter_map(|(at, window)| (window == needle).then_some(at))
+        .collect();
+    assert!(!found.is_empty());
+    for at in found {
+        bytes[at] ^= 0x10;
+    }
+    open(disk_of(&bytes), path(), &clock()).unwrap()
+}
+
+fn settled(store: &Riverbed) {
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert!(store.exclude_damaged().unwrap().is_empty());
+}
+
+#[test]
+fn an_excluded_block_is_counted_as_lost_and_everything_else_goes_on() {
+    let seed = &seeds()[0];
+    for needle in [
+        &b"message 7 2 "[..],
+        b"message 0 0 ",
+        b"message 11 38 ",
+        b"the last commit",
+    ] {
+        let store = damaged(seed, needle);
+        let events = store.events(1_000);
+        assert!(
+            store
+                .check()
+                .unwrap()
+                .iter()
+                .any(|wrong| wrong.contains("block"))
+        );
+        let excluded = store.exclude_damaged().unwrap();
+        assert_eq!(excluded.len(), 1, "{excluded:?}");
+        assert_eq!(excluded[0].stream, "orders");
+        settled(&store);
+        let (content, complaints) = Content::read_on(&store);
+        assert_eq!(complaints, Vec::<String>::new());
+        let (whole, rest) = (&seed.truth.streams["orders"], &content.streams["orders"]);
+        let gone = |seq: u64| excluded[0].first.get() <= seq && seq <= excluded[0].last.get();
+        for (seq, message) in &whole.messages {
+            assert_eq!(
+                rest.messages.get(seq),
+                (!gone(*seq)).then_some(message),
+                "{seq}"
+            );
+        }
+        let told = events.try_iter().filter(|event| {
+            matches!(
+                event,
+                Event::UnfinishedRemoved {
+                    by: Removal::Damage,
+                    ..
+                }
+            )
+        });
+        assert!(told.count() > 0);
+        let all = store.stream("orders").unwrap().consumer("all").unwrap();
+        while !all.fetch(Fetch::new(100).no_wait()).unwrap().is_empty() {}
+        store.publish("orders.new", "goes on").unwrap();
+        settled(&store);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn what_is_excluded_stays_excluded() {
+    let seed = &seeds()[0];
+    let bytes = {
+        let mut bytes = seed.bytes.clone();
+        let needle = b"message 7 2 ";
+        while let Some(at) = bytes
+            .windows(needle.len())
+            .position(|window| window == needle)
+        {
+            bytes[at] ^= 0x10;
+        }
+        bytes
+    };
+    let disk = disk_of(&bytes);
+    let store = open(disk.clone(), path(), &clock()).unwrap();
+    assert_eq!(store.exclude_damaged().unwrap().len(), 1);
+    let before = Content::read(&store).unwrap();
+    store.close().unwrap();
+    let store = open(disk, path(), &clock()).unwrap();
+    settled(&store);
+    let after = Content::read(&store).unwrap();
+    let messages = |content: &Content| content.streams["orders"].messages.clone();
+    assert_eq!(messages(&before), messages(&after));
+}
+
+#[test]
+fn damage_that_opens_can_be_excluded() {
+    let seeds = seeds();
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut excluded = 0;
+    for _ in 0..150 {
+        let seed = &seeds[random.usize(..seeds.len())];
+        let hurt = Hurt::choose(&mut random, seed);
+        let disk = disk_of(&hurt.apply(seed));
+        let Ok(store) = open(disk, path(), &clock()) else {
+            continue;
+        };
+        // A store that stopped, because of a page that only a closer look found, says so.
+        if let Ok(found) = store.exclude_damaged() {
+            excluded += usize::from(!found.is_empty());
+            assert_eq!(store.check().unwrap(), Vec::<String>::new(), "{hurt:?}");
+        }
+    }
+    assert!(excluded > 3, "{excluded}");
+}
