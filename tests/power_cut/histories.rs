@@ -1,0 +1,343 @@
+//! The histories that are cut, each by its name.
+
+use crate::world::{Outcome, World, down, open, payload};
+use riverbed::{ConsumerConfig, Fetch, OnExhausted, Publish, Purge, Seq, StreamConfig};
+use std::time::Duration;
+
+pub(crate) struct History {
+    pub(crate) name: &'static str,
+    pub(crate) consumer: fn(ConsumerConfig) -> ConsumerConfig,
+    /// What is there before the power may fail.
+    pub(crate) before: fn(&mut World) -> Outcome,
+    pub(crate) cut: fn(&mut World) -> Outcome,
+}
+
+pub(crate) fn plain(config: ConsumerConfig) -> ConsumerConfig {
+    config
+}
+
+pub(crate) fn dead(config: ConsumerConfig) -> ConsumerConfig {
+    config.max_deliver(1).dead_letter("dead")
+}
+
+pub(crate) fn park(config: ConsumerConfig) -> ConsumerConfig {
+    config.max_deliver(1).on_exhausted(OnExhausted::Park)
+}
+
+pub(crate) fn some(world: &mut World) -> Outcome {
+    world.publish(&["a1", "a2", "a3", "a4"])
+}
+
+pub(crate) fn some_out(world: &mut World) -> Outcome {
+    some(world)?;
+    world.fetch(3)
+}
+
+pub(crate) fn some_dead(world: &mut World) -> Outcome {
+    some_out(world)?;
+    world.term("a1")?;
+    world.nak("a2")
+}
+
+pub(crate) const HISTORIES: &[History] = &[
+    History {
+        name: "publish",
+        consumer: plain,
+        before: some,
+        cut: |world| {
+            world.publish(&["b1"])?;
+            world.publish(&["b2"])?;
+            world.publish(&["b3"])
+        },
+    },
+    History {
+        name: "batch",
+        consumer: plain,
+        before: some,
+        cut: |world| {
+            world.publish(&["b1", "b2", "b3", "b13", "b23", "b33", "b43", "b53"])?;
+            world.publish(&["c1", "c2"])
+        },
+    },
+    History {
+        name: "pipeline",
+        consumer: plain,
+        before: some,
+        cut: |world| {
+            for name in ["b1", "b2", "b3"] {
+                // Accepted one by one, durable as a prefix; the answer comes with the flush.
+                world.told.open.push(vec![name.to_owned()]);
+                world.told.without_id.insert(name.to_owned());
+                world
+                    .stream
+                    .publish_async(("s.x", payload(name)))
+                    .map_err(down)?;
+            }
+            world.stream.flush().map_err(down)?;
+            for (at, batch) in std::mem::take(&mut world.told.open).iter().enumerate() {
+                world.told.stored.insert(batch[0].clone(), 5 + at as u64);
+                world.told.highest = 5 + at as u64;
+            }
+            Ok(())
+        },
+    },
+    History {
+        name: "fetch",
+        consumer: plain,
+        before: some,
+        cut: |world| {
+            world.fetch(2)?;
+            world.fetch(2)
+        },
+    },
+    History {
+        name: "ack",
+        consumer: plain,
+        before: some_out,
+        cut: |world| {
+            world.ack(&["a1"])?;
+            world.ack(&["a2", "a3"])
+        },
+    },
+    History {
+        name: "nak",
+        consumer: |config| config.backoff([Duration::from_secs(3)]),
+        before: some_out,
+        cut: |world| {
+            world.nak("a2")?;
+            world.nak("a1")?;
+            world.later(4)?;
+            world.fetch(4)?;
+            world.ack(&["a1"])
+        },
+    },
+    History {
+        name: "timeout",
+        consumer: plain,
+        before: some_out,
+        cut: |world| {
+            world.later(31)?;
+            world.fetch(3)?;
+            world.later(31)
+        },
+    },
+    History {
+        name: "dead_letter",
+        consumer: dead,
+        before: some_out,
+        cut: |world| {
+            world.term("a1")?;
+            world.nak("a2")?;
+            world.told.dead.insert("a2".into());
+            world.later(31)?;
+            world.told.dead.insert("a3".into());
+            Ok(())
+        },
+    },
+    History {
+        name: "park",
+        consumer: park,
+        before: some_out,
+        cut: |world| {
+            world.nak("a1")?;
+            world.nak("a3")?;
+            world.told.dead.extend(["a1".to_owned(), "a3".to_owned()]);
+            world.told.dead.remove("a1");
+            world.consumer.release(Seq::new(1)).map_err(down)?;
+            world.fetch(1)
+        },
+    },
+    History {
+        name: "redrive",
+        consumer: dead,
+        before: some_dead,
+        cut: |world| {
+            world.redrive("a1", 1, false)?;
+            world.redrive("a2", 2, true)?;
+            world.fetch(2)
+        },
+    },
+    History {
+        name: "purge",
+        consumer: plain,
+        before: |world| {
+            some_out(world)?;
+            world.publish(&["b1", "b2", "b3"])
+        },
+        cut: |world| {
+            world.remove(&["a1", "a2"], |world| {
+                world
+                    .stream
+                    .purge(Purge::all().up_to(Seq::new(3)))
+                    .map(drop)
+                    .map_err(down)
+            })?;
+            world.remove(&["a4"], |world| {
+                world.stream.delete(Seq::new(4)).map_err(down)
+            })?;
+            world.remove(&["a3", "b1"], |world| {
+                world
+                    .stream
+                    .purge(Purge::all().filter("s.*").keep(2))
+                    .map(drop)
+                    .map_err(down)
+            })?;
+            world.remove(&["b2", "b3"], |world| {
+                world.stream.purge(Purge::all()).map(drop).map_err(down)
+            })?;
+            world.publish(&["c1"])
+        },
+    },
+    History {
+        name: "expiry",
+        consumer: plain,
+        before: |world| {
+            some_out(world)?;
+            let config = stream_config().max_age(Duration::from_secs(600));
+            world.store.update_stream(config).map(drop).map_err(down)
+        },
+        cut: |world| {
+            world.later(400)?;
+            world.publish(&["b1"])?;
+            world
+                .told
+                .maybe_gone
+                .extend(["a1", "a2", "a3", "a4"].map(String::from));
+            world.told.late = true;
+            world.later(300)?;
+            world
+                .told
+                .gone
+                .extend(["a1", "a2", "a3", "a4"].map(String::from));
+            world.publish(&["b2"])
+        },
+    },
+    History {
+        name: "dedup",
+        consumer: plain,
+        before: some,
+        cut: |world| {
+            world.publish(&["b1", "b2"])?;
+            let again = Publish::new("s.x", payload("b1")).id("b1");
+            let ack = world.stream.publish_message(again).map_err(down)?;
+            assert!(ack.duplicate);
+            world.publish(&["b1", "b4"])
+        },
+    },
+    History {
+        name: "stream_delete",
+        consumer: dead,
+        before: some_dead,
+        cut: |world| {
+            world.told.delete.0 = true;
+            world.store.delete_stream("s").map_err(down)?;
+            world.told.delete.1 = true;
+            world.store.drive().map_err(down)
+        },
+    },
+    History {
+        name: "config_update",
+        consumer: plain,
+        before: some_out,
+        cut: |world| {
+            world.told.limit = (Some(2), false);
+            world.told.maybe_gone.extend(["a1", "a2"].map(String::from));
+            let config = stream_config().max_messages(2);
+            world.store.update_stream(config).map_err(down)?;
+            world.told.limit.1 = true;
+            world.told.gone.extend(["a1", "a2"].map(String::from));
+            let config = ConsumerConfig::new("c").ack_wait(Duration::from_secs(7));
+            world.stream.update_consumer(config).map(drop).map_err(down)
+        },
+    },
+    History {
+        name: "close_and_open",
+        consumer: dead,
+        before: some_dead,
+        cut: |world| {
+            world.fetch(1)?;
+            world.store.close().map_err(down)?;
+            world.store = open(&world.disk, &world.clock).map_err(down)?;
+            Ok(())
+        },
+    },
+    History {
+        name: "term",
+        consumer: dead,
+        before: some_out,
+        cut: |world| {
+            world.term("a2")?;
+            world.term("a1")?;
+            world.fetch(1)
+        },
+    },
+    History {
+        name: "discard",
+        consumer: park,
+        before: |world| {
+            some_out(world)?;
+            world.nak("a1")?;
+            world.nak("a3")?;
+            world.told.dead.extend(["a1".to_owned(), "a3".to_owned()]);
+            Ok(())
+        },
+        cut: |world| {
+            // Done with, as if it were acked.
+            world.told.maybe_acked.insert("a3".into());
+            world.consumer.discard(Seq::new(3)).map_err(down)?;
+            world.told.acked.insert("a3".into());
+            world.told.dead.remove("a1");
+            world.consumer.release(Seq::new(1)).map_err(down)?;
+            world.fetch(1)
+        },
+    },
+    History {
+        name: "purge_by_subject",
+        consumer: plain,
+        before: |world| {
+            some_out(world)?;
+            world.publish(&["b1", "b2", "b3", "b13", "b23"])?;
+            world.publish(&["c1", "c2", "c3"])
+        },
+        cut: |world| {
+            let all = [
+                "a1", "a2", "a3", "a4", "b1", "b2", "b3", "b13", "b23", "c1", "c2", "c3",
+            ];
+            world.remove(&all[..10], |world| {
+                let purge = Purge::all().filter("s.x").keep(2);
+                world.stream.purge(purge).map(drop).map_err(down)
+            })?;
+            world.store.drive().map_err(down)?;
+            world.publish(&["d1"])?;
+            world.remove(&all[10..], |world| {
+                let purge = Purge::all().filter("s.*").up_to(Seq::new(13));
+                world.stream.purge(purge).map(drop).map_err(down)
+            })?;
+            world.store.drive().map_err(down)?;
+            world.fetch(1)
+        },
+    },
+    History {
+        name: "consumer_delete",
+        consumer: plain,
+        before: |world| {
+            some_out(world)?;
+            let second = ConsumerConfig::new("second").max_deliver(2);
+            let second = world.stream.create_consumer(second).map_err(down)?;
+            let batch = second.fetch(Fetch::new(3).no_wait()).map_err(down)?;
+            batch[0].nak().map_err(down)
+        },
+        cut: |world| {
+            world.stream.delete_consumer("second").map_err(down)?;
+            world.told.consumer_gone = true;
+            world.ack(&["a1"])?;
+            world.store.drive().map_err(down)
+        },
+    },
+];
+
+pub(crate) fn stream_config() -> StreamConfig {
+    StreamConfig::new("s")
+        .subjects(["s.*"])
+        .dedup_window(Duration::from_secs(600))
+}

@@ -1,0 +1,205 @@
+//! Holds what a power cut left against what the application was told before it.
+
+use crate::world::{Told, World, payload, text};
+use riverbed::{Consumer, Fetch, ManualClock, Publish, Riverbed, Seq};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Where every payload is after the store was opened again.
+pub(crate) struct Places {
+    pub(crate) stream: BTreeMap<String, Vec<u64>>,
+    pub(crate) dead: BTreeMap<String, Vec<u64>>,
+    pub(crate) parked: BTreeSet<String>,
+    pub(crate) delivered: BTreeMap<String, u64>,
+}
+
+pub(crate) fn contents(store: &Riverbed, name: &str) -> BTreeMap<String, Vec<u64>> {
+    let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let stream = store.stream(name).unwrap();
+    let mut last = 0;
+    for message in stream.range(..) {
+        let message = message.unwrap();
+        let (name, seq) = (text(message.payload()), message.seq().get());
+        assert_eq!(message.payload(), payload(&name), "the bytes of {name}");
+        assert!(seq > last, "sequences grow");
+        last = seq;
+        found.entry(name).or_default().push(seq);
+    }
+    let count: usize = found.values().map(Vec::len).sum();
+    assert_eq!(
+        stream.info().unwrap().messages,
+        count as u64,
+        "the count of {name}"
+    );
+    found
+}
+
+/// Takes everything that the consumer has left.
+pub(crate) fn drain(
+    consumer: &Consumer,
+    store: &Riverbed,
+    clock: &ManualClock,
+) -> BTreeMap<String, u64> {
+    let mut delivered: BTreeMap<String, u64> = BTreeMap::new();
+    for _ in 0..4 {
+        loop {
+            let batch = consumer.fetch(Fetch::new(100).no_wait()).unwrap();
+            if batch.is_empty() {
+                break;
+            }
+            for message in &batch {
+                *delivered.entry(text(message.payload())).or_default() += 1;
+            }
+            assert_eq!(batch.ack().unwrap().refused, []);
+        }
+        // Delays end; nothing is out that could time out.
+        clock.advance(Duration::from_secs(2));
+        store.drive().unwrap();
+    }
+    let info = consumer.info().unwrap();
+    let left = (info.pending, info.in_flight, info.due, info.delayed);
+    assert_eq!(left, (0, 0, 0, 0), "all of it came");
+    delivered
+}
+
+#[allow(clippy::too_many_lines, reason = "one promise after the other")]
+pub(crate) fn verify(world: &World, store: &Riverbed) {
+    let told = &world.told;
+    assert_eq!(store.check().unwrap(), Vec::<String>::new(), "check()");
+    let deleted = store.stream("s").is_err();
+    assert!(!deleted || told.delete.0, "a stream vanished");
+    assert!(deleted || !told.delete.1, "a deleted stream is back");
+    let second = store
+        .stream("s")
+        .is_ok_and(|s| s.consumer("second").is_ok());
+    assert!(!second || !told.consumer_gone, "a deleted consumer is back");
+    if deleted {
+        let dead = contents(store, "dead");
+        assert!(
+            told.dead.iter().all(|name| dead.contains_key(name)),
+            "dead letters stay"
+        );
+        return;
+    }
+    let stream = store.stream("s").unwrap();
+    let consumer = stream.consumer("c").unwrap();
+    let parked = consumer.parked(Seq::new(0), 100).unwrap();
+    let mut places = Places {
+        stream: contents(store, "s"),
+        dead: contents(store, "dead"),
+        parked: parked
+            .iter()
+            .map(|parked| text(parked.message.payload()))
+            .collect(),
+        delivered: BTreeMap::new(),
+    };
+    let limit = stream.info().unwrap().config.max_messages;
+    assert!(
+        !told.limit.1 || limit == told.limit.0,
+        "a new configuration is lost"
+    );
+    assert!(
+        limit.is_none_or(|limit| places.stream.len() as u64 <= limit),
+        "over the new limit"
+    );
+    places.delivered = drain(&consumer, store, &world.clock);
+    for (name, seq) in &told.stored {
+        verify_stored(told, &places, name, *seq);
+    }
+    let mut open = true;
+    for batch in &told.open {
+        let there = batch
+            .iter()
+            .filter(|name| places.stream.contains_key(*name))
+            .count();
+        assert!(
+            there == 0 || there == batch.len(),
+            "part of a batch is stored: {batch:?}"
+        );
+        assert!(
+            open || there == 0,
+            "what was accepted later is there, earlier is not"
+        );
+        open = there > 0;
+        for name in batch {
+            let delivered = places.delivered.get(name).copied().unwrap_or(0);
+            assert_eq!(
+                delivered,
+                u64::from(there > 0),
+                "stored is delivered, and nothing else"
+            );
+        }
+    }
+    let highest = places
+        .stream
+        .values()
+        .flatten()
+        .max()
+        .copied()
+        .unwrap_or(0)
+        .max(told.highest);
+    // Ids are known for their window, also of messages that are gone; sequences are never used again.
+    for (name, seq) in told
+        .stored
+        .iter()
+        .filter(|(name, _)| !told.without_id.contains(*name))
+    {
+        let again = Publish::new("s.x", payload(name)).id(name.clone());
+        let ack = stream.publish_message(again).unwrap();
+        let forgotten = told.maybe_gone.contains(name) && told.late;
+        assert!(
+            (ack.duplicate && ack.seq == *seq) || forgotten,
+            "{name} was stored twice: {ack:?}"
+        );
+    }
+    for name in told
+        .open
+        .iter()
+        .flatten()
+        .filter(|name| !told.without_id.contains(*name))
+    {
+        let again = Publish::new("s.x", payload(name)).id(name.clone());
+        let ack = stream.publish_message(again).unwrap();
+        assert_eq!(
+            ack.duplicate,
+            places.stream.contains_key(name),
+            "{name} is stored once"
+        );
+    }
+    let fresh = stream.publish("s.x", payload("fresh")).unwrap();
+    assert!(
+        fresh.seq.get() > highest,
+        "sequence {} is used again",
+        fresh.seq
+    );
+    assert_eq!(
+        store.check().unwrap(),
+        Vec::<String>::new(),
+        "check() in the end"
+    );
+}
+
+/// Every acknowledged message is stored once, and for its consumer in exactly one place.
+pub(crate) fn verify_stored(told: &Told, places: &Places, name: &str, seq: u64) {
+    let maybe_gone = told.maybe_gone.contains(name);
+    let original = places
+        .stream
+        .get(name)
+        .is_some_and(|seqs| seqs.contains(&seq));
+    assert!(original || maybe_gone, "{name} is lost");
+    assert!(!original || !told.gone.contains(name), "{name} is back");
+    let copies = |found: &BTreeMap<String, Vec<u64>>| found.get(name).map_or(0, Vec::len);
+    let dead = copies(&places.dead) as u64;
+    let delivered = places.delivered.get(name).copied().unwrap_or(0);
+    let somewhere = dead + delivered + u64::from(places.parked.contains(name));
+    if told.acked.contains(name) {
+        assert_eq!(somewhere, 0, "{name} was acked and is back");
+    } else if told.maybe_acked.contains(name) || maybe_gone {
+        assert!(somewhere <= 1, "{name} is in {somewhere} places");
+    } else {
+        assert_eq!(somewhere, 1, "{name} is in {somewhere} places");
+    }
+    if told.dead.contains(name) {
+        assert_eq!(delivered, 0, "{name} was given up and is delivered again");
+    }
+}

@@ -1,0 +1,158 @@
+//! `World`: a store on a disk that may lose its power, and what its application was told.
+
+use riverbed::disk::MemoryDisk;
+use riverbed::{Consumer, Fetch, ManualClock, Message, Publish, Riverbed, Seq, Stream};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The power is gone.
+#[derive(Debug)]
+pub(crate) struct Down;
+
+pub(crate) type Outcome = Result<(), Down>;
+
+pub(crate) fn down<E: std::fmt::Debug>(_: E) -> Down {
+    Down
+}
+
+/// What the application was told, and what it asked for without being told the outcome.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// Payloads of acknowledged publishes with their sequence.
+    pub(crate) stored: BTreeMap<String, u64>,
+    /// Batches without an answer.
+    pub(crate) open: Vec<Vec<String>>,
+    /// Published without an id.
+    pub(crate) without_id: BTreeSet<String>,
+    pub(crate) acked: BTreeSet<String>,
+    pub(crate) maybe_acked: BTreeSet<String>,
+    /// Given up for certain, and not brought back since.
+    pub(crate) dead: BTreeSet<String>,
+    pub(crate) gone: BTreeSet<String>,
+    pub(crate) maybe_gone: BTreeSet<String>,
+    /// Whether the stream was deleted: asked for, and told.
+    pub(crate) delete: (bool, bool),
+    /// A limit that was asked for, and told.
+    pub(crate) limit: (Option<u64>, bool),
+    pub(crate) highest: u64,
+    /// The dedup window has passed.
+    pub(crate) late: bool,
+    /// A second consumer was deleted.
+    pub(crate) consumer_gone: bool,
+}
+
+pub(crate) struct World {
+    pub(crate) disk: MemoryDisk,
+    pub(crate) clock: ManualClock,
+    pub(crate) store: Riverbed,
+    pub(crate) stream: Stream,
+    pub(crate) consumer: Consumer,
+    pub(crate) told: Told,
+    pub(crate) held: BTreeMap<String, Message>,
+}
+
+pub(crate) fn text(payload: &[u8]) -> String {
+    let text = String::from_utf8_lossy(payload);
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// A name and some bytes behind it; every fourth message is larger than a page.
+pub(crate) fn payload(name: &str) -> Vec<u8> {
+    let bulk = if name.ends_with('3') { 5_000 } else { 40 };
+    format!("{name} {}", name.repeat(bulk / name.len())).into_bytes()
+}
+
+pub(crate) fn open(
+    disk: &MemoryDisk,
+    clock: &ManualClock,
+) -> Result<Riverbed, riverbed::OpenError> {
+    let builder = Riverbed::builder()
+        .cache_bytes(1 << 20)
+        .clock(clock.clock());
+    builder
+        .disk(Arc::new(disk.clone()))
+        .without_threads()
+        .open("/store")
+}
+
+impl World {
+    pub(crate) fn publish(&mut self, names: &[&str]) -> Outcome {
+        let batch: Vec<Publish> = names
+            .iter()
+            .map(|name| Publish::new("s.x", payload(name)).id(*name))
+            .collect();
+        // What was stored before is only answered again.
+        let fresh = names
+            .iter()
+            .filter(|name| !self.told.stored.contains_key(**name));
+        self.told
+            .open
+            .push(fresh.map(ToString::to_string).collect());
+        let acks = self.stream.publish_batch(batch).map_err(down)?;
+        self.told.open.pop();
+        for (name, ack) in names.iter().zip(acks) {
+            self.told.stored.insert((*name).to_owned(), ack.seq.get());
+            self.told.highest = self.told.highest.max(ack.seq.get());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn fetch(&mut self, n: usize) -> Outcome {
+        for message in self.consumer.fetch(Fetch::new(n).no_wait()).map_err(down)? {
+            self.held.insert(text(message.payload()), message);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn ack(&mut self, names: &[&str]) -> Outcome {
+        self.told
+            .maybe_acked
+            .extend(names.iter().map(ToString::to_string));
+        let messages: Vec<Message> = names.iter().map(|name| self.held[*name].clone()).collect();
+        let acked = self.consumer.ack_batch(&messages).map_err(down)?;
+        assert_eq!(acked.acked, names.len());
+        self.told
+            .acked
+            .extend(names.iter().map(ToString::to_string));
+        Ok(())
+    }
+
+    pub(crate) fn nak(&mut self, name: &str) -> Outcome {
+        self.held[name].nak().map_err(down)
+    }
+
+    pub(crate) fn term(&mut self, name: &str) -> Outcome {
+        self.held[name].term("no use").map_err(down)?;
+        self.told.dead.insert(name.to_owned());
+        Ok(())
+    }
+
+    pub(crate) fn later(&mut self, seconds: u64) -> Outcome {
+        self.clock.advance(Duration::from_secs(seconds));
+        self.store.drive().map_err(down)
+    }
+
+    pub(crate) fn remove(&mut self, names: &[&str], act: impl FnOnce(&Self) -> Outcome) -> Outcome {
+        self.told
+            .maybe_gone
+            .extend(names.iter().map(ToString::to_string));
+        act(self)?;
+        self.told.gone.extend(names.iter().map(ToString::to_string));
+        Ok(())
+    }
+
+    pub(crate) fn redrive(&mut self, name: &str, seq: u64, to_consumer: bool) -> Outcome {
+        self.told.dead.remove(name);
+        let dead = self.store.stream("dead").map_err(down)?;
+        let seq = Seq::new(seq);
+        let moved = if to_consumer {
+            dead.redrive_to_consumer(seq)
+        } else {
+            dead.redrive(seq)
+        };
+        let seq = moved.map_err(down)?.get();
+        self.told.highest = self.told.highest.max(seq);
+        Ok(())
+    }
+}
