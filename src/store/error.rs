@@ -129,10 +129,9 @@ impl OpenError {
             StoreError::Io(source) | StoreError::Full(source) => Self::io(&path, context)(source),
             StoreError::Damaged { place } => Self::Damaged { path, what: place },
             StoreError::Poisoned { first } => Self::io(&path, context)(io::Error::other(first)),
-            other => Self::Damaged {
-                path,
-                what: other.to_string(),
-            },
+            closed @ StoreError::Closed => {
+                Self::io(&path, context)(io::Error::other(closed.to_string()))
+            }
         }
     }
 }

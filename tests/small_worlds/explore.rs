@@ -128,9 +128,7 @@ fn moves(oracle: &Oracle, bounds: Bounds) -> Vec<Op> {
                     Verdict::InProgress,
                 ],
                 // Only stale because it was delivered again, or because it is over.
-                (false, true) if hands.iter().any(|other| *other == (*seq, true)) => {
-                    &[Verdict::Ack, Verdict::Nak]
-                }
+                (false, true) if hands.contains(&(*seq, true)) => &[Verdict::Ack, Verdict::Nak],
                 (false, true) => &[],
                 (false, false) => &[Verdict::Ack, Verdict::Nak],
             };

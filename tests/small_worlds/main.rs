@@ -165,3 +165,34 @@ fn the_steps_to_a_suspect_are_the_oracles() {
     ];
     replay(rules, &history).unwrap();
 }
+
+#[test]
+fn the_steps_of_a_nak_with_a_delay_are_the_oracles_across_crashes() {
+    let fetch = Op::Fetch {
+        consumer: 0,
+        messages: 2,
+    };
+    let settle = |delivery, verdict| Op::Settle {
+        consumer: 0,
+        delivery,
+        verdict,
+    };
+    let history = [
+        Op::Publish,
+        Op::Publish,
+        fetch,
+        settle(1, Verdict::NakAfter(10)),
+        settle(0, Verdict::NakAfter(20)),
+        fetch,
+        Op::Pass(15),
+        Op::Crash,
+        fetch,
+        settle(0, Verdict::NakAfter(0)),
+        Op::Pass(10),
+        fetch,
+        Op::Reopen,
+        fetch,
+        Op::AckAll { consumer: 0 },
+    ];
+    replay(Rules::PLAIN, &history).unwrap();
+}
