@@ -1,7 +1,7 @@
 //! More waiting callers than anybody has workers.
 
-use crate::world::{LONG, stream_and_consumer, threaded};
-use riverbed::{Fetch, FetchError, Unavailable};
+use crate::world::{LONG, threaded};
+use riverbed::{ConsumerConfig, Fetch, FetchError, StreamConfig, Unavailable};
 use std::sync::mpsc;
 use std::thread;
 
@@ -14,7 +14,9 @@ const MESSAGES: usize = 5_000;
 #[test]
 fn ten_thousand_waiting_fetches_get_a_message_each_or_the_close() {
     let store = threaded();
-    let (stream, consumer) = stream_and_consumer(&store);
+    let stream = store.create_stream(StreamConfig::new("s")).unwrap();
+    let config = ConsumerConfig::new("c").max_ack_pending(FETCHERS as u64);
+    let consumer = stream.create_consumer(config.ack_wait(LONG)).unwrap();
     let (done, finished) = mpsc::channel();
     for _ in 0..FETCHERS {
         let (consumer, done) = (consumer.clone(), done.clone());

@@ -5,7 +5,7 @@ use riverbed::{ConsumerConfig, Fetch, OnExhausted, StreamConfig};
 
 #[test]
 fn g9_a_subscriber_that_never_reads_holds_up_nobody_and_takes_no_memory() {
-    const MESSAGES: u64 = 2_000;
+    const MESSAGES: u64 = 1_000;
     let store = threaded();
     let (deaf, hearing) = (store.events(3), store.events(MESSAGES as usize));
     let stream = store.create_stream(StreamConfig::new("s")).unwrap();

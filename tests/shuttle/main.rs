@@ -31,6 +31,7 @@ mod deleting;
 mod failing;
 mod handling;
 mod publishing;
+mod quiet;
 mod settling;
 mod waiting;
 mod world;

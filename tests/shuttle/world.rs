@@ -41,6 +41,11 @@ pub(crate) fn explore(test: fn()) {
     run(PctScheduler::new(DEPTH, schedules), test);
 }
 
+/// Runs a test that is to end in what shuttle calls a deadlock.
+pub(crate) fn once(test: fn()) {
+    run(RandomScheduler::new(1), test);
+}
+
 /// A store with its own threads.
 pub(crate) struct World {
     pub(crate) clock: ManualClock,
