@@ -102,6 +102,9 @@ impl Consumer {
     /// Returns as soon as there is anything; when there is nothing, waits as the [`Fetch`] says, and
     /// then says why with an empty batch. Each message's lease starts when this returns (R16).
     ///
+    /// Any number of fetches may wait; each wants a thread, and they are served in the order in which they
+    /// came.
+    ///
     /// # Crash safety
     ///
     /// The delivery is counted on disk before this returns (G4), so a message that kills the process

@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// A cheap handle: clones share the store, and it closes when the last handle of any kind (streams,
 /// consumers and messages count) is dropped. `Send` and `Sync`.
 ///
+/// In a fork of the process every call answers [`Unavailable::Forked`], and drops do nothing: the store
+/// stays the parent's (R11). A child may open a store of its own.
+///
 /// # Examples
 ///
 /// ```

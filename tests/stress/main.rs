@@ -8,7 +8,11 @@
 //! random here is the schedule, so a failure can't be replayed: the sums say what to look for, and
 //! `tests/shuttle` is where an interleaving is then pinned down.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod log;
 mod work;
