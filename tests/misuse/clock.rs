@@ -39,7 +39,7 @@ fn r3_an_hour_back_changes_nothing_of_ages_ids_leases_and_order() {
         .publish_message(Publish::new("s", "").id("a"))
         .unwrap();
     assert!(!new.duplicate);
-    clock.advance(hours(2) - Duration::from_secs(61));
+    clock.advance(Duration::from_secs(2 * 3_600 - 61));
     store.drive().unwrap();
     assert_eq!(stream.info().unwrap().first_seq, 3);
 }
