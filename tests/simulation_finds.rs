@@ -268,3 +268,63 @@ fn a_new_subject_behind_a_duplicate_counts_against_the_bound_on_subjects() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn a_crash_in_the_middle_of_a_purge_counts_no_death_of_what_was_purged() {
+    let mut met = 0;
+    for operation in 0..40 {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        let store = open(&disk, &clock);
+        let stream = store
+            .create_stream(StreamConfig::new("s").subjects(["s.*"]))
+            .unwrap();
+        let worker = stream
+            .create_consumer(ConsumerConfig::new("worker").max_deliver(5))
+            .unwrap();
+        stream.publish("s.gone", "purged").unwrap();
+        let held = worker.fetch(now(1)).unwrap();
+        assert_eq!(seqs(&held), [1]);
+        disk.fail_from(disk.operations() + operation);
+        if stream
+            .purge(riverbed::Purge::all().filter("s.gone"))
+            .is_ok()
+        {
+            break;
+        }
+        let store = open(&disk.kill_image(), &clock);
+        let stream = store.stream("s").unwrap();
+        store.drive().unwrap();
+        let info = stream.consumer("worker").unwrap().info().unwrap();
+        let purged = stream.info().unwrap().messages == 0;
+        met += u64::from(purged);
+        let deaths = u64::from(!purged);
+        assert_eq!(
+            (info.lost, info.failures, info.crashes),
+            (u64::from(purged), deaths, deaths),
+            "the disk failed at operation {operation} of the purge"
+        );
+    }
+    assert!(met > 0, "no crash came between the mark and its steps");
+}
+
+#[test]
+fn a_longer_window_brings_no_forgotten_id_back_not_even_after_a_reopen() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = open(&disk, &clock);
+    let config = StreamConfig::new("s").dedup_window(Duration::from_secs(10));
+    let stream = store.create_stream(config.clone()).unwrap();
+    let id = |id: &str| Publish::new("s", "").id(id);
+    // Two ids of different age in one row: the older is forgotten, the row stays.
+    stream.publish_async(id("old")).unwrap();
+    clock.advance(Duration::from_secs(6));
+    stream.publish_async(id("young")).unwrap();
+    stream.flush().unwrap();
+    clock.advance(Duration::from_secs(6));
+    let longer = config.dedup_window(Duration::from_secs(600));
+    store.update_stream(longer).unwrap();
+    let store = open(&disk.kill_image(), &clock);
+    let stream = store.stream("s").unwrap();
+    assert_eq!(stream.info().unwrap().dedup_ids, 1);
+    assert!(!stream.publish_message(id("old")).unwrap().duplicate);
+    assert!(stream.publish_message(id("young")).unwrap().duplicate);
+}

@@ -1,16 +1,18 @@
 //! Opening: rows become the state, and what was outstanding is due again (R17).
 
 use super::core::Core;
+use super::load::read_message;
 use super::store_time::StoreTime;
 use super::{Engine, commit, threads};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::disk::Disk;
 use crate::error::Unavailable;
-use crate::state::{Recovered, Room, TABLES};
+use crate::state::{Recovered, Room, State, TABLES};
 use crate::store::{OpenError, Reader, Store, StoreError, StoreOptions};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,11 +62,14 @@ impl Engine {
             .map_err(OpenError::database(path, "reading"))?;
         let room = Room::new(&options.limits, store.used_bytes());
         let secret = new_secret(path, options.identity)?;
-        let state = recovered
+        let mut state = recovered
             .finish(secret, now, options.limits.subjects_per_stream, room)
             .map_err(|why| damaged(why.to_string()))?;
+        let purged = store
+            .read(|reader| purged_in_flight(reader, &state))
+            .map_err(OpenError::database(path, "reading"))?;
+        state.end_outstanding_attempts(&purged);
         let time = StoreTime::anchored(&options.clock, state.now);
-        let mut state = state;
         state.start_watching(options.clock.mono());
         let engine = Arc::new(Self {
             core: Mutex::new(Core::new(state, time)),
@@ -137,6 +142,25 @@ fn new_secret(path: &Path, identity: Option<u64>) -> Result<[u8; 16], OpenError>
 enum Begun {
     Unavailable(Unavailable),
     Threads(std::io::Error),
+}
+
+/// What was in flight, and purged by a purge that a crash interrupted. Damage is reported to whoever
+/// reads it, not to whoever opens.
+fn purged_in_flight(reader: &Reader, state: &State) -> Result<BTreeSet<(u32, u64)>, StoreError> {
+    let mut purged = BTreeSet::new();
+    for (id, seq) in state.in_flight_under_marks() {
+        let Some(stream) = state.stream(id) else {
+            continue;
+        };
+        match read_message(reader, id, seq) {
+            Ok(Some(stored)) if stream.is_purged(seq, &stored.subject) => {
+                purged.insert((id, seq));
+            }
+            Ok(_) | Err(StoreError::Damaged { .. }) => {}
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(purged)
 }
 
 fn recover(reader: &Reader) -> Result<Recovered, StoreError> {

@@ -73,10 +73,13 @@ impl State {
         let id = self.stream_id(&config.name).ok_or_else(not_found)?;
         self.refuse_overlap(&config, Some(id))?;
         self.keep_dead_letters(&config)?;
+        let now = self.now;
         let stream = self.streams.get_mut(&id).ok_or_else(not_found)?;
-        if config.dedup_window.is_none() {
-            stream.dedup.forget(u64::MAX, usize::MAX);
-        }
+        let horizon = stream.dedup_horizon(now).unwrap_or(0);
+        stream.dedup.forget_for_good(match config.dedup_window {
+            Some(_) => horizon,
+            None => u64::MAX,
+        });
         stream.set_config(config);
         stream.removals += 1;
         let change = stream.config_change();

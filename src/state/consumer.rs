@@ -283,15 +283,17 @@ impl Consumer {
     /// Ends what was in flight when the process died (R17, R18), and says whether anything
     /// was.
     ///
-    /// A message that was alone in flight failed; one beside others was caught in a crash.
-    pub(crate) fn recover(&mut self, now: u64) -> bool {
-        let in_flight: Vec<u64> = self
-            .pending
-            .iter()
-            .filter(|seq| self.was_out(*seq))
-            .collect();
-        let alone = in_flight.len() == 1;
+    /// A message that was alone in flight failed; one beside others was caught in a crash. One that was
+    /// purged is only waiting to be accounted for.
+    pub(crate) fn recover(&mut self, now: u64, is_purged: impl Fn(u64) -> bool) -> bool {
+        let in_flight = self.was_in_flight();
         let changed = !in_flight.is_empty();
+        let (purged, in_flight): (Vec<u64>, Vec<u64>) =
+            in_flight.into_iter().partition(|seq| is_purged(*seq));
+        for seq in purged {
+            self.entries.change(seq).place = Place::Due;
+        }
+        let alone = in_flight.len() == 1;
         for seq in in_flight {
             let entry = self.entries.change(seq);
             entry.place = Place::Due;
@@ -307,8 +309,10 @@ impl Consumer {
         changed
     }
 
-    fn was_out(&self, seq: u64) -> bool {
-        self.entries.get(seq).place == Place::InFlight
+    /// What was in flight when the state was written that this consumer was restored from.
+    pub(crate) fn was_in_flight(&self) -> Vec<u64> {
+        let out = |seq: &u64| self.entries.get(*seq).place == Place::InFlight;
+        self.pending.iter().filter(out).collect()
     }
 
     /// Fills the sets that entries belong to, after they were read. Delays that are over by now make

@@ -22,6 +22,8 @@ pub(crate) struct Dedup {
     fresh: Vec<DedupId>,
     next_row: u64,
     dropped_to: Option<u64>,
+    /// The oldest row holds ids that are forgotten for good, and is to be written without them.
+    rewrites_oldest: bool,
 }
 
 /// A stored row: its number, the newest time in it, and its ids with their own times.
@@ -94,6 +96,14 @@ impl Dedup {
         true
     }
 
+    /// Forgets everything from `until` and before so that no longer window brings it back, not even
+    /// after the store is opened again.
+    pub(crate) fn forget_for_good(&mut self, until: u64) {
+        self.forget(until, usize::MAX);
+        // Ids are in the order of their times: only the oldest row can be forgotten in part.
+        self.rewrites_oldest = !self.rows.is_empty();
+    }
+
     fn forget_fresh(&mut self, until: u64) -> bool {
         let ids = &mut self.ids;
         self.fresh.retain(|id| {
@@ -114,6 +124,15 @@ impl Dedup {
                 id: stream,
                 from: 0,
                 to,
+            });
+        }
+        if std::mem::take(&mut self.rewrites_oldest)
+            && let Some(oldest) = self.rows.front()
+        {
+            let ids = oldest.ids.iter().cloned().collect();
+            changes.push(Change::Put {
+                key: RowKey::new(Table::Dedup, stream, oldest.number),
+                value: encode_row(&DedupRow { ids }),
             });
         }
         let fresh = std::mem::take(&mut self.fresh);

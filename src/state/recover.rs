@@ -75,7 +75,7 @@ impl Recovered {
         self.store.epoch == 0
     }
 
-    /// Puts the state together. `secret` is for a new store; `now` is the wall clock's time.
+    /// Puts the state together; outstanding attempts are still to be ended. `secret` is for a new store; `now` is the wall clock's time.
     pub(crate) fn finish(
         mut self,
         secret: [u8; 16],
@@ -114,7 +114,6 @@ impl Recovered {
         self.streams(&mut state)?;
         self.consumers(&mut state)?;
         state.save_facts();
-        state.end_outstanding_attempts();
         Ok(state)
     }
 
@@ -177,16 +176,36 @@ impl Recovered {
 }
 
 impl State {
+    /// What was in flight when the process died and may be under the mark of a purge by subject: streams
+    /// and sequences. Which of them are purged depends on their subjects.
+    pub(crate) fn in_flight_under_marks(&self) -> Vec<(u32, u64)> {
+        let mut found = BTreeSet::new();
+        for consumer in self.consumers.values() {
+            let Some(stream) = self.streams.get(&consumer.stream) else {
+                continue;
+            };
+            if stream.purges.is_empty() {
+                continue;
+            }
+            let marked = |seq: &u64| stream.purges.iter().any(|mark| *seq < mark.below);
+            let seqs = consumer.was_in_flight().into_iter().filter(marked);
+            found.extend(seqs.map(|seq| (consumer.stream, seq)));
+        }
+        found.into_iter().collect()
+    }
+
     /// Nobody who held a delivery survives the process (R17): everything unsettled is due again. What
-    /// died alone too often is given up by the first sweep.
-    fn end_outstanding_attempts(&mut self) {
+    /// died alone too often is given up by the first sweep. What was `purged` was gone when the process
+    /// died: no attempt at it was cut short.
+    pub(crate) fn end_outstanding_attempts(&mut self, purged: &BTreeSet<(u32, u64)>) {
         let ids: Vec<u32> = self.consumers.keys().copied().collect();
         let now = self.now;
         for id in ids {
             let Some(consumer) = self.consumers.get_mut(&id) else {
                 continue;
             };
-            let changed = consumer.recover(now);
+            let stream = consumer.stream;
+            let changed = consumer.recover(now, |seq| purged.contains(&(stream, seq)));
             if !consumer.condemned.is_empty() {
                 self.condemned_in.insert(id);
             }

@@ -119,7 +119,7 @@ pub(crate) fn story(seed: u64, steps: usize, history: &[Step], failure: &Failure
     let class = failure.class;
     let fails = |part: &[Step]| {
         let again = replay(seed, part, &mut Vec::new()).failure;
-        again.is_some_and(|failure| failure.class == class)
+        again.is_some_and(|again| again.kind() == failure.kind())
     };
     let least = shrink(history, fails);
     let mut lines = Vec::new();

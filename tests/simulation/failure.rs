@@ -26,6 +26,14 @@ pub(crate) struct Failure {
     pub(crate) what: String,
 }
 
+impl Failure {
+    /// What two failures have in common that are the same to a reader: the class, and what differs.
+    pub(crate) fn kind(&self) -> (Class, &str) {
+        let first = self.what.split([' ', '(', ':']).next();
+        (self.class, first.unwrap_or_default())
+    }
+}
+
 /// Ends the run.
 pub(crate) fn fail(class: Class, what: String) -> ! {
     std::panic::panic_any(Failure { class, what })

@@ -341,15 +341,7 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
             Op::CreateStream(config)
         }
         2..=4 => {
-            let mut config = stream_config(rng, stream);
-            // A longer window would bring back ids that are forgotten in memory but still stored.
-            let known = oracle
-                .streams
-                .get(stream)
-                .and_then(|stream| stream.config.dedup_window);
-            if let (Some(known), Some(window)) = (known, config.dedup_window) {
-                config.dedup_window = Some(known.min(window));
-            }
+            let config = stream_config(rng, stream);
             Op::UpdateStream(config)
         }
         5 => Op::DeleteStream(["a", "b", "dlq", "none"][rng.usize(..4)].into()),

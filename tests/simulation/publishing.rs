@@ -58,7 +58,10 @@ impl Oracle {
                 return "InUse".to_owned();
             }
         }
+        let now = self.now;
         let stream = self.streams.get_mut(name).unwrap();
+        // What is past the window is forgotten, also when the new one is longer.
+        forget_ids(stream, now);
         if config.dedup_window.is_none() {
             stream.ids.clear();
         }
@@ -103,6 +106,10 @@ impl Oracle {
     }
 
     pub(crate) fn publish(&mut self, to: Option<&str>, batch: &[Draft]) -> String {
+        // Without a stream there is no handle to publish with.
+        if to.is_some_and(|name| !self.streams.contains_key(name)) {
+            return "StreamGone".to_owned();
+        }
         if batch.is_empty() {
             return "BatchSize".to_owned();
         }
