@@ -129,7 +129,7 @@ impl Dedup {
         if std::mem::take(&mut self.rewrites_oldest)
             && let Some(oldest) = self.rows.front()
         {
-            let ids = oldest.ids.iter().cloned().collect();
+            let ids = oldest.ids.iter().copied().collect();
             changes.push(Change::Put {
                 key: RowKey::new(Table::Dedup, stream, oldest.number),
                 value: encode_row(&DedupRow { ids }),

@@ -123,8 +123,8 @@ pub(crate) fn story(seed: u64, steps: usize, history: &[Step], failure: &Failure
     };
     let least = shrink(history, fails);
     let mut lines = Vec::new();
-    let last = replay(seed, &least, &mut lines).failure;
-    let what = last.map_or_else(|| failure.what.clone(), |failure| failure.what);
+    let still = replay(seed, &least, &mut lines).failure;
+    let what = still.map_or_else(|| failure.what.clone(), |failure| failure.what);
     format!(
         "{class:?}: {}\n{} of {} steps:\n{}\n{what}\nreplay: RIVERBED_SEED={seed} \
          RIVERBED_STEPS={steps} cargo test --release --test simulation -- --nocapture",

@@ -25,23 +25,19 @@ impl Run {
                 Trouble::random(&mut rng, 60).strike(&disk);
             }
             let litter = disk.exists(Path::new("/.store.creating")).unwrap_or(false);
-            match open(&disk, &clock) {
-                Ok(store) => {
-                    if litter {
-                        cover("recovery creation taken over");
-                    }
-                    break store;
+            if let Ok(store) = open(&disk, &clock) {
+                if litter {
+                    cover("recovery creation taken over");
                 }
-                Err(_) => {
-                    cover("recovery creation failed");
-                    (crashes, faults) = (crashes + 1, faults + disk.faults_met());
-                    disk = match rng.u64(..1_000) {
-                        seed if seed % 3 == 0 => disk.kill_image(),
-                        seed => disk.crash_image(seed),
-                    };
-                    Trouble::end(&disk);
-                }
+                break store;
             }
+            cover("recovery creation failed");
+            (crashes, faults) = (crashes + 1, faults + disk.faults_met());
+            disk = match rng.u64(..1_000) {
+                seed if seed % 3 == 0 => disk.kill_image(),
+                seed => disk.crash_image(seed),
+            };
+            Trouble::end(&disk);
         };
         Trouble::end(&disk);
         report.crashes = crashes;

@@ -82,7 +82,10 @@ fn messages(lines: &[String]) -> BTreeMap<String, u64> {
     let (mut stream, mut found) = (String::new(), BTreeMap::new());
     for line in lines {
         if let Some(rest) = line.strip_prefix("stream ") {
-            stream = rest.split(':').next().unwrap_or_default().to_owned();
+            rest.split(':')
+                .next()
+                .unwrap_or_default()
+                .clone_into(&mut stream);
         }
         let Some(rest) = line.strip_prefix("  ") else {
             continue;

@@ -384,7 +384,9 @@ fn group(rng: &mut Rng, oracle: &Oracle) -> Op {
                 let mut batch: Vec<Draft> = (0..rng.usize(1..4))
                     .map(|_| draft(rng, published, known))
                     .collect();
-                batch.iter_mut().for_each(|draft| draft.expect = None);
+                for draft in &mut batch {
+                    draft.expect = None;
+                }
                 let to = Some(published.to_owned());
                 Op::Publish { to, batch }
             }

@@ -67,7 +67,9 @@ pub(crate) fn replay(seed: u64, steps: &[Step], lines: &mut Vec<String>) -> Repo
     let mut run = None;
     let caught = catch(|| {
         let run = run.insert(Run::new(seed, Some(Vec::new())));
-        steps.iter().for_each(|step| run.step(step));
+        for step in steps {
+            run.step(step);
+        }
         run.end();
     });
     if let Some(run) = &mut run {
