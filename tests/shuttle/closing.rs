@@ -88,7 +88,7 @@ fn r10_an_ack_that_crosses_with_the_close_is_stored_or_refused() {
         let batch = consumer.fetch(one()).unwrap();
         let acker = thread::spawn(move || batch[0].ack());
         world.store.close().unwrap();
-        let acked = match acker.join().unwrap() {
+        let stored = match acker.join().unwrap() {
             Ok(()) => 1,
             Err(AckError::Unavailable(Unavailable::Closed)) => 0,
             // The close gave the lease back first.
@@ -97,7 +97,7 @@ fn r10_an_ack_that_crosses_with_the_close_is_stored_or_refused() {
         let world = world.reopened();
         let consumer = world.store.stream("s").unwrap().consumer("c").unwrap();
         let known = consumer.info().unwrap();
-        assert_eq!((known.acked, known.due), (acked, 1 - acked));
+        assert_eq!((known.acked, known.due), (stored, 1 - stored));
         world.end();
     });
 }

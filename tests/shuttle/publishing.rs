@@ -26,7 +26,7 @@ fn g1_three_publishers_share_groups_and_every_message_is_stored_once() {
             })
             .collect();
         let answers = publishers.into_iter().flat_map(|own| own.join().unwrap());
-        let mut seqs: Vec<u64> = answers.map(|seq| seq.get()).collect();
+        let mut seqs: Vec<u64> = answers.map(riverbed::Seq::get).collect();
         seqs.sort_unstable();
         assert_eq!(seqs, [1, 2, 3, 4, 5, 6]);
         assert_eq!(payloads(&stream), ["a1", "a2", "b1", "b2", "c1", "c2"]);
