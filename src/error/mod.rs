@@ -53,7 +53,9 @@ pub enum Unavailable {
         cause: String,
     },
     /// Stored bytes are damaged; they are never delivered (G12).
-    #[error("the store is damaged at {place}; restore it from a copy, or report the place")]
+    #[error(
+        "the store is damaged at {place}; restore a copy, or go on without what is damaged (exclude_damaged, salvage)"
+    )]
     Damaged {
         /// Which row or block.
         place: String,

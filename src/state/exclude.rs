@@ -41,9 +41,8 @@ impl State {
         let Some(target) = self.streams.get(&stream) else {
             return Ok(Exclusion::Done);
         };
-        let facts = match facts(target, lost)? {
-            Some(facts) => facts,
-            None => return Ok(Exclusion::Disagrees),
+        let Some(facts) = facts(target, lost)? else {
+            return Ok(Exclusion::Disagrees);
         };
         for fact in &facts {
             self.kill(stream, fact.seq);

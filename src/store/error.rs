@@ -16,7 +16,7 @@ use thiserror::Error;
 ///     match error {
 ///         OpenError::AlreadyOpen { .. } => "stop the other process first",
 ///         OpenError::NewerFormat { .. } => "upgrade riverbed",
-///         OpenError::Damaged { .. } => "restore a backup",
+///         OpenError::Damaged { .. } => "restore a backup, or salvage its messages",
 ///         _ => "look at the message",
 ///     }
 /// }
@@ -50,7 +50,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The store is riverbed's, and broken.
-    #[error("'{}' is a damaged riverbed store: {what}; restore it from a backup and check the device", path.display())]
+    #[error("'{}' is a damaged riverbed store: {what}; check the device, restore a backup, or save its messages with riverbed::salvage", path.display())]
     Damaged {
         /// What was to be opened.
         path: PathBuf,

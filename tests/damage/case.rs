@@ -137,7 +137,7 @@ fn deliver(store: &Riverbed, base: &Content, complaints: &mut Vec<String>) -> Re
                         break;
                     }
                 };
-                for message in batch.iter() {
+                for message in &*batch {
                     let right = known
                         .messages
                         .get(&message.seq().get())

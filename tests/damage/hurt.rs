@@ -53,9 +53,10 @@ impl Hurt {
                 // A byte that says something, if the page has one.
                 let bytes = &seed.bytes[at as usize..(at + PAGE) as usize];
                 let full: Vec<u64> = (0..PAGE).filter(|n| bytes[*n as usize] != 0).collect();
-                let within = match full.is_empty() {
-                    true => random.u64(..PAGE),
-                    false => full[random.usize(..full.len())],
+                let within = if full.is_empty() {
+                    random.u64(..PAGE)
+                } else {
+                    full[random.usize(..full.len())]
                 };
                 let (at, bit) = (at + within, random.u8(..8));
                 Self::Flip { at, bit }

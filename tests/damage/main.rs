@@ -49,7 +49,7 @@ fn damage_anywhere_is_reported_or_does_no_harm() {
         let real = case % REAL_FILE_EVERY == REAL_FILE_EVERY - 1;
         let outcome = catch_unwind(AssertUnwindSafe(|| case::run(seed, &hurt, real)))
             .unwrap_or_else(|panic| Outcome::Panic(text_of(&*panic)));
-        tally.add(case, seed.name, &hurt, outcome);
+        tally.add(case, seed.name, &hurt, &outcome);
     }
     let _: Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Sync + Send> = std::panic::take_hook();
     tally.finish();

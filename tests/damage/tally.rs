@@ -30,8 +30,8 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn add(&mut self, case: u64, seed: &'static str, hurt: &Hurt, outcome: Outcome) {
-        let (name, failed) = match &outcome {
+    pub(crate) fn add(&mut self, case: u64, seed: &'static str, hurt: &Hurt, outcome: &Outcome) {
+        let (name, failed) = match outcome {
             Outcome::Intact => ("intact", None),
             Outcome::Refused(what) | Outcome::Reported(what) => {
                 self.contained += u64::from(what.contains("the database panicked"));

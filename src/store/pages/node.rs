@@ -41,8 +41,8 @@ impl<'a> Node<'a> {
         if count == 0 {
             return None;
         }
-        match bytes.first()? {
-            &BRANCH => {
+        match *bytes.first()? {
+            BRANCH => {
                 let children = count + 1;
                 let behind = 8 + 24 * children;
                 let used = match key {
@@ -55,7 +55,7 @@ impl<'a> Node<'a> {
                     used,
                 })
             }
-            &LEAF => {
+            LEAF => {
                 let mut leaf = Self::Leaf {
                     bytes,
                     pairs: count,
@@ -194,15 +194,12 @@ impl<'a> Node<'a> {
         else {
             return None;
         };
-        match value {
-            Some(width) => self
-                .key_end(pairs - 1)?
-                .checked_add(width.checked_mul(n + 1)?),
-            None => {
-                let ends = if key.is_none() { 4 * pairs } else { 0 };
-                Some(number(bytes, 4 + ends + 4 * n, 4)? as usize)
-            }
+        if let Some(width) = value {
+            let keys_end = self.key_end(pairs - 1)?;
+            return keys_end.checked_add(width.checked_mul(n + 1)?);
         }
+        let ends = if key.is_none() { 4 * pairs } else { 0 };
+        Some(number(bytes, 4 + ends + 4 * n, 4)? as usize)
     }
 }
 
@@ -213,11 +210,10 @@ fn table(name: &[u8], entry: &[u8], system: bool) -> Option<(PageNumber, u128, T
     if !is(ROOT_AT)? {
         return None;
     }
-    let width = |at: usize| -> Option<Option<usize>> {
-        Some(match is(at)? {
-            true => Some(number(entry, at + 1, 4)? as usize),
-            false => None,
-        })
+    // `None` where the entry is cut off, `Some(None)` for a width that varies.
+    let width = |at: usize| {
+        let width = number(entry, at + 1, 4)? as usize;
+        Some(is(at)?.then_some(width))
     };
     let shape = Shape {
         blocks: !system && name.starts_with(BLOCKS),
