@@ -18,6 +18,8 @@ use world::Origin;
 /// Steps of one history, so that an input takes milliseconds.
 const STEPS_MAX: usize = 200;
 
+const BACKOFFS: [&[u64]; 4] = [&[], &[10], &[10, 40], &[5, 5, 20]];
+
 /// The first two bytes choose the rules, each two of the rest a step.
 fn rules(first: u8, second: u8) -> Rules {
     Rules {
@@ -30,7 +32,7 @@ fn rules(first: u8, second: u8) -> Rules {
         },
         max_out: [1, 2, 3, 1_000][usize::from(second & 3)],
         ack_wait: 30,
-        backoff: [&[][..], &[10], &[10, 40], &[5, 5, 20]][usize::from(second >> 2 & 3)],
+        backoff: BACKOFFS[usize::from(second >> 2 & 3)],
     }
     .with_a_limit_beside_dead_letters()
 }
