@@ -122,3 +122,15 @@ fn damage_that_opens_can_be_excluded() {
     }
     assert!(excluded > 3, "{excluded}");
 }
+
+#[test]
+fn publishing_goes_on_behind_a_damaged_last_block() {
+    let store = damaged(&seeds()[0], b"the last commit");
+    let ack = store.publish("orders.new", "goes on").unwrap();
+    let orders = store.stream("orders").unwrap();
+    let back = orders.get(ack.seq).unwrap().unwrap();
+    assert_eq!(back.payload(), b"goes on");
+    assert_eq!(store.exclude_damaged().unwrap().len(), 1);
+    settled(&store);
+    assert_eq!(orders.get(ack.seq).unwrap(), Some(back));
+}
