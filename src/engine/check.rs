@@ -1,6 +1,7 @@
 //! Checking a store: every counter is recomputed from the raw tables.
 
 use super::Engine;
+use super::exclude::unreadable;
 use super::load::{Holes, damaged, size_of};
 use crate::error::Unavailable;
 use crate::state::{ConsumerAudit, StreamAudit};
@@ -28,7 +29,13 @@ impl Engine {
             let raw = self.store.read(|reader| {
                 let mut wrong = Vec::new();
                 for audit in &audits {
-                    check_stream(reader, audit, &mut wrong)?;
+                    match check_stream(reader, audit, &mut wrong) {
+                        Err(StoreError::Damaged { place }) => {
+                            wrong.push(format!("damaged: {place}"));
+                            wrong.extend(unreadable(reader, audit)?);
+                        }
+                        checked => checked?,
+                    }
                 }
                 let (said, counted) = (self.store.used_bytes(), reader.count_used_bytes()?);
                 if said != counted {

@@ -90,6 +90,18 @@ impl Engine {
     }
 }
 
+/// What of a damaged stream can't be read, for people.
+pub(super) fn unreadable(reader: &Reader, audit: &StreamAudit) -> Result<Vec<String>, StoreError> {
+    let survey = Survey::of(reader, audit)?;
+    let name = |gap: &Gap| {
+        format!(
+            "stream `{}`: messages {} to {} can't be read; exclude_damaged() goes on without them",
+            audit.name, gap.from, gap.to
+        )
+    };
+    Ok(survey.ranges.iter().map(name).collect())
+}
+
 /// Sequences that no readable block holds.
 #[derive(Clone, Copy, Debug)]
 struct Gap {

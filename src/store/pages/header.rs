@@ -22,11 +22,11 @@ pub(super) struct Geometry {
 }
 
 /// A page as redb numbers it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageNumber(pub(super) u64);
 
 /// Where a tree begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Root {
     pub(super) page: PageNumber,
     pub(super) checksum: u128,
@@ -67,6 +67,14 @@ struct Slot {
     roots: Vec<(Root, bool)>,
 }
 
+impl Slot {
+    /// Where the tables of the application begin; the others are redb's own.
+    fn data(&self) -> Option<Root> {
+        let mut roots = self.roots.iter();
+        roots.find(|(_, system)| !system).map(|(root, _)| *root)
+    }
+}
+
 /// Reads the header of a redb file. What redb itself refuses with an error of its own is left to it.
 pub(super) fn read(page: &[u8]) -> Result<Begin, String> {
     let [first, second] = SLOTS.map(|at| slot(page, at));
@@ -82,13 +90,18 @@ pub(super) fn read(page: &[u8]) -> Result<Begin, String> {
     } else {
         (second, first)
     };
-    let trusted = flags & UNCLEAN == 0 || flags & TWO_PHASE != 0;
-    if flags & UNCLEAN == 0 {
+    // Otherwise redb verifies the newer commit, and goes back to the other one if that is torn. It may
+    // have done so before and have died right after it: then the file says that it was closed, and
+    // names the older commit.
+    let trusted = flags & TWO_PHASE != 0;
+    if trusted && flags & UNCLEAN == 0 {
         // redb would go back to the other commit, and nobody would hear of it.
         if !primary.valid {
             return Err("the file was closed, but its last commit slot is damaged".to_owned());
         }
-        if other.valid && other.transaction > primary.transaction {
+        // A repair that dies in its last commit leaves a newer one with the same data; so does closing.
+        let newer = other.valid && other.transaction > primary.transaction;
+        if newer && other.data() != primary.data() {
             return Err(
                 "the file was closed, but its header names a commit that is not the last"
                     .to_owned(),
