@@ -133,3 +133,49 @@ fn a_kill_and_then_a_power_cut_lose_nothing_acknowledged() {
     );
     assert!(killed.exists(path()).unwrap());
 }
+
+/// A torn commit is rolled back by the repair of the next opening; when that dies, too, whatever it
+/// wrote down must not look like damage.
+#[test]
+fn a_repair_that_dies_at_any_operation_is_done_again() {
+    let (base, prefixes) = healthy();
+    let disk = base.kill_image();
+    // In the middle of the commit of the fifth group.
+    let at = {
+        let counted = base.kill_image();
+        let store = open(&counted).unwrap();
+        for number in 0..4 {
+            store
+                .apply(&group(&store, number), Commit::Durable)
+                .unwrap();
+        }
+        counted.operations() + 6
+    };
+    disk.fail_from(at);
+    let store = open(&disk).unwrap();
+    let acknowledged = (0..GROUPS)
+        .take_while(|n| store.apply(&group(&store, *n), Commit::Durable).is_ok())
+        .count();
+    assert_eq!(acknowledged, 4);
+    for torn in 0..8 {
+        for at in 0.. {
+            let image = disk.crash_image(torn);
+            image.fail_from(at);
+            let opened = open(&image).is_ok();
+            for seed in 0..3 {
+                let what = format!("torn {torn}, cut at {at}, seed {seed}");
+                let left = image.crash_image(at * 3 + seed);
+                let store = open(&left).unwrap_or_else(|error| panic!("{what}: {error}"));
+                let found = content(&store).unwrap();
+                let prefix = prefixes.iter().position(|prefix| *prefix == found);
+                assert!(
+                    prefix.is_some_and(|n| n == 4 || n == 5),
+                    "{what}: {prefix:?}"
+                );
+            }
+            if opened && image.operations() <= at {
+                break;
+            }
+        }
+    }
+}
