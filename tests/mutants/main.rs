@@ -28,6 +28,9 @@ const COPIED: [&str; 6] = [
     "examples",
 ];
 
+/// Seeds that each mutant must be caught by.
+const SEEDS: &str = "100";
+
 /// Building and running take a minute; a mutant that makes the library spin is not worth more.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -116,7 +119,9 @@ fn simulate(copy: &Path) -> Outcome {
         .args(["test", "--offline", "--test", "simulation"])
         .env("CARGO_TARGET_DIR", copy.join("target"))
         .env_remove("RIVERBED_SEED")
-        .env_remove("RIVERBED_SEEDS")
+        .env("RIVERBED_SEEDS", SEEDS)
+        .env("RIVERBED_FRESH", "1000000")
+        .env("RIVERBED_HASTY", "1")
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

@@ -7,7 +7,8 @@
 //! fails in the same way.
 //!
 //! `RIVERBED_SEEDS=n` runs n seeds: the fixed ones first, then fresh ones. `RIVERBED_SEED=n` replays one,
-//! `RIVERBED_STEPS=n` sets how many operations each has. A history depends on nothing but these two.
+//! `RIVERBED_STEPS=n` sets how many operations each has; `RIVERBED_HASTY=1` ends at the first failure and
+//! shrinks nothing. A history depends on nothing but these two.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
