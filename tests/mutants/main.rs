@@ -23,7 +23,7 @@ const COPIED: [&str; 6] = [
     "Cargo.toml",
     "Cargo.lock",
     "src",
-    "tests/simulation",
+    "tests",
     "benches",
     "examples",
 ];
