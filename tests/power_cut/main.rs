@@ -121,6 +121,47 @@ fn cut_while_opening() -> u64 {
     cuts
 }
 
+/// The power fails again and again while a store repairs itself: a repair can be cut off, too, and so can
+/// the repair of what that leaves.
+fn cut_while_repairing() -> u64 {
+    let history = HISTORIES.iter().find(|known| known.name == "publish");
+    let world = prepared(history.unwrap());
+    let whole = |image: &MemoryDisk, place: &str| {
+        let store = open(image, &world.clock);
+        let store = store.unwrap_or_else(|why| panic!("{place}: {why}"));
+        assert_eq!(store.check().unwrap(), Vec::<String>::new(), "{place}");
+        let messages = store.stream("s").unwrap().info().unwrap().messages;
+        assert_eq!(messages, world.told.stored.len() as u64, "{place}");
+    };
+    let (mut cuts, mut longest) = (0, 0);
+    let mut chains = vec![("repairing".to_owned(), world.disk.crash_image(0))];
+    for _ in 0..3 {
+        let mut next = Vec::new();
+        for (chain, before) in chains {
+            for at in 0.. {
+                let image = before.kill_image();
+                image.fail_from(at);
+                if open(&image, &world.clock).is_ok() {
+                    longest = longest.max(at);
+                    break;
+                }
+                for seed in [0, 1, at * 31 + 2] {
+                    let left = image.crash_image(seed);
+                    let place = format!("{chain}, cut at {at}, seed {seed}");
+                    whole(&left.kill_image(), &place);
+                    next.push((place, left));
+                    cuts += 1;
+                }
+            }
+        }
+        // A sample, the same every time.
+        let step = next.len().div_ceil(30);
+        chains = next.into_iter().step_by(step).collect();
+    }
+    assert!(longest > 8, "nothing was repaired: {longest} operations");
+    cuts
+}
+
 /// The power fails while a store is created, up to its first messages (R24).
 fn cut_while_creating() -> u64 {
     let mut cuts = 0;
@@ -159,7 +200,7 @@ fn cut_while_creating() -> u64 {
 #[test]
 fn a_power_cut_at_any_disk_operation_breaks_no_promise() {
     let mut cuts: u64 = HISTORIES.iter().map(cut).sum();
-    cuts += cut_while_opening() + cut_while_creating();
-    let histories = HISTORIES.len() + 2;
+    cuts += cut_while_opening() + cut_while_repairing() + cut_while_creating();
+    let histories = HISTORIES.len() + 3;
     println!("histories={histories} cuts={cuts} failures=0");
 }

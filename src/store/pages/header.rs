@@ -22,11 +22,11 @@ pub(super) struct Geometry {
 }
 
 /// A page as redb numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct PageNumber(pub(super) u64);
 
 /// Where a tree begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Root {
     pub(super) page: PageNumber,
     pub(super) checksum: u128,
@@ -63,16 +63,7 @@ impl Geometry {
 
 struct Slot {
     valid: bool,
-    transaction: u64,
     roots: Vec<(Root, bool)>,
-}
-
-impl Slot {
-    /// Where the tables of the application begin; the others are redb's own.
-    fn data(&self) -> Option<Root> {
-        let mut roots = self.roots.iter();
-        roots.find(|(_, system)| !system).map(|(root, _)| *root)
-    }
 }
 
 /// Reads the header of a redb file. What redb itself refuses with an error of its own is left to it.
@@ -90,23 +81,12 @@ pub(super) fn read(page: &[u8]) -> Result<Begin, String> {
     } else {
         (second, first)
     };
-    // Otherwise redb verifies the newer commit, and goes back to the other one if that is torn. It may
-    // have done so before and have died right after it: then the file says that it was closed, and
-    // names the older commit.
+    // Only then does redb take the commit as it is. Otherwise it verifies all of it, and a file that says
+    // that it was closed may be one whose repair a crash interrupted: redb calls it closed in the middle.
     let trusted = flags & TWO_PHASE != 0;
-    if trusted && flags & UNCLEAN == 0 {
-        // redb would go back to the other commit, and nobody would hear of it.
-        if !primary.valid {
-            return Err("the file was closed, but its last commit slot is damaged".to_owned());
-        }
-        // A repair that dies in its last commit leaves a newer one with the same data; so does closing.
-        let newer = other.valid && other.transaction > primary.transaction;
-        if newer && other.data() != primary.data() {
-            return Err(
-                "the file was closed, but its header names a commit that is not the last"
-                    .to_owned(),
-            );
-        }
+    // redb would go back to the other commit, and nobody would hear of it.
+    if flags & UNCLEAN == 0 && !primary.valid {
+        return Err("the file was closed, but its last commit slot is damaged".to_owned());
     }
     let mut roots = primary.roots;
     if !trusted {
@@ -130,10 +110,5 @@ fn slot(page: &[u8], at: usize) -> Option<Slot> {
             roots.push((Root { page, checksum }, system));
         }
     }
-    let transaction = number(slot, 104, 8)?;
-    Some(Slot {
-        valid,
-        transaction,
-        roots,
-    })
+    Some(Slot { valid, roots })
 }
