@@ -25,6 +25,8 @@ pub(crate) struct Room {
     staged: u64,
     /// Grows when bytes are freed: whoever waits for room looks again.
     pub(crate) freed: u64,
+    /// What was refused fits when no more than this is taken; of the refused, the one that fits first.
+    fits_at: Option<u64>,
 }
 
 impl Room {
@@ -42,22 +44,25 @@ impl Room {
     }
 
     /// Whether publishers may store `bytes` more: the reserve is not theirs.
-    pub(crate) fn for_publish(&self, bytes: u64) -> Result<(), PublishErrorKind> {
+    pub(crate) fn for_publish(&mut self, bytes: u64) -> Result<(), PublishErrorKind> {
         self.check(bytes, self.reserve)
     }
 
     /// Whether the store itself may, to move a message.
-    pub(crate) fn for_move(&self, bytes: u64) -> Result<(), PublishErrorKind> {
+    pub(crate) fn for_move(&mut self, bytes: u64) -> Result<(), PublishErrorKind> {
         self.check(bytes, 0)
     }
 
-    fn check(&self, bytes: u64, reserve: u64) -> Result<(), PublishErrorKind> {
+    fn check(&mut self, bytes: u64, reserve: u64) -> Result<(), PublishErrorKind> {
         let Some(limit) = self.limit else {
             return Ok(());
         };
-        if bytes == 0 || self.taken() + bytes <= limit.saturating_sub(reserve) {
+        let bound = limit.saturating_sub(reserve);
+        if bytes == 0 || self.taken() + bytes <= bound {
             return Ok(());
         }
+        // What is larger than the bound never fits.
+        self.fits_at = self.fits_at.max(bound.checked_sub(bytes));
         Err(PublishErrorKind::StoreFull {
             used: self.taken(),
             limit,
@@ -77,10 +82,13 @@ impl Room {
 
     /// It is there, and this is what the store uses now.
     pub(crate) fn complete(&mut self, used: u64) {
-        if used < self.used && self.limit.is_some() {
-            self.freed += 1;
-        }
+        let freed = used < self.used && self.limit.is_some();
         (self.used, self.sealed) = (used, 0);
+        // Also when nothing was freed, but what was on its way took less than was estimated.
+        if freed || self.fits_at.is_some_and(|at| self.taken() <= at) {
+            self.freed += 1;
+            self.fits_at = None;
+        }
     }
 }
 
@@ -111,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_reserve_is_for_the_store_alone() {
-        let room = room(8_500);
+        let mut room = room(8_500);
         assert!(room.for_publish(500).is_ok());
         assert!(room.for_publish(501).is_err());
         assert!(room.for_move(1_500).is_ok());
@@ -127,10 +135,28 @@ mod tests {
         room.stage(4_000);
         assert!(room.for_publish(1_001).is_err());
         room.complete(100);
+        assert_eq!(room.freed, 1, "what was refused fits");
         assert!(room.for_publish(4_900).is_ok());
-        assert_eq!(room.freed, 0);
         room.complete(50);
+        assert_eq!(room.freed, 2);
+    }
+
+    #[test]
+    fn who_was_refused_for_an_estimate_looks_again_when_less_was_taken() {
+        let mut room = room(0);
+        room.stage(8_000);
+        room.for_publish(2_000).unwrap_err();
+        room.for_publish(9_001).unwrap_err();
+        room.seal();
+        room.stage(4_000);
+        room.complete(4_096);
+        assert_eq!(room.freed, 0, "4,000 are still on their way");
+        room.seal();
+        room.complete(6_000);
         assert_eq!(room.freed, 1);
+        room.seal();
+        room.complete(6_100);
+        assert_eq!(room.freed, 1, "nobody was refused");
     }
 
     #[test]
