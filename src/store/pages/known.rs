@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::header::{Geometry, PageNumber};
 use super::{Expected, PAGE, Tree};
 
-/// Pages of one generation. Two are kept, the younger and the one before: some 20 MiB at most, and
+/// Pages of one generation. Two are kept, the younger and the one before: some 35 MiB at most, and
 /// enough for every page of a store of 16 GiB that is full of blocks of 64 KiB.
 const GENERATION: usize = 128 << 10;
 

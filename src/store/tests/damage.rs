@@ -111,6 +111,19 @@ fn flipped_bits_in_an_unclean_file_never_panic_and_never_change_a_row() {
 }
 
 #[test]
+fn the_flags_of_a_closed_file_may_flip_without_a_loss() {
+    let (clean, _) = closed();
+    let truth = content(&open(&clean.kill_image()).unwrap()).unwrap();
+    // Behind the magic number: which commit is in force, whether the file was closed, and how.
+    for flags in 1..8 {
+        let disk = clean.kill_image();
+        flip(&disk, HEADER_LEN + 9, flags);
+        let store = open(&disk).unwrap_or_else(|why| panic!("{flags}: {why}"));
+        assert!(content(&store).unwrap() == truth, "{flags}");
+    }
+}
+
+#[test]
 fn flipped_bits_in_blocks_never_panic_and_never_change_a_block() {
     let disk = MemoryDisk::new();
     let store = open(&disk).unwrap();
