@@ -251,7 +251,8 @@ impl Oracle {
             } else {
                 gone.get(goes).map_or(0, |seq| *seq)
             };
-            below = if goes == 0 { 0 } else { below };
+            // To keep none is to purge all, also where nothing matches.
+            below = if goes == 0 && keep > 0 { 0 } else { below };
             gone.truncate(goes);
         }
         if filter.is_some() && below > stream.first() {
