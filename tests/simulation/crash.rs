@@ -1,7 +1,7 @@
 //! Crashes: what is left behind, opened again, is one of the possible outcomes.
 
 use crate::compare;
-use crate::failure::{classify, fail};
+use crate::failure::{Class, classify, fail};
 use crate::oracle::Oracle;
 use crate::real::{Floors, Real, open};
 use crate::run::{Report, Run, difference};
@@ -47,6 +47,8 @@ impl Run {
             real: Real::over(disk, clock, store),
             rng,
             armed: false,
+            troubles: Vec::new(),
+            one_commit: false,
             floors: Floors::new(),
             serials: BTreeMap::new(),
             report,
@@ -64,8 +66,10 @@ impl Run {
                 before.push(closed);
                 assert!(self.armed, "closing failed: {why:?}");
                 self.cover("failed in close".into());
+                self.struck();
                 let image = self.image();
-                return self.recover(image, before);
+                self.recover(image, before);
+                return;
             }
             if let Some(message) = self.real.messages.values().next() {
                 let told = message.ack();
@@ -125,8 +129,22 @@ impl Run {
             matches!(after, Err(Unavailable::Poisoned { .. })),
             "after a failure the store stops (G12), but it answers {after:?}"
         );
+        self.struck();
+        let told = self.real.told();
         let image = self.image();
-        self.recover(image, candidates);
+        let one_commit = self.one_commit;
+        let undone = self.recover(image, candidates);
+        if undone && one_commit && !told.is_empty() {
+            let what = format!("told of what is not stored (R1): {told:?}");
+            fail(Class::Phantom, what);
+        }
+    }
+
+    /// It was this trouble that was felt, if there was no other.
+    fn struck(&mut self) {
+        if let [only] = self.troubles[..] {
+            self.cover(format!("struck {only}"));
+        }
     }
 
     /// What the failing disk leaves behind.
@@ -141,11 +159,13 @@ impl Run {
         }
     }
 
-    /// Opens what is left, and finds out which of the candidates it is.
-    pub(crate) fn recover(&mut self, image: MemoryDisk, mut candidates: Vec<Oracle>) {
+    /// Opens what is left, and finds out which of the candidates it is; says whether it can only be the
+    /// first.
+    pub(crate) fn recover(&mut self, image: MemoryDisk, mut candidates: Vec<Oracle>) -> bool {
         Trouble::end(&image);
         let (image, store) = self.open_again(image, &mut candidates);
         self.armed = false;
+        self.troubles.clear();
         self.real = Real::over(image, self.real.clock.clone(), store);
         for candidate in &mut candidates {
             candidate.defer_limits = false;
@@ -164,7 +184,8 @@ impl Run {
             }
             fail(classify(&found, &possible), what.join("\n"));
         };
-        if possible.iter().any(|other| *other != found) {
+        let same = possible.iter().filter(|other| **other == found).count();
+        if same < possible.len() {
             let older = if at == 0 { "undone" } else { "kept" };
             self.cover(format!("recovery open call {older}"));
         }
@@ -174,6 +195,7 @@ impl Run {
         }
         self.compare_events();
         compare::check_bounds(&self.oracle, self.real.store(), &mut self.floors);
+        at == 0 && same == 1
     }
 
     /// Opens the store, now and then on a disk that fails again.

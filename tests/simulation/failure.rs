@@ -29,7 +29,11 @@ pub(crate) struct Failure {
 impl Failure {
     /// What two failures have in common that are the same to a reader: the class, and what differs.
     pub(crate) fn kind(&self) -> (Class, &str) {
-        let first = self.what.split([' ', '(', ':']).next();
+        let first = match self.what.strip_prefix("panicked at ") {
+            // Where, and not only that: else any panic would do for the least history.
+            Some(place) => place.lines().next(),
+            None => self.what.split([' ', '(', ':']).next(),
+        };
         (self.class, first.unwrap_or_default())
     }
 }

@@ -5,6 +5,11 @@ use crate::oracle::Oracle;
 use crate::real::Answer;
 use crate::run::Run;
 
+/// Whether a refusal says something of what was published before it.
+fn observes(refusal: &str) -> bool {
+    ["WrongLastSequence", "Full", "DedupFull", "SubjectsFull"].contains(&refusal)
+}
+
 impl Run {
     pub(crate) fn pipeline(
         &mut self,
@@ -16,6 +21,7 @@ impl Run {
         let mut going = self.oracle.clone();
         going.defer_limits = true;
         let (mut prefixes, mut expected) = (vec![self.oracle.clone()], Vec::new());
+        let mut refused_at = 0;
         let last = |oracle: &Oracle| oracle.streams.get(to).map(|stream| stream.last);
         let first = last(&self.oracle);
         let settled = |going: &Oracle| {
@@ -33,6 +39,9 @@ impl Run {
                 // A refusal is an answer about a state that must be durable (R1): it commits.
                 going = settled(&going);
                 going.defer_limits = true;
+                if observes(&said) {
+                    refused_at = prefixes.len();
+                }
             }
             expected.push(if accepted {
                 "accepted".to_owned()
@@ -45,6 +54,8 @@ impl Run {
             Ok(said) => assert_eq!(said, expected, "{op:?}"),
             Err(why) => return self.fall(&why, prefixes),
         }
+        // What came before an answered refusal is stored.
+        prefixes.drain(..refused_at);
         let stored = prefixes.last().cloned().unwrap();
         self.cover(format!("{} done", op.name()));
         match then {

@@ -38,7 +38,8 @@ pub(crate) fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, O
     let mut limits = Limits::default();
     limits.subjects_per_stream = crate::oracle::SUBJECTS;
     Riverbed::builder()
-        .cache_bytes(1 << 20)
+        // So small that what a store does is read from the disk, which may fail.
+        .cache_bytes(64 << 10)
         .clock(clock.clock())
         .disk(Arc::new(disk.clone()))
         .limits(limits)

@@ -33,6 +33,10 @@ pub(crate) struct Run {
     pub(crate) rng: Rng,
     /// The disk is going to fail.
     pub(crate) armed: bool,
+    /// How, since it last worked.
+    pub(crate) troubles: Vec<&'static str>,
+    /// The operation is one commit: what subscribers were told of it is true only if that is stored.
+    pub(crate) one_commit: bool,
     pub(crate) floors: Floors,
     pub(crate) serials: BTreeMap<u64, u64>,
     pub(crate) report: Report,
@@ -127,10 +131,15 @@ impl Run {
             return;
         }
         self.report.operations += 1;
+        self.one_commit = matches!(
+            op,
+            Op::Settle { .. } | Op::AckBatch { .. } | Op::Publish { .. }
+        );
         match op {
             Op::Trouble(trouble) => {
                 trouble.strike(&self.real.disk);
                 self.armed = true;
+                self.troubles.push(trouble.name());
                 self.cover(format!("trouble {}", trouble.name()));
             }
             Op::Reopen => self.reopen_from(vec![self.oracle.clone()]),
