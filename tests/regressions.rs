@@ -307,3 +307,29 @@ fn a_new_age_limit_is_judged_by_the_time_now() {
     store.update_stream(aged).unwrap();
     assert_eq!(jobs.info().unwrap().messages, 0);
 }
+
+#[test]
+fn r1_a_lazy_ack_that_is_refused_waits_for_what_refused_it() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = driven(&disk, &clock);
+    let stream = store.create_stream(StreamConfig::new("s")).unwrap();
+    let consumer = stream
+        .create_consumer(ConsumerConfig::new("c").lazy_acks())
+        .unwrap();
+    stream.publish_batch([("s", "1"), ("s", "2")]).unwrap();
+    let held = consumer.fetch(Fetch::new(2).no_wait()).unwrap();
+    let due_after_a_kill = || {
+        let store = driven(&disk.kill_image(), &clock);
+        let consumer = store.stream("s").unwrap().consumer("c").unwrap();
+        consumer.info().unwrap().due
+    };
+    held[0].ack().unwrap();
+    assert_eq!(due_after_a_kill(), 2, "the ack is lazy");
+    held[0].ack().unwrap_err();
+    assert_eq!(due_after_a_kill(), 1, "what is gone does not come back");
+    held[1].ack().unwrap();
+    assert_eq!(due_after_a_kill(), 1);
+    let both = consumer.ack_batch(&held).unwrap();
+    assert_eq!(both.refused.len(), 2);
+    assert_eq!(due_after_a_kill(), 0);
+}

@@ -37,7 +37,8 @@ impl Engine {
             Ok((Some(answer), group, durability))
         })?;
         let lazy = durability == AckDurability::Lazy && *verdict == Verdict::Ack;
-        if lazy {
+        // A refusal is an answer about a state that must be durable (R1).
+        if lazy && matches!(answer, Some(Ok(()))) {
             self.committer.raise();
         } else {
             self.wait(group)?;
@@ -86,7 +87,7 @@ impl Engine {
         tokens: &[Token],
     ) -> Result<Vec<Refusal>, AckError> {
         let (refused, group, durability) = self.stage_acks(whose, tokens)?;
-        if durability == AckDurability::Lazy {
+        if durability == AckDurability::Lazy && refused.is_empty() {
             self.committer.raise();
         } else {
             self.wait(group)?;
@@ -109,7 +110,7 @@ impl Engine {
         // The acks are staged whatever becomes of the fetch.
         let fetched = self.fetch(whose, &at_once);
         let mut fetched = fetched.inspect_err(|_| self.committer_looks())?;
-        if durability == AckDurability::Durable {
+        if durability == AckDurability::Durable || !refused.is_empty() {
             self.wait(group)?;
         }
         if fetched.delivered.is_empty() && ask.patience != Patience::None {
