@@ -130,8 +130,17 @@ impl Survey {
         let mut holes = Holes::default();
         for start in reader.block_starts(audit.id, u64::MAX, usize::MAX)? {
             let bytes = match reader.block_at(audit.id, start) {
-                Ok(Some((_, bytes))) => bytes,
-                Ok(None) => continue,
+                Ok(Some((found, bytes))) if found == start => bytes,
+                // Met in passing, and not found where its key belongs. What is found there instead says
+                // nothing of it, and it could not be dropped.
+                Ok(_) => {
+                    return Err(StoreError::Damaged {
+                        place: format!(
+                            "block {start} of table stream.{}, whose key is damaged, so that it can't be excluded",
+                            audit.id
+                        ),
+                    });
+                }
                 Err(StoreError::Damaged { .. }) => {
                     survey.damaged.push(start);
                     continue;

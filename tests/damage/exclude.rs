@@ -2,8 +2,8 @@
 
 use crate::content::Content;
 use crate::hurt::Hurt;
-use crate::seed::{Seed, clock, disk_of, open, path, seeds};
-use riverbed::{Event, Fetch, Removal, Riverbed};
+use crate::seed::{Seed, bytes_of, clock, disk_of, open, path, seeds};
+use riverbed::{Event, Fetch, Removal, Riverbed, Seq};
 
 /// The seed's store with a bit flipped in every place of the file where these bytes are.
 fn damaged(seed: &Seed, needle: &[u8]) -> Riverbed {
@@ -133,4 +133,45 @@ fn publishing_goes_on_behind_a_damaged_last_block() {
     assert_eq!(store.exclude_damaged().unwrap().len(), 1);
     settled(&store);
     assert_eq!(orders.get(ack.seq).unwrap(), Some(back));
+}
+
+#[test]
+fn a_block_under_a_damaged_key_is_not_excluded_and_takes_no_others_with_it() {
+    let disk = riverbed::disk::MemoryDisk::new();
+    let store = open(disk.clone(), path(), &clock()).unwrap();
+    let stream = store
+        .create_stream(riverbed::StreamConfig::new("s"))
+        .unwrap();
+    // Each fills a leaf of its own.
+    for number in 0..20 {
+        let mut payload = format!("number {number}.").into_bytes();
+        payload.resize(60_000, b'x');
+        stream.publish("s", payload).unwrap();
+    }
+    store.close().unwrap();
+    let mut bytes = bytes_of(&disk);
+    let find = |bytes: &[u8], needle: &[u8]| {
+        bytes
+            .windows(needle.len())
+            .rposition(|window| window == needle)
+            .unwrap()
+    };
+    let payload = find(&bytes, b"number 7.");
+    let block = find(&bytes[..payload], b"RvBk");
+    assert_eq!(bytes[block - 8..block], 8u64.to_le_bytes());
+    bytes[block - 8 + 4] ^= 1;
+    let store = open(disk_of(&bytes), path(), &clock()).unwrap();
+    let stream = store.stream("s").unwrap();
+    let readable = || {
+        let seqs = 1..=20;
+        let there = |seq: &u64| matches!(stream.get(Seq::new(*seq)), Ok(Some(_)));
+        seqs.filter(there).collect::<Vec<u64>>()
+    };
+    let before = readable();
+    assert_eq!(before.len(), 19, "{before:?}");
+    let why = store.exclude_damaged().unwrap_err().to_string();
+    assert!(why.contains("whose key is damaged"), "{why}");
+    // What can be read is not excluded.
+    assert_eq!(readable(), before);
+    assert_eq!(stream.info().unwrap().messages, 20);
 }
