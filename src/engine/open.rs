@@ -94,6 +94,7 @@ impl Engine {
                     context: "starting the threads of",
                     source,
                 },
+                Begun::Stopped(why) => OpenError::database(path, "opening")(why),
                 Begun::Unavailable(why) => match engine.core.lock().poisoned() {
                     Some(failure) => failure.opening(path),
                     None => damaged(why.to_string()),
@@ -106,16 +107,20 @@ impl Engine {
     /// waits for it.
     fn begin(self: &Arc<Self>, threads: Threads) -> Result<(), Begun> {
         let group = self.core.lock().state.group;
-        self.wait(group).map_err(Begun::Unavailable)?;
-        self.sweep_failures().map_err(Begun::Unavailable)?;
+        let begun = self.wait(group).and_then(|()| self.sweep_failures());
+        // Damage of a page stops the store: whoever opens it again would only meet it again.
+        if let Err(why @ StoreError::Damaged { .. }) = self.store.failure() {
+            return Err(Begun::Stopped(why));
+        }
+        begun.map_err(Begun::Unavailable)?;
         match threads {
             Threads::Own => threads::start(self).map_err(Begun::Threads),
             Threads::None => Ok(()),
         }
     }
 
-    /// Gives up what died alone too often, before anybody can fetch. Damage that shows up is reported
-    /// to whoever reads it, not to whoever opens.
+    /// Gives up what died alone too often, before anybody can fetch. A damaged block that shows up is
+    /// reported to whoever reads it, not to whoever opens.
     fn sweep_failures(&self) -> Result<(), Unavailable> {
         match self.sweep() {
             Ok(()) | Err(Unavailable::Damaged { .. }) => Ok(()),
@@ -141,6 +146,8 @@ fn new_secret(path: &Path, identity: Option<u64>) -> Result<[u8; 16], OpenError>
 /// Why opening did not get to its end.
 enum Begun {
     Unavailable(Unavailable),
+    /// A damaged page was read.
+    Stopped(StoreError),
     Threads(std::io::Error),
 }
 

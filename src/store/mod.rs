@@ -176,6 +176,13 @@ impl Store {
         self.leaked.store(true, Ordering::Release);
     }
 
+    /// The failure that stopped the store, if one did.
+    pub(crate) fn failure(&self) -> Result<(), StoreError> {
+        self.faults
+            .first()
+            .map_or(Ok(()), |fault| Err(fault.into()))
+    }
+
     fn with<T>(
         &self,
         call: impl FnOnce(&Opened) -> Result<T, StoreError>,

@@ -14,6 +14,7 @@ mod case;
 mod content;
 mod exclude;
 mod hurt;
+mod opening;
 mod salvaged;
 mod seed;
 mod tally;
