@@ -102,7 +102,8 @@ pub enum Event {
         /// Why.
         reason: DeadReason,
     },
-    /// A dead-letter stream refused a message; it stays and is tried again when there is room.
+    /// A dead-letter stream refused a message; it stays and is tried again when there is room. Told once
+    /// for each message while the store is open.
     DeadLetterRefused {
         /// Which message.
         whose: Whose,

@@ -44,6 +44,8 @@ pub(crate) struct Consumer {
     next_rank: u64,
     pub(crate) delayed: BTreeSet<(u64, u64)>,
     pub(crate) condemned: BTreeSet<u64>,
+    /// Those whose refusal nobody was told of, because they were condemned before they were tried.
+    pub(crate) untold: BTreeSet<u64>,
     pub(crate) parked: BTreeSet<u64>,
     /// How often its dead-letter stream had made room when it last refused a message.
     pub(crate) refused_at: Option<u64>,
@@ -109,6 +111,7 @@ impl Consumer {
             next_rank: 1,
             delayed: BTreeSet::new(),
             condemned: BTreeSet::new(),
+            untold: BTreeSet::new(),
             parked: BTreeSet::new(),
             refused_at: None,
             retry_from: 0,
@@ -188,7 +191,10 @@ impl Consumer {
         }
         match self.entries.get(seq).place {
             Place::Delayed { until } => drop(self.delayed.remove(&(until, seq))),
-            Place::Condemned { .. } => drop(self.condemned.remove(&seq)),
+            Place::Condemned { .. } => {
+                self.condemned.remove(&seq);
+                self.untold.remove(&seq);
+            }
             Place::Parked { .. } => drop(self.parked.remove(&seq)),
             Place::InFlight | Place::Due => {}
         }

@@ -1,11 +1,11 @@
 //! Giving a message up: into the dead-letter stream, to the parked ones, or away (G5).
 
-use super::State;
 use super::envelope::{self, Envelope};
 use super::room::disk_bytes;
 use super::stored::{Need, Stored};
 use super::stream::Appended;
 use super::sweep::STEP_BYTES;
+use super::{Consumer, State};
 use crate::config::OnExhausted;
 use crate::error::PublishErrorKind;
 use crate::event::{DeadReason, Event, Whose};
@@ -124,11 +124,18 @@ impl State {
                     to_seq,
                 });
             }
-            Err(why) => self.condemn(id, seq, reason, to, whose, &why.to_string()),
+            Err(why) => {
+                let room_made = self.stream_id(to).and_then(|to| self.room_made(to));
+                if let Some(consumer) = self.consumers.get_mut(&id) {
+                    consumer.refused_at = room_made;
+                }
+                self.condemn(id, seq, reason, to, whose, &why.to_string());
+            }
         }
         Ok(())
     }
 
+    /// Keeps what was refused, and says so the first time, whoever condemned it.
     fn condemn(
         &mut self,
         id: u32,
@@ -138,17 +145,15 @@ impl State {
         whose: Whose,
         why: &str,
     ) {
-        let room_made = self.stream_id(to).and_then(|to| self.room_made(to));
-        let Some(consumer) = self.consumers.get_mut(&id) else {
-            return;
-        };
-        consumer.refused_at = room_made;
-        if consumer.condemned.contains(&seq) {
-            return;
+        let condemned = |consumer: &Consumer| consumer.condemned.contains(&seq);
+        if !self.consumers.get(&id).is_some_and(condemned) {
+            self.set_condemned(id, seq, reason);
         }
-        self.set_condemned(id, seq, reason);
-        let (to, why) = (to.to_owned(), why.to_owned());
-        self.tell(Event::DeadLetterRefused { whose, to, why });
+        let first = |consumer: &mut Consumer| consumer.untold.remove(&seq);
+        if self.consumers.get_mut(&id).is_some_and(first) {
+            let (to, why) = (to.to_owned(), why.to_owned());
+            self.tell(Event::DeadLetterRefused { whose, to, why });
+        }
     }
 
     /// Gives a message up in two steps: now it is out of delivery, the sweeper moves it.
@@ -161,6 +166,7 @@ impl State {
             reason: reason.into(),
         };
         consumer.condemned.insert(seq);
+        consumer.untold.insert(seq);
         self.condemned_in.insert(id);
         self.touch_consumer(id);
     }
@@ -270,14 +276,16 @@ impl State {
         }
         let source = consumer.stream;
         let readable = |seq: &u64| to.is_none() || !self.unreadable.contains(&(source, *seq));
+        // What can't be read is tried once, to be announced.
+        let worth_it = |seq: &u64| readable(seq) || consumer.untold.contains(seq);
         let (later, earlier) = (
             consumer.condemned.range(consumer.retry_from..),
             consumer.condemned.range(..consumer.retry_from),
         );
-        let condemned = later.chain(earlier).copied().filter(readable);
-        let (tried, missing): (Vec<u64>, Vec<u64>) = condemned
-            .take(limit)
-            .partition(|seq| to.is_none() || self.message(source, *seq).is_some());
+        let condemned = later.chain(earlier).copied().filter(worth_it);
+        let (tried, missing): (Vec<u64>, Vec<u64>) = condemned.take(limit).partition(|seq| {
+            !(to.is_some() && readable(seq)) || self.message(source, *seq).is_some()
+        });
         if !missing.is_empty() && tried.is_empty() {
             if self.open.bytes >= STEP_BYTES {
                 return Ok(true);

@@ -198,6 +198,39 @@ fn l3_what_a_full_dead_letter_stream_refuses_stays_is_shown_and_goes_when_there_
 }
 
 #[test]
+fn what_a_lowered_limit_condemns_and_a_full_dead_letter_stream_refuses_is_announced_once() {
+    let world = World::new();
+    let (stream, consumer, dead) = little_room(&world);
+    let config = info(&consumer).config;
+    stream
+        .update_consumer(config.clone().max_deliver(9))
+        .unwrap();
+    for message in take(&consumer, 2) {
+        message.nak().unwrap();
+    }
+    publish(&dead, "dead.by.hand", 1);
+    let events = world.store.events(20);
+    let refusals = || {
+        let told = events.try_iter().filter_map(|event| match event {
+            Event::DeadLetterRefused { whose, to, .. } => Some((whose.seq.get(), to)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    stream.update_consumer(config.max_deliver(1)).unwrap();
+    world.store.drive().unwrap();
+    assert_eq!(refusals(), [(1, "dead".into()), (2, "dead".into())]);
+    // A second try that is refused again says nothing new.
+    dead.delete(1.into()).unwrap();
+    publish(&dead, "dead.by.hand", 1);
+    world.store.drive().unwrap();
+    assert_eq!((refusals(), info(&consumer).refused), (vec![], 2));
+    dead.delete(2.into()).unwrap();
+    world.store.drive().unwrap();
+    assert_eq!((refusals(), info(&consumer).refused), (vec![], 1));
+}
+
+#[test]
 fn a_refused_message_that_leaves_its_stream_is_lost_and_counted() {
     let world = World::new();
     let (stream, consumer, _dead) = little_room(&world);

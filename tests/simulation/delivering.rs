@@ -96,6 +96,7 @@ impl Oracle {
             if waits && limit.is_some_and(|limit| held.failures >= limit) {
                 held.place = Place::Refused {
                     reason: Reason::MaxDeliver,
+                    told: false,
                 };
                 over = true;
             }

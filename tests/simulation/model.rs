@@ -114,11 +114,25 @@ impl Stream {
 /// Where a message is that its consumer was given and has not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    Out { delivery: u64, deadline: u64 },
-    Due { rank: u64 },
-    Delayed { until: u64 },
-    Refused { reason: Reason },
-    Parked { reason: Reason, since: u64 },
+    Out {
+        delivery: u64,
+        deadline: u64,
+    },
+    Due {
+        rank: u64,
+    },
+    Delayed {
+        until: u64,
+    },
+    /// `told`: whether that was announced.
+    Refused {
+        reason: Reason,
+        told: bool,
+    },
+    Parked {
+        reason: Reason,
+        since: u64,
+    },
 }
 
 /// Why a message died.

@@ -299,8 +299,8 @@ impl Oracle {
             let consumer = self.consumer_mut(stream, name).unwrap();
             consumer.refused_at = room;
             let held = consumer.held.get_mut(&seq).unwrap();
-            if !matches!(held.place, Place::Refused { .. }) {
-                held.place = Place::Refused { reason };
+            if !matches!(held.place, Place::Refused { told: true, .. }) {
+                held.place = Place::Refused { reason, told: true };
                 self.tell(format!("refused {stream}/{name} {seq}"), 1);
                 self.met.push("refused");
             }
@@ -348,7 +348,7 @@ impl Oracle {
             return;
         }
         let refused = |(seq, held): (&u64, &Held)| match &held.place {
-            Place::Refused { reason } => Some((*seq, reason.clone())),
+            Place::Refused { reason, .. } => Some((*seq, reason.clone())),
             _ => None,
         };
         let refused: Vec<(u64, Reason)> = consumer.held.iter().filter_map(refused).collect();

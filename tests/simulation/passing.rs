@@ -78,6 +78,8 @@ impl Oracle {
                     }
                     Place::Due { .. } => held.place = Place::Due { rank: 1 },
                     Place::Delayed { until } if until <= now => held.place = Place::Due { rank: 1 },
+                    // Memory of what was not told is gone with the process.
+                    Place::Refused { ref mut told, .. } => *told = true,
                     _ => {}
                 }
                 let due = matches!(held.place, Place::Due { .. });
@@ -90,6 +92,7 @@ impl Oracle {
             for seq in &exhausted {
                 let place = Place::Refused {
                     reason: Reason::MaxDeliver,
+                    told: false,
                 };
                 consumer.held.get_mut(seq).unwrap().place = place;
             }
