@@ -1,9 +1,9 @@
 //! `Consumer`: a durable cursor with per-message acks.
 
 use crate::clock::Timestamp;
-use crate::engine::{AckAndFetchError, ConsumerRef, Holder};
+use crate::engine::{ConsumerRef, Holder};
 use crate::error::{
-    AckError, ConsumerError, Error, FetchError, RedriveError, RunError, Unavailable,
+    AckAndFetchError, AckError, ConsumerError, FetchError, RedriveError, RunError, Unavailable,
 };
 use crate::event::DeadReason;
 use crate::fetch::{Batch, BatchAck, Fetch};
@@ -138,28 +138,47 @@ impl Consumer {
     ///
     /// # Crash safety
     ///
-    /// After `Ok` the acks are on disk (unless they are lazy) and the deliveries are counted.
+    /// After `Ok` the acks are on disk (unless they are lazy) and the deliveries are counted. After
+    /// [`AckAndFetchError::Fetch`] the acks are too, if the store is not unavailable.
     ///
     /// # Errors
     ///
-    /// Those of both. When fetching fails the acks are staged all the same, and become durable with
-    /// the next commit unless the store is unavailable.
+    /// [`AckAndFetchError`] tells whether the acks are done. When only fetching failed, they are, and it
+    /// carries those that were refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{AckAndFetchError, ConsumerConfig, Fetch, Riverbed, StreamConfig};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Riverbed::open(folder.path().join("store"))?;
+    /// let stream = store.create_stream(StreamConfig::new("jobs"))?;
+    /// let worker = stream.create_consumer(ConsumerConfig::new("worker"))?;
+    /// stream.publish("jobs", "small")?;
+    /// stream.publish("jobs", "larger than eight bytes")?;
+    /// let first = worker.fetch(1)?;
+    /// match worker.ack_and_fetch(&first, Fetch::new(1).no_wait().max_bytes(8)) {
+    ///     Err(AckAndFetchError::Fetch { refused, .. }) => assert!(refused.is_empty()),
+    ///     other => panic!("the next message is too big: {other:?}"),
+    /// }
+    /// assert_eq!(worker.info()?.acked, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn ack_and_fetch(
         &self,
         messages: &[Message],
         fetch: impl Into<Fetch>,
-    ) -> Result<(BatchAck, Batch), Error> {
-        let ask = fetch.into().ask(Holder::Caller)?;
+    ) -> Result<(BatchAck, Batch), AckAndFetchError> {
+        let ask = fetch
+            .into()
+            .ask(Holder::Caller)
+            .map_err(AckAndFetchError::Bounds)?;
         let tokens = self.whose.tokens(messages)?;
         let engine = &self.whose.root.engine;
-        match engine.ack_and_fetch(&self.whose.reference, &tokens, &ask) {
-            Ok((refused, fetched)) => {
-                let acked = BatchAck::of(tokens.len(), refused);
-                Ok((acked, Batch::new(&self.whose, fetched)))
-            }
-            Err(AckAndFetchError::Ack(why)) => Err(why.into()),
-            Err(AckAndFetchError::Fetch(why)) => Err(why.into()),
-        }
+        let (refused, fetched) = engine.ack_and_fetch(&self.whose.reference, &tokens, &ask)?;
+        let acked = BatchAck::of(tokens.len(), refused);
+        Ok((acked, Batch::new(&self.whose, fetched)))
     }
 
     /// Messages one after the other, waiting for each as long as it takes. It ends when the store is

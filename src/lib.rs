@@ -103,9 +103,9 @@ pub use config::{
 pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};
 pub use error::{
-    AckError, CloseError, ConsumerError, Error, FetchError, InvalidSetting, PublishError,
-    PublishErrorKind, PurgeError, ReadError, RedriveError, Refusal, RunError, StreamError,
-    Unavailable,
+    AckAndFetchError, AckError, CloseError, ConsumerError, Error, FetchError, InvalidSetting,
+    PublishError, PublishErrorKind, PurgeError, ReadError, RedriveError, Refusal, RunError,
+    StreamError, Unavailable,
 };
 pub use event::{DeadReason, Event, Removal, Whose};
 pub use excluded::Excluded;

@@ -42,7 +42,6 @@ pub(crate) use open::{Options, Threads};
 pub(crate) use pipeline::Accepted;
 pub(crate) use publish::Target;
 pub(crate) use purge::PurgeAsk;
-pub(crate) use settle::AckAndFetchError;
 pub(crate) use start::ConsumerRef;
 
 use self::core::Core;

@@ -5,7 +5,7 @@ use super::ask::{Ask, Patience};
 use super::fetch::Fetched;
 use super::start::ConsumerRef;
 use crate::config::AckDurability;
-use crate::error::{AckError, FetchError, Refusal, Unavailable};
+use crate::error::{AckAndFetchError, AckError, FetchError, Refusal};
 use crate::state::{Token, Verdict};
 
 impl Engine {
@@ -107,16 +107,25 @@ impl Engine {
             patience: Patience::None,
             ..*ask
         };
-        // The acks are staged whatever becomes of the fetch.
-        let fetched = self.fetch(whose, &at_once);
-        let mut fetched = fetched.inspect_err(|_| self.committer_looks())?;
-        if durability == AckDurability::Durable || !refused.is_empty() {
+        // The acks are staged whatever becomes of the fetch, and what they came to is an answer (R1).
+        let at_once = self
+            .fetch(whose, &at_once)
+            .inspect_err(|_| self.committer_looks());
+        let down = matches!(at_once, Err(FetchError::Unavailable(_)));
+        let answers = durability == AckDurability::Durable || !refused.is_empty();
+        if answers && !down {
             self.wait(group)?;
         }
-        if fetched.delivered.is_empty() && ask.patience != Patience::None {
-            fetched = self.fetch(whose, ask)?;
+        let fetched = match at_once {
+            Ok(nothing) if nothing.delivered.is_empty() && ask.patience != Patience::None => {
+                self.fetch(whose, ask)
+            }
+            fetched => fetched,
+        };
+        match fetched {
+            Ok(fetched) => Ok((refused, fetched)),
+            Err(why) => Err(AckAndFetchError::Fetch { why, refused }),
         }
-        Ok((refused, fetched))
     }
 
     /// Gives back deliveries that were not started; nothing is waited for, and nothing is lost if it
@@ -133,30 +142,5 @@ impl Engine {
         core.wake_fetch(whose.id);
         drop(core);
         self.committer.raise();
-    }
-}
-
-/// Why an ack and fetch failed. The acks are staged all the same when it was the fetch.
-#[derive(Debug)]
-pub(crate) enum AckAndFetchError {
-    Ack(AckError),
-    Fetch(FetchError),
-}
-
-impl From<AckError> for AckAndFetchError {
-    fn from(why: AckError) -> Self {
-        Self::Ack(why)
-    }
-}
-
-impl From<FetchError> for AckAndFetchError {
-    fn from(why: FetchError) -> Self {
-        Self::Fetch(why)
-    }
-}
-
-impl From<Unavailable> for AckAndFetchError {
-    fn from(why: Unavailable) -> Self {
-        Self::Ack(why.into())
     }
 }

@@ -92,6 +92,34 @@ pub enum AckError {
     Unavailable(#[from] Unavailable),
 }
 
+/// Why an ack and fetch failed: whether the acks are done, and what was refused of them.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AckAndFetchError {
+    /// The bounds of the fetch make no sense. Nothing was acked and nothing fetched.
+    #[error("nothing was acked: {0}")]
+    Bounds(#[source] FetchError),
+    /// Acking failed, and nothing was fetched.
+    #[error(transparent)]
+    Ack(#[from] AckError),
+    /// Fetching failed. The acks are done all the same, those in `refused` apart; only when the store is
+    /// unavailable does it show after reopening whether they are stored.
+    #[error("fetching failed after the messages were acked, {} of them refused: {why}", refused.len())]
+    Fetch {
+        /// Why nothing was fetched.
+        #[source]
+        why: FetchError,
+        /// The acks that changed nothing, each with its reason.
+        refused: Vec<Refusal>,
+    },
+}
+
+impl From<Unavailable> for AckAndFetchError {
+    fn from(why: Unavailable) -> Self {
+        Self::Ack(why.into())
+    }
+}
+
 /// Why workers stopped, or could not start.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

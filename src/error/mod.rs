@@ -5,7 +5,7 @@ mod consume;
 mod publish;
 
 pub use admin::{ConsumerError, InvalidSetting, PurgeError, ReadError, RedriveError, StreamError};
-pub use consume::{AckError, FetchError, Refusal, RunError};
+pub use consume::{AckAndFetchError, AckError, FetchError, Refusal, RunError};
 pub use publish::{PublishError, PublishErrorKind};
 
 use thiserror::Error as ThisError;
@@ -127,6 +127,9 @@ pub enum Error {
     /// Settling a delivery.
     #[error(transparent)]
     Ack(#[from] AckError),
+    /// Settling a batch and fetching the next one.
+    #[error(transparent)]
+    AckAndFetch(#[from] AckAndFetchError),
     /// Running workers.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -35,7 +35,7 @@ const CALLS: [(&str, Call); 15] = [
     }),
     ("ack and fetch", |world| {
         let ask = Fetch::new(2).no_wait();
-        world.consumer.ack_and_fetch(&world.held, ask).map(drop)
+        Ok(world.consumer.ack_and_fetch(&world.held, ask).map(drop)?)
     }),
     ("nak", |world| Ok(world.held[0].nak()?)),
     ("term", |world| Ok(world.held[0].term("no use")?)),

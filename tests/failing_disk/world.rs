@@ -2,9 +2,9 @@
 
 use crate::disk::FaultyDisk;
 use riverbed::{
-    AckError, CloseError, Consumer, ConsumerConfig, ConsumerError, Error, Fetch, FetchError,
-    ManualClock, Message, OpenError, PublishErrorKind, PurgeError, ReadError, RedriveError,
-    Riverbed, Stream, StreamConfig, StreamError, Unavailable,
+    AckAndFetchError, AckError, CloseError, Consumer, ConsumerConfig, ConsumerError, Error, Fetch,
+    FetchError, ManualClock, Message, OpenError, PublishErrorKind, PurgeError, ReadError,
+    RedriveError, Riverbed, Stream, StreamConfig, StreamError, Unavailable,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,6 +69,11 @@ pub(crate) fn unavailable(why: Error) -> Unavailable {
         | Error::Purge(PurgeError::Unavailable(why))
         | Error::Fetch(FetchError::Unavailable(why))
         | Error::Ack(AckError::Unavailable(why))
+        | Error::AckAndFetch(AckAndFetchError::Ack(AckError::Unavailable(why)))
+        | Error::AckAndFetch(AckAndFetchError::Fetch {
+            why: FetchError::Unavailable(why),
+            ..
+        })
         | Error::Redrive(RedriveError::Unavailable(why))
         | Error::Close(CloseError::Unavailable(why))
         | Error::Unavailable(why) => why,

@@ -3,8 +3,8 @@
 use crate::fact::{Fact, Manner, SAYS, Verdict};
 use crate::shape::{AUDIT, JOBS, LIMIT, WORK, message, name_of, payload, prepare};
 use riverbed::{
-    AckError, Batch, Consumer, Fetch, FetchError, Message, PublishAck, PublishError,
-    PublishErrorKind, Riverbed, Stream, Unavailable,
+    AckAndFetchError, AckError, Batch, Consumer, Fetch, FetchError, Message, PublishAck,
+    PublishError, PublishErrorKind, Riverbed, Stream, Unavailable,
 };
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
@@ -211,7 +211,8 @@ impl Thread {
                 next = Some(batch);
                 Ok(acked.acked)
             }
-            Err(why) if is_closed(&why) => Err(Over),
+            Err(AckAndFetchError::Ack(AckError::Unavailable(Unavailable::Closed))) => Err(Over),
+            Err(AckAndFetchError::Fetch { why, .. }) if is_closed(&why) => Err(Over),
             Err(why) => wrong("ack_and_fetch", &why),
         })?;
         Self::got(consumer, next.as_deref().unwrap_or_default());
@@ -220,14 +221,8 @@ impl Thread {
     }
 }
 
-fn is_closed(why: &riverbed::Error) -> bool {
-    let closed = Unavailable::Closed;
-    match why {
-        riverbed::Error::Ack(AckError::Unavailable(why))
-        | riverbed::Error::Fetch(FetchError::Unavailable(why))
-        | riverbed::Error::Unavailable(why) => *why == closed,
-        _ => false,
-    }
+fn is_closed(why: &FetchError) -> bool {
+    *why == FetchError::Unavailable(Unavailable::Closed)
 }
 
 /// Works on the store until killed; closes it when the standard input ends.

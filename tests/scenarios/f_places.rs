@@ -2,8 +2,8 @@
 
 use crate::helpers::*;
 use riverbed::{
-    ConsumerConfig, DeliverPolicy, Discard, Error, Fetch, FetchError, Publish, Purge, RedriveError,
-    Seq, StreamConfig,
+    AckAndFetchError, ConsumerConfig, DeliverPolicy, Discard, Fetch, FetchError, Publish, Purge,
+    RedriveError, Refusal, Seq, StreamConfig,
 };
 
 #[test]
@@ -95,19 +95,44 @@ fn a_shorter_age_takes_effect_with_the_update() {
 }
 
 #[test]
-fn ack_and_fetch_keeps_its_acks_when_the_next_message_is_too_big() {
+fn ack_and_fetch_keeps_its_acks_and_tells_what_it_refused_when_the_next_message_is_too_big() {
     let world = World::new();
     let stream = world.stream("s");
-    stream.publish("s.a", "").unwrap();
+    publish(&stream, "s.a", 2);
     stream.publish("s.a", vec![0; 100]).unwrap();
     let consumer = create(&stream, ConsumerConfig::new("c"));
-    let first = take(&consumer, 1);
+    let first = take(&consumer, 2);
+    first[1].ack().unwrap();
     let answer = consumer.ack_and_fetch(&first, Fetch::new(1).no_wait().max_bytes(10));
+    let Err(AckAndFetchError::Fetch { why, refused }) = answer else {
+        panic!("{answer:?}")
+    };
+    assert!(matches!(why, FetchError::TooBig { .. }), "{why:?}");
+    let seq = first[1].seq();
+    assert_eq!(refused, [Refusal::Gone { seq }]);
+    assert_eq!((info(&consumer).acked, info(&consumer).in_flight), (2, 0));
+    // It is an answer: a power cut does not take it back (R1, R15).
+    drop(first);
+    let world = World::on(world.disk.crash_image(7), world.clock);
+    assert_eq!(info(&world.consumer("s", "c")).acked, 2);
+}
+
+#[test]
+fn ack_and_fetch_acks_nothing_when_the_fetch_makes_no_sense() {
+    let world = World::new();
+    let stream = world.stream("s");
+    publish(&stream, "s.a", 1);
+    let consumer = create(&stream, ConsumerConfig::new("c"));
+    let first = take(&consumer, 1);
+    let answer = consumer.ack_and_fetch(&first, Fetch::new(0).no_wait());
     assert!(
-        matches!(answer, Err(Error::Fetch(FetchError::TooBig { .. }))),
+        matches!(
+            answer,
+            Err(AckAndFetchError::Bounds(FetchError::TooMany { .. }))
+        ),
         "{answer:?}"
     );
-    assert_eq!((info(&consumer).acked, info(&consumer).in_flight), (1, 0));
+    assert_eq!((info(&consumer).acked, info(&consumer).in_flight), (0, 1));
 }
 
 #[test]

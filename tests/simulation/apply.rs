@@ -32,12 +32,13 @@ impl Oracle {
                 consumer,
                 deliveries,
                 n,
+                bytes,
             } => {
                 let acked = self.ack_batch(stream, consumer, deliveries);
                 if !acked.starts_with("acked") {
                     return acked;
                 }
-                format!("{acked}; {}", self.fetch(stream, consumer, *n, u64::MAX))
+                format!("{acked}; {}", self.fetch(stream, consumer, *n, *bytes))
             }
             Op::Advance(ms) => {
                 self.now += ms * 1_000;

@@ -469,11 +469,17 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
         }),
         700..=719 => some_of_one(rng, oracle).map(|(stream, consumer, deliveries)| {
             let n = rng.usize(1..8);
+            let bytes = if chance(rng, 4) {
+                rng.u64(1..200)
+            } else {
+                u64::MAX
+            };
             Op::AckFetch {
                 stream,
                 consumer,
                 deliveries,
                 n,
+                bytes,
             }
         }),
         720..=769 => {

@@ -6,6 +6,7 @@ pub(crate) const MUST_MEET: &[&str] = &[
     "ack Gone",
     "ack Stale",
     "ack done",
+    "ack_and_fetch TooBig",
     "ack_and_fetch acked",
     "ack_batch acked",
     "advance later",

@@ -73,6 +73,7 @@ pub(crate) enum Op {
         consumer: String,
         deliveries: Vec<u64>,
         n: usize,
+        bytes: u64,
     },
     /// In milliseconds.
     Advance(u64),

@@ -10,7 +10,7 @@ use crate::op::{Op, Then, Verdict};
 use crate::oracle::Oracle;
 use riverbed::disk::MemoryDisk;
 use riverbed::{
-    Consumer, Error, Event, Fetch, Limits, ManualClock, Message, OpenError, Publish,
+    AckAndFetchError, Consumer, Event, Fetch, Limits, ManualClock, Message, OpenError, Publish,
     PublishErrorKind, Purge, Riverbed, Seq, Stream, StreamError, Unavailable,
 };
 use std::collections::BTreeMap;
@@ -206,9 +206,10 @@ impl Real {
                 consumer,
                 deliveries,
                 n,
+                bytes,
             } => {
                 let messages = self.held(deliveries);
-                let fetch = Fetch::new(*n).no_wait();
+                let fetch = Fetch::new(*n).max_bytes(*bytes).no_wait();
                 match self
                     .consumer(stream, consumer)?
                     .ack_and_fetch(&messages, fetch)
@@ -220,8 +221,14 @@ impl Real {
                             down @ Answer::Down(_) => down,
                         }
                     }
-                    Err(Error::Ack(why)) => ack_error(why),
-                    Err(Error::Fetch(why)) => fetch_error(why),
+                    Err(AckAndFetchError::Ack(why)) => ack_error(why),
+                    Err(AckAndFetchError::Fetch { why, refused }) => match fetch_error(why) {
+                        Answer::Said(why) => {
+                            let acked = deliveries.len() - refused.len();
+                            format!("{}; {why}", acked_line(acked, &refused)).into()
+                        }
+                        down @ Answer::Down(_) => down,
+                    },
                     Err(why) => panic!("ack_and_fetch: {why:?}"),
                 }
             }

@@ -212,6 +212,9 @@ impl Run {
                     word
                 };
                 self.cover(format!("{} {word}", op.name()));
+                if said.contains("; TooBig") {
+                    self.cover("ack_and_fetch TooBig".into());
+                }
                 if let Some(why) = said.strip_prefix("nothing: ") {
                     let why = why.split(' ').next().unwrap_or_default();
                     self.cover(format!("nothing {why}"));
