@@ -69,11 +69,13 @@ pub(crate) fn unavailable(why: Error) -> Unavailable {
         | Error::Purge(PurgeError::Unavailable(why))
         | Error::Fetch(FetchError::Unavailable(why))
         | Error::Ack(AckError::Unavailable(why))
-        | Error::AckAndFetch(AckAndFetchError::Ack(AckError::Unavailable(why)))
-        | Error::AckAndFetch(AckAndFetchError::Fetch {
-            why: FetchError::Unavailable(why),
-            ..
-        })
+        | Error::AckAndFetch(
+            AckAndFetchError::Ack(AckError::Unavailable(why))
+            | AckAndFetchError::Fetch {
+                why: FetchError::Unavailable(why),
+                ..
+            },
+        )
         | Error::Redrive(RedriveError::Unavailable(why))
         | Error::Close(CloseError::Unavailable(why))
         | Error::Unavailable(why) => why,

@@ -1,5 +1,6 @@
 //! Crashes: what is left behind, opened again, is one of the possible outcomes.
 
+use crate::beside::Beside;
 use crate::compare;
 use crate::failure::{Class, classify, fail};
 use crate::oracle::Oracle;
@@ -40,15 +41,20 @@ impl Run {
             Trouble::end(&disk);
         };
         Trouble::end(&disk);
+        let beside = (rng.u8(..4) == 0).then(|| Beside::begin(&disk, &clock));
         report.crashes = crashes;
         report.faults = faults;
         Self {
             oracle: Oracle::new(clock.clock().now().as_micros()),
             real: Real::over(disk, clock, store),
+            beside,
             rng,
             armed: false,
             troubles: Vec::new(),
             one_commit: false,
+            began: 0,
+            cut_midway: false,
+            purge_cut: false,
             floors: Floors::new(),
             serials: BTreeMap::new(),
             report,
@@ -148,12 +154,14 @@ impl Run {
     }
 
     /// What the failing disk leaves behind.
-    fn image(&mut self) -> MemoryDisk {
+    pub(crate) fn image(&mut self) -> MemoryDisk {
         self.report.crashes += 1;
         self.report.faults += self.real.disk.faults_met();
         if self.rng.u8(..3) == 0 {
             self.real.disk.kill_image()
         } else {
+            // The operation that failed is one of them.
+            self.cut_midway = self.real.disk.operations() > self.began + 1;
             let seed = self.rng.u64(..1_000);
             self.real.disk.crash_image(seed)
         }
@@ -162,10 +170,16 @@ impl Run {
     /// Opens what is left, and finds out which of the candidates it is; says whether it can only be the
     /// first.
     pub(crate) fn recover(&mut self, image: MemoryDisk, mut candidates: Vec<Oracle>) -> bool {
+        let midway = std::mem::take(&mut self.cut_midway);
+        let purge_cut = std::mem::take(&mut self.purge_cut);
         Trouble::end(&image);
         let (image, store) = self.open_again(image, &mut candidates);
         self.armed = false;
         self.troubles.clear();
+        if let Some(held) = self.beside.take().map(Beside::end) {
+            self.beside = Some(Beside::again(&image, &self.real.clock, held));
+            self.cover("beside opened again".into());
+        }
         self.real = Real::over(image, self.real.clock.clone(), store);
         for candidate in &mut candidates {
             candidate.defer_limits = false;
@@ -188,6 +202,12 @@ impl Run {
         if same < possible.len() {
             let older = if at == 0 { "undone" } else { "kept" };
             self.cover(format!("recovery open call {older}"));
+            if midway && at == 0 {
+                self.cover("recovery fell back".into());
+            }
+            if purge_cut && at != 0 {
+                self.cover("recovery purge resumed".into());
+            }
         }
         self.oracle = candidates.swap_remove(at);
         for met in std::mem::take(&mut self.oracle.met) {

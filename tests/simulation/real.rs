@@ -35,6 +35,14 @@ pub(crate) struct Real {
 const IDENTITY: u64 = 0x0072_6976_6572_6265;
 
 pub(crate) fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, OpenError> {
+    open_at(disk, clock, "/store")
+}
+
+pub(crate) fn open_at(
+    disk: &MemoryDisk,
+    clock: &ManualClock,
+    path: &str,
+) -> Result<Riverbed, OpenError> {
     let mut limits = Limits::default();
     limits.subjects_per_stream = crate::oracle::SUBJECTS;
     Riverbed::builder()
@@ -45,7 +53,7 @@ pub(crate) fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, O
         .limits(limits)
         .without_threads()
         .identity(IDENTITY)
-        .open("/store")
+        .open(path)
 }
 
 impl Real {

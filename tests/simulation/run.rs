@@ -1,5 +1,6 @@
 //! One run: a history on both stores, compared after every step.
 
+use crate::beside::Beside;
 use crate::compare;
 use crate::failure::{Class, Failure, catch, classify, classify_fetch, fail};
 use crate::history;
@@ -29,6 +30,8 @@ pub(crate) struct Report {
 pub(crate) struct Run {
     pub(crate) oracle: Oracle,
     pub(crate) real: Real,
+    /// Another store on the same disk.
+    pub(crate) beside: Option<Beside>,
     /// What chance does in this step.
     pub(crate) rng: Rng,
     /// The disk is going to fail.
@@ -37,6 +40,12 @@ pub(crate) struct Run {
     pub(crate) troubles: Vec<&'static str>,
     /// The operation is one commit: what subscribers were told of it is true only if that is stored.
     pub(crate) one_commit: bool,
+    /// The disk's operations when the step began.
+    pub(crate) began: u64,
+    /// The power was cut after the first writes of a commit, before its end was known.
+    pub(crate) cut_midway: bool,
+    /// A purge could not read what it was to free, so its cut is on disk if the purge is.
+    pub(crate) purge_cut: bool,
     pub(crate) floors: Floors,
     pub(crate) serials: BTreeMap<u64, u64>,
     pub(crate) report: Report,
@@ -135,6 +144,7 @@ impl Run {
             op,
             Op::Settle { .. } | Op::AckBatch { .. } | Op::Publish { .. }
         );
+        self.began = self.real.disk.operations();
         match op {
             Op::Trouble(trouble) => {
                 trouble.strike(&self.real.disk);
@@ -153,6 +163,7 @@ impl Run {
             }
             _ => self.plain(op),
         }
+        self.write_beside();
         for met in std::mem::take(&mut self.oracle.met) {
             self.cover(format!("rule {met}"));
         }
@@ -229,6 +240,7 @@ impl Run {
             }
             Answer::Down(why) => {
                 self.cover(format!("failed in {}", op.name()));
+                self.purge_cut = matches!((op, &why), (Op::Purge { .. }, Unavailable::Io { .. }));
                 self.fall(&why, vec![self.oracle.clone(), after]);
             }
         }
