@@ -27,6 +27,10 @@ pub(crate) struct Report {
     pub(crate) failure: Option<Failure>,
 }
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what is known of the running step, not a state machine"
+)]
 pub(crate) struct Run {
     pub(crate) oracle: Oracle,
     pub(crate) real: Real,
