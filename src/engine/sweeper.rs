@@ -43,7 +43,9 @@ impl Engine {
             })?;
             self.wait(group)?;
             let freed = self.free_some()?;
-            if !more && !freed {
+            // What was removed may have made room for what was looked at before.
+            let wanted = self.enter()?.state.sweep_wanted;
+            if !more && !freed && !wanted {
                 return Ok(());
             }
         }

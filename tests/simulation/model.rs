@@ -190,6 +190,8 @@ pub(crate) struct Consumer {
     pub(crate) next_rank: u64,
     /// The dead-letter stream's `room_made` when it last refused a message.
     pub(crate) refused_at: Option<u64>,
+    /// Behind the message that was tried last: the others get their turn first.
+    pub(crate) retry_from: u64,
 }
 
 impl Consumer {

@@ -114,6 +114,7 @@ impl Oracle {
             totals: Totals::default(),
             next_rank: 1,
             refused_at: None,
+            retry_from: 0,
         };
         let name = consumer.config.name.clone();
         self.streams
@@ -351,8 +352,11 @@ impl Oracle {
             Place::Refused { reason, .. } => Some((*seq, reason.clone())),
             _ => None,
         };
-        let refused: Vec<(u64, Reason)> = consumer.held.iter().filter_map(refused).collect();
+        let from = consumer.retry_from;
+        let mut refused: Vec<(u64, Reason)> = consumer.held.iter().filter_map(refused).collect();
+        refused.sort_by_key(|(seq, _)| (*seq < from, *seq));
         for (seq, reason) in refused {
+            self.consumer_mut(stream, name).unwrap().retry_from = seq + 1;
             self.give_up(stream, name, seq, reason);
             self.met.push("refused_again_tried");
         }

@@ -23,10 +23,17 @@ impl Oracle {
                 self.fail(&stream, &name, seq, 0);
             }
         }
-        for (stream, name) in self.by_age() {
-            self.retry_refused(&stream, &name);
+        loop {
+            let room = |oracle: &Self| oracle.streams.values().map(|s| s.room_made).sum::<u64>();
+            let before = room(self);
+            for (stream, name) in self.by_age() {
+                self.retry_refused(&stream, &name);
+            }
+            self.trim_all();
+            if room(self) == before {
+                break;
+            }
         }
-        self.trim_all();
         for stream in self.streams.values_mut() {
             forget_ids(stream, now);
         }
@@ -59,6 +66,7 @@ impl Oracle {
             let consumer = self.consumer_mut(&stream, &name).unwrap();
             consumer.next_rank = 1;
             consumer.refused_at = None;
+            consumer.retry_from = 0;
             let out = consumer.count(Held::is_out);
             let mut exhausted = Vec::new();
             let mut totals = consumer.totals;

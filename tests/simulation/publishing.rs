@@ -246,13 +246,12 @@ impl Oracle {
         let mut below = up_to.unwrap_or(stream.last + 1);
         if let Some(keep) = keep {
             let goes = gone.len().saturating_sub(keep as usize);
-            below = if keep == 0 {
-                below
-            } else {
-                gone.get(goes).map_or(0, |seq| *seq)
-            };
-            // To keep none is to purge all, also where nothing matches.
-            below = if goes == 0 && keep > 0 { 0 } else { below };
+            // To keep none is to purge all, also where nothing matches; else the first that stays is the
+            // bound, if there are as many as are to be kept.
+            if keep > 0 {
+                let enough = gone.len() as u64 >= keep;
+                below = gone.get(goes).filter(|_| enough).map_or(0, |seq| *seq);
+            }
             gone.truncate(goes);
         }
         if filter.is_some() && below > stream.first() {
