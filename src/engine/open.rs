@@ -109,10 +109,13 @@ impl Engine {
         let group = self.core.lock().state.group;
         let begun = self.wait(group).and_then(|()| self.sweep_failures());
         // Damage of a page stops the store: whoever opens it again would only meet it again.
-        if let Err(why @ StoreError::Damaged { .. }) = self.store.failure() {
+        let failure = self.store.failure();
+        if let Err(why @ StoreError::Damaged { .. }) = failure {
             return Err(Begun::Stopped(why));
         }
         begun.map_err(Begun::Unavailable)?;
+        // So does a failure of the disk that cost the commits so far nothing.
+        failure.map_err(Begun::Stopped)?;
         match threads {
             Threads::Own => threads::start(self).map_err(Begun::Threads),
             Threads::None => Ok(()),

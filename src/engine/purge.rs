@@ -61,8 +61,13 @@ impl Engine {
         };
         // The cut is durable before anything else: from here on the messages are gone.
         self.wait(group)?;
-        self.finish_purges(id)?;
-        let core = self.enter()?;
+        // So a store that stops now must not say that nothing was done (R2).
+        let done = |why| match why {
+            Unavailable::Poisoned { cause } => Unavailable::OutcomeUnknown { cause },
+            why => why,
+        };
+        self.finish_purges(id).map_err(done)?;
+        let core = self.enter().map_err(done)?;
         Ok(core.state.stream(id).ok_or_else(gone)?.purged - before)
     }
 
