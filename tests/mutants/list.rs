@@ -64,12 +64,6 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         to: "            let _ = (&key, &value, &*changes);",
     },
     Mutant {
-        name: "a purge forgets where it cut",
-        file: "src/state/stream.rs",
-        from: "            cut: self.cut,\n            last: self.last,",
-        to: "            cut: 0,\n            last: self.last,",
-    },
-    Mutant {
         name: "a dead letter is copied and also stays",
         file: "src/state/dead_letter.rs",
         from: "                    consumer.finish(seq);\n                    consumer.totals.dead_lettered += 1;",
