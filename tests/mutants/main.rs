@@ -13,10 +13,12 @@
 mod list;
 
 use list::{MUTANTS, Mutant};
-use std::fs::{self, File};
+use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// What of the repository a build of the simulator needs.
 const COPIED: [&str; 6] = [
@@ -112,8 +114,7 @@ impl Drop for Undo {
 
 /// Builds the simulator in the copy and runs its fixed seeds.
 fn simulate(copy: &Path) -> Outcome {
-    let path = copy.join("output");
-    let log = File::create(&path).unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
     let mut child = Command::new(env!("CARGO"))
         .current_dir(copy)
         .args(["test", "--offline", "--profile", "mutants", "--test"])
@@ -124,24 +125,27 @@ fn simulate(copy: &Path) -> Outcome {
         .env("RIVERBED_FRESH", "1000000")
         .env("RIVERBED_HASTY", "1")
         .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
         .spawn()
         .unwrap();
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break Some(status);
-        }
-        if started.elapsed() > PATIENCE {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    let said = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
-    Outcome { status, said }
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut said = Vec::new();
+        reader.read_to_end(&mut said).unwrap();
+        // Nobody listens any more when the patience was over.
+        let _ = sender.send(String::from_utf8_lossy(&said).into_owned());
+    });
+    // The pipe ends with the child and all that it started.
+    let said = receiver.recv_timeout(PATIENCE).ok();
+    if said.is_none() {
+        child.kill().unwrap();
+    }
+    let status = child.wait().unwrap();
+    Outcome {
+        status: said.is_some().then_some(status),
+        said: said.unwrap_or_default(),
+    }
 }
 
 /// The line that says what was noticed.
