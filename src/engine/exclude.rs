@@ -71,8 +71,9 @@ impl Engine {
             }
             match core.state.exclude(audit.id, &lost, &blocks) {
                 Ok(Exclusion::Done) => {
-                    drop(core);
+                    // Nobody leads, so it is free; a commit of this group must not grow what was excluded.
                     self.tails.lock().remove(&audit.id);
+                    drop(core);
                     self.wait(group)?;
                     return Ok(true);
                 }

@@ -5,7 +5,7 @@ use super::ask::{Ask, Patience};
 use super::fetch::Fetched;
 use super::start::ConsumerRef;
 use crate::config::AckDurability;
-use crate::error::{AckAndFetchError, AckError, FetchError, Refusal};
+use crate::error::{AckAndFetchError, AckError, FetchError, Refusal, Unavailable};
 use crate::state::{Token, Verdict};
 
 impl Engine {
@@ -111,7 +111,9 @@ impl Engine {
         let at_once = self
             .fetch(whose, &at_once)
             .inspect_err(|_| self.committer_looks());
-        let down = matches!(at_once, Err(FetchError::Unavailable(_)));
+        // Damage that the fetch met stops no commit.
+        let down = matches!(&at_once, Err(FetchError::Unavailable(why))
+            if !matches!(why, Unavailable::Damaged { .. }));
         let answers = durability == AckDurability::Durable || !refused.is_empty();
         if answers && !down {
             self.wait(group)?;
