@@ -47,8 +47,11 @@ pub(crate) struct Consumer {
     /// Those whose refusal nobody was told of, because they were condemned before they were tried.
     pub(crate) untold: BTreeSet<u64>,
     pub(crate) parked: BTreeSet<u64>,
-    /// How often its dead-letter stream had made room when it last refused a message.
+    /// How often its dead-letter stream had made room when every condemned message was last tried, or
+    /// began to be.
     pub(crate) refused_at: Option<u64>,
+    /// Messages that the round of tries has before it; none when there is no round.
+    pub(crate) retry_left: usize,
     /// Where the next try of refused messages begins, so that those that never fit hold up no others.
     pub(crate) retry_from: u64,
     /// The newest group that changed the consumer.
@@ -114,6 +117,7 @@ impl Consumer {
             untold: BTreeSet::new(),
             parked: BTreeSet::new(),
             refused_at: None,
+            retry_left: 0,
             retry_from: 0,
             group: 0,
             last_fetch: Mono(0),

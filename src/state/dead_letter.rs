@@ -127,7 +127,11 @@ impl State {
             Err(why) => {
                 let room_made = self.stream_id(to).and_then(|to| self.room_made(to));
                 if let Some(consumer) = self.consumers.get_mut(&id) {
-                    consumer.refused_at = room_made;
+                    // Others that wait may not have been tried since room was made: it is not for this
+                    // one to say that they were.
+                    if consumer.condemned.is_empty() {
+                        consumer.refused_at = room_made;
+                    }
                 }
                 self.condemn(id, seq, reason, to, whose, &why.to_string());
             }
@@ -167,6 +171,10 @@ impl State {
         };
         consumer.condemned.insert(seq);
         consumer.untold.insert(seq);
+        if consumer.retry_left > 0 {
+            // It may stand before one that the round has not come to.
+            consumer.retry_left += 1;
+        }
         self.condemned_in.insert(id);
         self.touch_consumer(id);
     }
@@ -261,6 +269,9 @@ impl State {
 
     /// Tries again to move condemned messages of a consumer whose dead-letter stream made room.
     /// Returns whether more are left that are worth trying at once.
+    ///
+    /// A round tries each of them once, in steps, from where the last one ended; what is in memory by
+    /// chance makes no difference to the order.
     pub(crate) fn retry_condemned(&mut self, id: u32, limit: usize) -> Result<bool, Need> {
         let Some(consumer) = self.consumers.get(&id) else {
             return Ok(false);
@@ -270,9 +281,13 @@ impl State {
             .dead_letter_stream()
             .and_then(|name| self.stream_id(name));
         let room_made = to.and_then(|to| self.room_made(to));
+        let goes_on = consumer.retry_left > 0;
         let nothing_new = room_made.is_some() && room_made == consumer.refused_at;
-        if consumer.condemned.is_empty() || nothing_new {
+        if consumer.condemned.is_empty() || (nothing_new && !goes_on) {
             return Ok(false);
+        }
+        if self.open.bytes >= STEP_BYTES {
+            return Ok(true);
         }
         let source = consumer.stream;
         let readable = |seq: &u64| to.is_none() || !self.unreadable.contains(&(source, *seq));
@@ -282,31 +297,87 @@ impl State {
             consumer.condemned.range(consumer.retry_from..),
             consumer.condemned.range(..consumer.retry_from),
         );
-        let condemned = later.chain(earlier).copied().filter(worth_it);
-        let (tried, missing): (Vec<u64>, Vec<u64>) = condemned.take(limit).partition(|seq| {
-            !(to.is_some() && readable(seq)) || self.message(source, *seq).is_some()
-        });
-        if !missing.is_empty() && tried.is_empty() {
-            if self.open.bytes >= STEP_BYTES {
-                return Ok(true);
+        let round = later.chain(earlier).copied().filter(worth_it);
+        let left = if goes_on {
+            consumer.retry_left
+        } else {
+            round.clone().count()
+        };
+        let at_hand = |seq: u64| {
+            if to.is_none() || !readable(&seq) {
+                return Some(0);
             }
-            let missing = missing.into_iter().map(|seq| (source, seq)).collect();
-            return Err(Need::Messages(missing));
+            self.message(source, seq).map(|message| message.size())
+        };
+        let step: Vec<u64> = round.take(limit.min(left)).collect();
+        let step = first_step(&step, at_hand).map_err(|missing| {
+            Need::Messages(missing.into_iter().map(|seq| (source, seq)).collect())
+        })?;
+        if let Some(consumer) = self.consumers.get_mut(&id) {
+            if !goes_on {
+                consumer.refused_at = room_made;
+            }
+            consumer.retry_left = if step.is_empty() { 0 } else { left };
         }
-        for seq in &tried {
+        for seq in step {
             let Some(consumer) = self.consumers.get_mut(&id) else {
                 return Ok(false);
             };
             // One that is refused again (it may never fit) does not hold up those behind it.
-            let Place::Condemned { reason } = consumer.entries.get(*seq).place.clone() else {
+            consumer.retry_from = seq + 1;
+            consumer.retry_left -= 1;
+            let Place::Condemned { reason } = consumer.entries.get(seq).place.clone() else {
                 continue;
             };
-            consumer.retry_from = seq + 1;
-            self.give_up(id, *seq, DeadReason::from(&reason))?;
+            self.give_up(id, seq, DeadReason::from(&reason))?;
         }
-        Ok(self.consumers.get(&id).is_some_and(|consumer| {
-            let refused = room_made.is_some() && consumer.refused_at == room_made;
-            !tried.is_empty() && !consumer.condemned.is_empty() && !refused
-        }))
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return Ok(false);
+        };
+        if consumer.condemned.is_empty() {
+            consumer.retry_left = 0;
+        }
+        Ok(consumer.retry_left > 0)
+    }
+}
+
+/// As many of these messages, in order, as one step moves; or those that must be read first.
+fn first_step(
+    seqs: &[u64],
+    size_at_hand: impl Fn(u64) -> Option<u64>,
+) -> Result<Vec<u64>, Vec<u64>> {
+    let (mut step, mut bytes) = (Vec::new(), 0);
+    for (at, seq) in seqs.iter().enumerate() {
+        if bytes >= STEP_BYTES {
+            break;
+        }
+        let Some(size) = size_at_hand(*seq) else {
+            let rest = seqs.iter().skip(at).copied();
+            return Err(rest.filter(|seq| size_at_hand(*seq).is_none()).collect());
+        };
+        bytes += size;
+        step.push(*seq);
+    }
+    Ok(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STEP_BYTES, first_step};
+
+    #[test]
+    fn a_step_keeps_the_order_whatever_is_at_hand() {
+        let seqs = [4, 5, 1, 2];
+        assert_eq!(first_step(&seqs, |_| Some(10)).unwrap(), seqs);
+        let missing = first_step(&seqs, |seq| (seq != 5 && seq != 2).then_some(10));
+        assert_eq!(missing.unwrap_err(), [5, 2]);
+    }
+
+    #[test]
+    fn a_step_ends_where_its_bytes_do() {
+        let size = |seq| (seq != 9).then_some(STEP_BYTES / 2);
+        assert_eq!(first_step(&[1, 2, 9, 3], size).unwrap(), [1, 2]);
+        assert_eq!(first_step(&[1, 9], size).unwrap_err(), [9]);
+        assert!(first_step(&[], size).unwrap().is_empty());
     }
 }

@@ -32,7 +32,7 @@ impl Run {
             }
         }
         self.oracle.defer_limits = false;
-        for stream in appended(&before, &self.oracle) {
+        for stream in touched(&before, &self.oracle) {
             self.oracle.trim(&stream);
         }
         match end {
@@ -60,11 +60,15 @@ impl Run {
     }
 }
 
-fn appended(before: &Oracle, after: &Oracle) -> Vec<String> {
-    let last = |oracle: &Oracle, name: &str| oracle.streams.get(name).map(|stream| stream.last);
+/// Streams that messages came to or left.
+fn touched(before: &Oracle, after: &Oracle) -> Vec<String> {
+    let state = |oracle: &Oracle, name: &str| {
+        let stream = oracle.streams.get(name);
+        stream.map(|stream| (stream.last, stream.stored.len()))
+    };
     let names = after.streams.keys();
     names
-        .filter(|name| last(before, name) != last(after, name))
+        .filter(|name| state(before, name) != state(after, name))
         .cloned()
         .collect()
 }

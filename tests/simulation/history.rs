@@ -1,8 +1,9 @@
 //! Histories: what a seed does next. It looks at the oracle, so that most of what it does hits.
 
 use crate::configs::{behaviour, consumer_config, stream_config};
+use crate::group_history::group;
 use crate::model::{Draft, Held, Place, Stream};
-use crate::op::{End, Op, Then, Verdict};
+use crate::op::{Op, Then, Verdict};
 use crate::oracle::Oracle;
 use crate::trouble::Trouble;
 use fastrand::Rng;
@@ -41,7 +42,7 @@ pub(crate) fn opening(rng: &mut Rng) -> Vec<Op> {
     ops
 }
 
-fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draft {
+pub(crate) fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draft {
     let subject = match stream {
         "a" => A[rng.usize(..A.len()).min(rng.usize(..A.len()))].to_owned(),
         "b" => B[rng.usize(..B.len())].to_owned(),
@@ -137,7 +138,7 @@ fn pipeline(rng: &mut Rng, oracle: &Oracle) -> Op {
     }
 }
 
-fn some_consumer(rng: &mut Rng, oracle: &Oracle) -> Option<(String, String)> {
+pub(crate) fn some_consumer(rng: &mut Rng, oracle: &Oracle) -> Option<(String, String)> {
     let all = oracle.by_age();
     // Most of the time one that has something to do.
     let busy: Vec<(String, String)> = all
@@ -163,7 +164,7 @@ fn is_current(oracle: &Oracle, delivery: u64) -> bool {
     held.is_some_and(|held| matches!(held.place, Place::Out { delivery: d, .. } if d == delivery))
 }
 
-fn some_delivery(rng: &mut Rng, oracle: &Oracle) -> Option<u64> {
+pub(crate) fn some_delivery(rng: &mut Rng, oracle: &Oracle) -> Option<u64> {
     let all: Vec<u64> = oracle.deliveries.keys().rev().take(60).copied().collect();
     let current: Vec<u64> = all
         .iter()
@@ -243,7 +244,7 @@ fn some_stream(rng: &mut Rng, oracle: &Oracle) -> String {
     pick(rng, &names).unwrap_or_else(|| "a".into())
 }
 
-fn some_seq(rng: &mut Rng, stream: Option<&Stream>) -> u64 {
+pub(crate) fn some_seq(rng: &mut Rng, stream: Option<&Stream>) -> u64 {
     let seqs: Vec<u64> =
         stream.map_or_else(Vec::new, |stream| stream.stored.keys().copied().collect());
     if chance(rng, 8) {
@@ -286,7 +287,7 @@ fn letter_from(oracle: &Oracle, stream: &str) -> Option<u64> {
         .map(|(seq, _)| *seq)
 }
 
-fn of_parked(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
+pub(crate) fn of_parked(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
     let mut parked = Vec::new();
     for (stream, name) in oracle.by_age() {
         let consumer = oracle.consumer(&stream, &name).unwrap();
@@ -369,57 +370,6 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
             Op::DeleteConsumer(stream, name)
         }
     })
-}
-
-/// Work of several callers for one commit. Nobody builds on what is not durable: a stream is published
-/// to or delivered from, and what is settled was delivered before.
-fn group(rng: &mut Rng, oracle: &Oracle) -> Op {
-    let published = if rng.bool() { "a" } else { "b" };
-    let delivered = if published == "a" { "b" } else { "a" };
-    let (mut settled, mut ops) = (Vec::new(), Vec::new());
-    for _ in 0..rng.usize(2..7) {
-        let op = match rng.u8(..3) {
-            0 => {
-                let known = oracle.streams.get(published);
-                let mut batch: Vec<Draft> = (0..rng.usize(1..4))
-                    .map(|_| draft(rng, published, known))
-                    .collect();
-                for draft in &mut batch {
-                    draft.expect = None;
-                }
-                let to = Some(published.to_owned());
-                Op::Publish { to, batch }
-            }
-            1 => Op::Fetch {
-                stream: delivered.to_owned(),
-                consumer: ["c1", "c2", "c3"][rng.usize(..3)].to_owned(),
-                n: rng.usize(1..5),
-                bytes: 1 << 30,
-            },
-            _ => {
-                let Some(delivery) = some_delivery(rng, oracle) else {
-                    continue;
-                };
-                if settled.contains(&delivery) || oracle.deliveries[&delivery].stream == "dlq" {
-                    continue;
-                }
-                settled.push(delivery);
-                let verdict = match rng.u8(..5) {
-                    0..=2 => Verdict::Ack,
-                    3 => Verdict::Nak,
-                    _ => Verdict::InProgress,
-                };
-                Op::Settle { delivery, verdict }
-            }
-        };
-        ops.push(op);
-    }
-    let end = match rng.u8(..6) {
-        0 => End::Kill,
-        1 => End::PowerCut(rng.u64(..1_000)),
-        _ => End::Commit,
-    };
-    Op::Group(ops, end)
 }
 
 /// The next operation of a history.

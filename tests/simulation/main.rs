@@ -25,6 +25,7 @@ mod configs;
 mod crash;
 mod delivering;
 mod failure;
+mod group_history;
 mod grouped;
 mod history;
 mod marks;

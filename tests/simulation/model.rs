@@ -158,6 +158,10 @@ impl Held {
         matches!(self.place, Place::Out { .. })
     }
 
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.place, Place::Refused { .. })
+    }
+
     pub(crate) fn is_suspect(&self) -> bool {
         self.crashes >= 2
     }
@@ -188,7 +192,7 @@ pub(crate) struct Consumer {
     pub(crate) held: BTreeMap<u64, Held>,
     pub(crate) totals: Totals,
     pub(crate) next_rank: u64,
-    /// The dead-letter stream's `room_made` when it last refused a message.
+    /// The dead-letter stream's `room_made` when all refused messages were last tried.
     pub(crate) refused_at: Option<u64>,
     /// Behind the message that was tried last: the others get their turn first.
     pub(crate) retry_from: u64,

@@ -298,7 +298,9 @@ impl Oracle {
         if let Some(_why) = self.refuses_letter(dead, &draft, own) {
             let room = self.streams.get(dead).map(|dead| dead.room_made);
             let consumer = self.consumer_mut(stream, name).unwrap();
-            consumer.refused_at = room;
+            if consumer.count(Held::is_refused) == 0 {
+                consumer.refused_at = room;
+            }
             let held = consumer.held.get_mut(&seq).unwrap();
             if !matches!(held.place, Place::Refused { told: true, .. }) {
                 held.place = Place::Refused { reason, told: true };
@@ -344,8 +346,10 @@ impl Oracle {
     /// Tries refused messages again, if their dead-letter stream made room since.
     pub(crate) fn retry_refused(&mut self, stream: &str, name: &str) {
         let consumer = self.consumer(stream, name).unwrap();
-        let room = dead_letter_stream(consumer).and_then(|dead| self.streams.get(&dead));
-        if room.is_some_and(|dead| consumer.refused_at == Some(dead.room_made)) {
+        let dead = dead_letter_stream(consumer).and_then(|dead| self.streams.get(&dead));
+        let room = dead.map(|dead| dead.room_made);
+        if consumer.count(Held::is_refused) == 0 || (room.is_some() && room == consumer.refused_at)
+        {
             return;
         }
         let refused = |(seq, held): (&u64, &Held)| match &held.place {
@@ -355,6 +359,7 @@ impl Oracle {
         let from = consumer.retry_from;
         let mut refused: Vec<(u64, Reason)> = consumer.held.iter().filter_map(refused).collect();
         refused.sort_by_key(|(seq, _)| (*seq < from, *seq));
+        self.consumer_mut(stream, name).unwrap().refused_at = room;
         for (seq, reason) in refused {
             self.consumer_mut(stream, name).unwrap().retry_from = seq + 1;
             self.give_up(stream, name, seq, reason);

@@ -88,10 +88,12 @@ impl Run {
                 }
                 Answer::Said(said) => assert_eq!(said, expected, "{op:?}"),
                 Answer::Down(why) => {
-                    prefixes.push(after);
-                    let mut whole = stored;
-                    whole.fetch(stream, consumer, *n, u64::MAX);
-                    prefixes.push(whole);
+                    // So many as were on disk when it looked, of up to all.
+                    for n in 1..=*n {
+                        let mut after = stored.clone();
+                        after.fetch(stream, consumer, n, u64::MAX);
+                        prefixes.push(after);
+                    }
                     return self.fall(&why, prefixes);
                 }
             }

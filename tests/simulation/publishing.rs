@@ -274,7 +274,9 @@ impl Oracle {
             return "NoMessage".to_owned();
         }
         self.remove(name, &[seq], "Delete");
-        self.trim(name);
+        if !self.defer_limits {
+            self.trim(name);
+        }
         "deleted".to_owned()
     }
 
