@@ -10,6 +10,7 @@
 mod disk;
 mod errors;
 mod full;
+mod midway;
 #[cfg(target_os = "linux")]
 mod small_file_system;
 mod world;
