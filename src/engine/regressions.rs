@@ -209,3 +209,40 @@ fn g12_a_missing_head_block_stops_neither_other_streams_nor_publishing() {
     store.stream("fine").unwrap().publish("fine", "x").unwrap();
     assert!(!store.check().unwrap().is_empty(), "the damage is reported");
 }
+
+#[test]
+fn g12_no_commit_can_grow_a_last_block_whose_exclusion_is_staged() {
+    let (_disk, _clock, store) = store();
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    // The block is known as the stream's tail, to be grown by the next publish.
+    jobs.publish_batch([("jobs", "1"), ("jobs", "2")]).unwrap();
+    lose_blocks(&jobs, 1);
+    let engine = Arc::clone(&jobs.root.engine);
+    // With the tails held, whoever excludes stands between staging it and forgetting the tail.
+    let tails = engine.tails.lock();
+    assert!(tails.get(&jobs.id).is_some_and(Option::is_some));
+    let excluder = std::thread::spawn({
+        let store = store.clone();
+        move || store.exclude_damaged()
+    });
+    // It keeps the state's lock meanwhile: nobody can publish into that group and commit it.
+    let mut refused_in_a_row = 0;
+    while refused_in_a_row < 10_000 && !excluder.is_finished() {
+        refused_in_a_row += 1;
+        if let Some(core) = engine.core.try_lock() {
+            refused_in_a_row = 0;
+            assert!(!core.state.has_work(), "a commit could grow the tail");
+        }
+        std::thread::yield_now();
+    }
+    drop(tails);
+    assert_eq!(excluder.join().unwrap().unwrap().len(), 1);
+    jobs.publish("jobs", "3").unwrap();
+    let payload = |seq| {
+        let message = jobs.get(Seq::new(seq)).unwrap();
+        message.map(|message| message.payload().to_vec())
+    };
+    assert_eq!([1, 2, 3].map(payload), [None, None, Some(b"3".to_vec())]);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert!(store.exclude_damaged().unwrap().is_empty());
+}
