@@ -103,7 +103,8 @@ pub enum Event {
         reason: DeadReason,
     },
     /// A dead-letter stream refused a message; it stays and is tried again when there is room. Told once
-    /// for each message while the store is open.
+    /// for each message while the store is open. What opening itself finds refused is told to nobody,
+    /// because nobody can have subscribed: [`ConsumerInfo::refused`](crate::ConsumerInfo::refused) counts it.
     DeadLetterRefused {
         /// Which message.
         whose: Whose,

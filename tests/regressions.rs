@@ -333,3 +333,85 @@ fn r1_a_lazy_ack_that_is_refused_waits_for_what_refused_it() {
     assert_eq!(both.refused.len(), 2);
     assert_eq!(due_after_a_kill(), 0);
 }
+
+/// A consumer whose dead letters go to a stream of so many bytes that refuses what is too much.
+fn with_dead_letters(
+    store: &Riverbed,
+    most: u64,
+) -> (riverbed::Stream, riverbed::Stream, Consumer) {
+    let dead = StreamConfig::new("dead").subjects(["dead.>"]);
+    let dead = dead.max_bytes(most).discard(riverbed::Discard::New);
+    let dead = store.create_stream(dead).unwrap();
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    let config = ConsumerConfig::new("worker").dead_letter("dead");
+    let worker = jobs.create_consumer(config).unwrap();
+    (dead, jobs, worker)
+}
+
+fn terminate_all(worker: &Consumer) {
+    loop {
+        let batch = worker.fetch(Fetch::new(1_000).no_wait()).unwrap();
+        if batch.is_empty() {
+            return;
+        }
+        batch
+            .iter()
+            .for_each(|message| message.term("bad").unwrap());
+    }
+}
+
+#[test]
+fn r19_a_letter_that_never_fits_strands_no_other() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = driven(&disk, &clock);
+    let (dead, jobs, worker) = with_dead_letters(&store, 500_000);
+    dead.publish("dead.x", vec![0; 499_000]).unwrap();
+    jobs.publish("jobs", vec![0; 600_000]).unwrap();
+    // More than one step of the sweeper takes.
+    jobs.publish_batch((0..400).map(|_| ("jobs", "small")))
+        .unwrap();
+    terminate_all(&worker);
+    store.drive().unwrap();
+    dead.purge(riverbed::Purge::all()).unwrap();
+    store.drive().unwrap();
+    assert_eq!(worker.info().unwrap().refused, 1);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn r19_a_small_letter_is_tried_behind_large_ones() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = driven(&disk, &clock);
+    let (dead, jobs, worker) = with_dead_letters(&store, 8 << 20);
+    dead.publish("dead.x", vec![0; 7 << 20]).unwrap();
+    let filler = dead.publish("dead.x", vec![0; 900_000]).unwrap().seq;
+    // Three of them are more than is read at once.
+    for _ in 0..3 {
+        jobs.publish("jobs", vec![0; 8_000_000]).unwrap();
+    }
+    jobs.publish("jobs", vec![0; 500_000]).unwrap();
+    terminate_all(&worker);
+    store.drive().unwrap();
+    assert_eq!(worker.info().unwrap().refused, 4);
+    dead.delete(filler).unwrap();
+    store.drive().unwrap();
+    assert_eq!(worker.info().unwrap().refused, 3);
+}
+
+#[test]
+fn r19_a_refusal_does_not_hide_that_room_was_made_for_others() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = driven(&disk, &clock);
+    let (dead, jobs, worker) = with_dead_letters(&store, 1_000);
+    dead.publish("dead.x", vec![0; 900]).unwrap();
+    jobs.publish("jobs", "small").unwrap();
+    terminate_all(&worker);
+    assert_eq!(worker.info().unwrap().refused, 1);
+    dead.purge(riverbed::Purge::all()).unwrap();
+    // Before the sweeper looks, another one is refused for its own size.
+    jobs.publish("jobs", vec![0; 2_000]).unwrap();
+    terminate_all(&worker);
+    store.drive().unwrap();
+    assert_eq!(worker.info().unwrap().refused, 1);
+    assert_eq!(dead.info().unwrap().messages, 1);
+}

@@ -9,7 +9,7 @@ use super::start::ConsumerRef;
 use super::waiting::{WaitingFetch, until};
 use super::{Engine, Entered};
 use crate::clock::Woken;
-use crate::error::FetchError;
+use crate::error::{FetchError, Unavailable};
 use crate::seq::Seq;
 use crate::state::{Capacity, Claimed, NewMessages, Nothing, Plan, Stored, Stream};
 use std::collections::HashMap;
@@ -126,7 +126,10 @@ impl Engine {
                     nothing,
                 }));
             }
-            let delivered = self.hand_over(whose.id, claimed, ask.holder)?;
+            // The deliveries are counted: a store that stops now must not say that nothing was (R2).
+            let delivered = self
+                .hand_over(whose.id, claimed, ask.holder)
+                .map_err(Unavailable::midway)?;
             if !delivered.is_empty() {
                 return Ok(Some(Fetched {
                     delivered,

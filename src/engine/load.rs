@@ -40,14 +40,20 @@ impl Engine {
                 return Ok(Vec::new());
             }
         };
-        let mut supplied = Vec::new();
+        let (mut supplied, mut bytes) = (Vec::new(), 0);
         for (stream, seq) in wanted {
-            match self.load(&Need::Messages(vec![(*stream, *seq)])) {
-                Ok(loaded) => supplied.extend(loaded),
+            match self.load_messages(&[(*stream, *seq)]) {
+                Ok(loaded) => {
+                    supplied.extend(loaded);
+                    bytes += self.enter_closing()?.state.supplied_bytes(*stream, *seq);
+                }
                 Err(Unavailable::Damaged { .. }) => {
                     self.enter_closing()?.state.mark_unreadable(*stream, *seq);
                 }
                 Err(why) => return Err(why),
+            }
+            if bytes >= LOADED_BYTES {
+                break;
             }
         }
         Ok(supplied)

@@ -62,12 +62,8 @@ impl Engine {
         // The cut is durable before anything else: from here on the messages are gone.
         self.wait(group)?;
         // So a store that stops now must not say that nothing was done (R2).
-        let done = |why| match why {
-            Unavailable::Poisoned { cause } => Unavailable::OutcomeUnknown { cause },
-            why => why,
-        };
-        self.finish_purges(id).map_err(done)?;
-        let core = self.enter().map_err(done)?;
+        self.finish_purges(id).map_err(Unavailable::midway)?;
+        let core = self.enter().map_err(Unavailable::midway)?;
         Ok(core.state.stream(id).ok_or_else(gone)?.purged - before)
     }
 

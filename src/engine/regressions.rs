@@ -9,7 +9,7 @@ use crate::disk::MemoryDisk;
 use crate::fetch::Fetch;
 use crate::riverbed::Riverbed;
 use crate::seq::Seq;
-use crate::state::PurgeBound;
+use crate::state::{Need, PurgeBound};
 use crate::store::Commit;
 use crate::stream::Stream;
 use std::sync::Arc;
@@ -245,4 +245,38 @@ fn g12_no_commit_can_grow_a_last_block_whose_exclusion_is_staged() {
     assert_eq!([1, 2, 3].map(payload), [None, None, Some(b"3".to_vec())]);
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
     assert!(store.exclude_damaged().unwrap().is_empty());
+}
+
+#[test]
+fn r3_the_sweeper_sleeps_over_a_head_that_it_cannot_read() {
+    let (_disk, _clock, store) = store();
+    let aged = StreamConfig::new("aged").max_age(Duration::from_secs(60));
+    let aged = store.create_stream(aged).unwrap();
+    aged.publish("aged", "one").unwrap();
+    let engine = &aged.root.engine;
+    store.drive().unwrap();
+    engine.sleep().unwrap();
+    // Damage was met where the head is.
+    let mut core = engine.enter().unwrap();
+    let known = core.state.streams.get_mut(&aged.id).unwrap();
+    known.unreadable = Some("the head".into());
+    drop(core);
+    store.drive().unwrap();
+    assert_eq!(engine.sleep(), None);
+}
+
+#[test]
+fn g10_one_damaged_message_does_not_let_all_others_be_read_at_once() {
+    let (_disk, _clock, store) = store();
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    let mut large = Vec::new();
+    for _ in 0..40 {
+        large.push(jobs.publish("jobs", vec![0; 1 << 20]).unwrap().seq.get());
+    }
+    lose_blocks(&jobs, large[0]);
+    let engine = &jobs.root.engine;
+    let wanted = large.iter().map(|seq| (jobs.id, *seq)).collect();
+    let supplied = engine.load_or_mark(&Need::Messages(wanted)).unwrap();
+    assert!((1..=17).contains(&supplied.len()), "{}", supplied.len());
+    assert_eq!(supplied[0], (jobs.id, large[1]));
 }

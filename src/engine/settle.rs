@@ -126,6 +126,11 @@ impl Engine {
         };
         match fetched {
             Ok(fetched) => Ok((refused, fetched)),
+            // The acks are stored, or were on their way: they are not nothing (R2).
+            Err(FetchError::Unavailable(why)) => Err(AckAndFetchError::Fetch {
+                why: FetchError::Unavailable(why.midway()),
+                refused,
+            }),
             Err(why) => Err(AckAndFetchError::Fetch { why, refused }),
         }
     }

@@ -62,6 +62,16 @@ pub enum Unavailable {
     },
 }
 
+impl Unavailable {
+    /// The same, of a call that had stored something before it met this: the rest is open (R2).
+    pub(crate) fn midway(self) -> Self {
+        match self {
+            Self::Poisoned { cause } => Self::OutcomeUnknown { cause },
+            why => why,
+        }
+    }
+}
+
 /// Why closing a store failed; it is closed all the same.
 #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
 #[non_exhaustive]

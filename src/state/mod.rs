@@ -194,6 +194,12 @@ impl State {
         self.supplied.insert((stream, stored.seq), stored);
     }
 
+    /// The size of a message that was supplied; nothing if it was not.
+    pub(crate) fn supplied_bytes(&self, stream: u32, seq: u64) -> u64 {
+        let supplied = self.supplied.get(&(stream, seq));
+        supplied.map_or(0, |stored| stored.size())
+    }
+
     /// Forgets what was supplied, when the call that needed it is over.
     pub(crate) fn forget_supplied(&mut self, supplied: &[(u32, u64)]) {
         for message in supplied {

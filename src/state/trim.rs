@@ -135,10 +135,11 @@ fn reason_to_go(
 }
 
 impl Stream {
-    /// When the message at the head expires: `Some(0)` when it must be looked at to know.
+    /// When the message at the head expires: `Some(0)` when it must be looked at to know. A head that
+    /// can't be read expires never.
     pub(crate) fn next_expiry(&self) -> Option<u64> {
         let age = self.config.max_age?;
-        if self.messages == 0 {
+        if self.messages == 0 || self.unreadable.is_some() {
             return None;
         }
         let fact = self.fact(self.head);
