@@ -40,6 +40,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         to: "            let _ = group;\n            if nothing.is_some() {",
     },
     Mutant {
+        name: "an empty fetch answers before what it saw is stored",
+        file: "src/engine/fetch.rs",
+        from: "about a state that must be durable (R1).\n                    self.wait(group)?;",
+        to: "about a state that must be durable (R1).\n                    let _ = group;",
+    },
+    Mutant {
         name: "a row of message ids is dropped",
         file: "src/state/dedup.rs",
         from: "for ids in fresh.chunks(IDS_PER_ROW) {",

@@ -196,6 +196,7 @@ fn settle(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
         let power_cut = rng.bool().then(|| rng.u64(..1_000));
         return Some(Op::LazyAck {
             delivery,
+            looks: rng.bool(),
             power_cut,
         });
     }

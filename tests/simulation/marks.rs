@@ -39,6 +39,8 @@ pub(crate) const MUST_MEET: &[&str] = &[
     "kill quiet",
     "lazy flushed",
     "lazy_ack done",
+    "lazy_ack looked fetched",
+    "lazy_ack looked nothing",
     "nak Gone",
     "nak Stale",
     "nak done",

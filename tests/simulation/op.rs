@@ -58,9 +58,10 @@ pub(crate) enum Op {
         delivery: u64,
         verdict: Verdict,
     },
-    /// An ack that is lazy, and a crash at once.
+    /// An ack that is lazy, and a crash at once, or after a look at what is left to fetch.
     LazyAck {
         delivery: u64,
+        looks: bool,
         power_cut: Option<u64>,
     },
     AckBatch {

@@ -114,15 +114,47 @@ impl Run {
         self.compare_events();
     }
 
-    pub(crate) fn lazy_ack(&mut self, op: &Op, power_cut: Option<u64>) {
+    pub(crate) fn lazy_ack(&mut self, op: &Op, delivery: u64, looks: bool, power_cut: Option<u64>) {
         let (after, expected) = self.foresee(op);
         match self.real.perform(op) {
             Answer::Said(said) => {
                 assert_eq!(said, expected, "{op:?}");
                 self.cover(format!("lazy_ack {said}"));
-                self.crash(power_cut, vec![self.oracle.clone(), after]);
+                let before = self.oracle.clone();
+                if looks {
+                    self.oracle = after;
+                    self.look(before, delivery, power_cut);
+                } else {
+                    self.crash(power_cut, vec![before, after]);
+                }
             }
             Answer::Down(why) => self.fall(&why, vec![self.oracle.clone(), after]),
+        }
+    }
+
+    /// Whatever a fetch says behind a lazy ack, it is an answer about a state that must be durable (R1).
+    fn look(&mut self, before: Oracle, delivery: u64, power_cut: Option<u64>) {
+        let whose = self.oracle.deliveries[&delivery].clone();
+        let op = Op::Fetch {
+            stream: whose.stream,
+            consumer: whose.consumer,
+            n: 1,
+            bytes: 1 << 30,
+        };
+        let (fetched, expected) = self.foresee(&op);
+        match self.real.perform(&op) {
+            Answer::Said(said) => {
+                self.same(&op, &said, &expected);
+                let word = said.split([' ', ':']).next().unwrap_or_default();
+                self.cover(format!("lazy_ack looked {word}"));
+                self.oracle = fetched.clone();
+                self.real.number(&self.oracle, &mut self.serials);
+                self.crash(power_cut, vec![fetched]);
+            }
+            Answer::Down(why) => {
+                let acked = self.oracle.clone();
+                self.fall(&why, vec![before, acked, fetched]);
+            }
         }
     }
 }

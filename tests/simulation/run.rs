@@ -160,7 +160,11 @@ impl Run {
             Op::Kill => self.crash(None, vec![self.oracle.clone()]),
             Op::PowerCut(seed) => self.crash(Some(*seed), vec![self.oracle.clone()]),
             Op::Pipeline { to, drafts, then } => self.pipeline(op, to, drafts, then),
-            Op::LazyAck { power_cut, .. } => self.lazy_ack(op, *power_cut),
+            Op::LazyAck {
+                delivery,
+                looks,
+                power_cut,
+            } => self.lazy_ack(op, *delivery, *looks, *power_cut),
             Op::Group(ops, end) => {
                 self.report.operations += ops.len() as u64;
                 self.group(ops, end);
