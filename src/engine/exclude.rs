@@ -21,7 +21,8 @@ impl Engine {
     pub(crate) fn exclude_damaged(&self) -> Result<Vec<Excluded>, Unavailable> {
         let mut excluded = Vec::new();
         for _ in 0..TRIES {
-            let group = self.enter()?.newest_work();
+            // Also a group that is being written, while nothing is in the open one, is waited for.
+            let group = self.enter()?.state.group;
             self.wait(group)?;
             let (audits, group) = {
                 let core = self.enter()?;

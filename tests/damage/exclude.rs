@@ -3,7 +3,12 @@
 use crate::content::Content;
 use crate::hurt::Hurt;
 use crate::seed::{Seed, bytes_of, clock, disk_of, open, path, seeds};
+use crate::slow::Slow;
+use riverbed::disk::MemoryDisk;
 use riverbed::{Event, Fetch, Removal, Riverbed, Seq};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// The seed's store with a bit flipped in every place of the file where these bytes are.
 fn damaged(seed: &Seed, needle: &[u8]) -> Riverbed {
@@ -137,7 +142,7 @@ fn publishing_goes_on_behind_a_damaged_last_block() {
 
 #[test]
 fn a_block_under_a_damaged_key_is_not_excluded_and_takes_no_others_with_it() {
-    let disk = riverbed::disk::MemoryDisk::new();
+    let disk = MemoryDisk::new();
     let store = open(disk.clone(), path(), &clock()).unwrap();
     let stream = store
         .create_stream(riverbed::StreamConfig::new("s"))
@@ -174,4 +179,32 @@ fn a_block_under_a_damaged_key_is_not_excluded_and_takes_no_others_with_it() {
     // What can be read is not excluded.
     assert_eq!(readable(), before);
     assert_eq!(stream.info().unwrap().messages, 20);
+}
+
+#[test]
+fn excluding_waits_for_a_commit_that_is_under_way() {
+    let store = Riverbed::builder()
+        .disk(Arc::new(Slow(MemoryDisk::new())))
+        .open(path())
+        .unwrap();
+    let stream = store
+        .create_stream(riverbed::StreamConfig::new("s"))
+        .unwrap();
+    let busy = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while busy.load(Ordering::Relaxed) {
+                stream.publish("s", vec![1; 1_000]).unwrap();
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let later = || std::thread::sleep(Duration::from_millis(1));
+        let tried: Vec<_> = std::iter::repeat_with(|| (store.exclude_damaged(), later()).0)
+            .take(100)
+            .collect();
+        busy.store(false, Ordering::Relaxed);
+        for said in tried {
+            assert!(said.unwrap().is_empty());
+        }
+    });
 }

@@ -17,6 +17,7 @@ mod hurt;
 mod opening;
 mod salvaged;
 mod seed;
+mod slow;
 mod tally;
 mod watched;
 
