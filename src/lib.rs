@@ -108,7 +108,7 @@ pub use error::{
     StreamError, Unavailable,
 };
 pub use event::{DeadReason, Event, Removal, Whose};
-pub use excluded::Excluded;
+pub use excluded::{Excluded, ExclusionError, Exclusions, NotExcluded};
 pub use fetch::{Batch, BatchAck, EmptyReason, Fetch};
 pub use headers::{Headers, HeadersError};
 pub use info::{ConsumerInfo, StoreInfo, StreamInfo};

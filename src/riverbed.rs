@@ -6,7 +6,7 @@ use crate::disk::{Disk, FileDisk};
 use crate::engine::{Engine, Options, Target, Threads};
 use crate::error::{CloseError, PublishError, StreamError, Unavailable};
 use crate::event::Event;
-use crate::excluded::Excluded;
+use crate::excluded::Exclusions;
 use crate::info::StoreInfo;
 use crate::publish::{Publish, PublishAck};
 use crate::root::{Root, one};
@@ -338,7 +338,8 @@ impl Riverbed {
     }
 
     /// Goes on without the messages whose bytes are damaged, and says which they were; nothing, if all
-    /// is well. [`check`](Self::check) names them before.
+    /// is well. [`check`](Self::check) names them before. Streams that it could not help are named beside
+    /// them, with the reason, and stay as they are.
     ///
     /// Each is lost to every consumer that had not finished it: counted, and announced as
     /// [`Event::UnfinishedRemoved`]. Their sequences stay taken. The damaged bytes are not kept: copy the
@@ -352,7 +353,8 @@ impl Riverbed {
     ///
     /// # Errors
     ///
-    /// The store is unavailable, or what is damaged is not only messages.
+    /// The store is unavailable. If it stopped when something had been excluded already, that is
+    /// [`Unavailable::OutcomeUnknown`]; call it again when the store is open again.
     ///
     /// # Examples
     ///
@@ -362,10 +364,17 @@ impl Riverbed {
     /// # let folder = tempfile::tempdir()?;
     /// let store = Riverbed::open(folder.path().join("store"))?;
     /// store.create_stream(StreamConfig::new("notes"))?.publish("notes", "one")?;
-    /// assert!(store.exclude_damaged()?.is_empty());
+    /// let found = store.exclude_damaged()?;
+    /// for gone in &found.excluded {
+    ///     println!("{}: {} to {} are lost", gone.stream, gone.first, gone.last);
+    /// }
+    /// for stays in &found.refused {
+    ///     println!("{}: {}", stays.stream, stays.why);
+    /// }
+    /// assert!(found.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn exclude_damaged(&self) -> Result<Vec<Excluded>, Unavailable> {
+    pub fn exclude_damaged(&self) -> Result<Exclusions, Unavailable> {
         self.root.engine.exclude_damaged()
     }
 

@@ -29,18 +29,16 @@ impl Engine {
             let raw = self.store.read(|reader| {
                 let mut wrong = Vec::new();
                 for audit in &audits {
-                    match check_stream(reader, audit, &mut wrong) {
-                        Err(StoreError::Damaged { place }) => {
-                            wrong.push(format!("damaged: {place}"));
-                            wrong.extend(unreadable(reader, audit)?);
-                        }
-                        checked => checked?,
+                    let checked = check_stream(reader, audit, &mut wrong);
+                    let damaged = matches!(checked, Err(StoreError::Damaged { .. }));
+                    or_tell(checked, &mut wrong)?;
+                    if damaged {
+                        let unreadable = unreadable(reader, audit, &mut wrong);
+                        or_tell(unreadable, &mut wrong)?;
                     }
                 }
-                let (said, counted) = (self.store.used_bytes(), reader.count_used_bytes()?);
-                if said != counted {
-                    wrong.push(format!("bytes in use {said}, counted {counted}"));
-                }
+                let counted = self.check_used_bytes(reader, &mut wrong);
+                or_tell(counted, &mut wrong)?;
                 Ok(wrong)
             });
             match raw {
@@ -57,6 +55,23 @@ impl Engine {
             "the store was never at rest; check it when it is quiet".into(),
         ])
     }
+
+    fn check_used_bytes(&self, reader: &Reader, wrong: &mut Vec<String>) -> Result<(), StoreError> {
+        let (said, counted) = (self.store.used_bytes(), reader.count_used_bytes()?);
+        if said != counted {
+            wrong.push(format!("bytes in use {said}, counted {counted}"));
+        }
+        Ok(())
+    }
+}
+
+/// Damage that ended one part of the check is told, and the others go on.
+fn or_tell(checked: Result<(), StoreError>, wrong: &mut Vec<String>) -> Result<(), StoreError> {
+    match checked {
+        Err(StoreError::Damaged { place }) => wrong.push(format!("damaged: {place}")),
+        checked => return checked,
+    }
+    Ok(())
 }
 
 /// What the blocks of a stream add up to.

@@ -5,7 +5,7 @@ use super::check::{Sum, TRIES};
 use super::load::{Holes, size_of};
 use crate::changes::Change;
 use crate::error::Unavailable;
-use crate::excluded::Excluded;
+use crate::excluded::{Excluded, ExclusionError, Exclusions, NotExcluded};
 use crate::format::{Block, RecordInput, cut};
 use crate::headers::Headers;
 use crate::seq::Seq;
@@ -16,59 +16,102 @@ use std::sync::Arc;
 /// The subject of the records that stand where nothing can be read. They are deleted from the start.
 const EXCLUDED: &str = "excluded";
 
+/// How a try to exclude in one stream ended.
+enum Tried {
+    Done(Vec<Excluded>),
+    Refused(NotExcluded),
+    /// Something changed meanwhile: another try may do it.
+    Late(String),
+}
+
 impl Engine {
-    /// Excludes what is damaged in every stream, one stream in a commit.
-    pub(crate) fn exclude_damaged(&self) -> Result<Vec<Excluded>, Unavailable> {
-        let mut excluded = Vec::new();
-        for _ in 0..TRIES {
-            // Also a group that is being written, while nothing is in the open one, is waited for.
-            let group = self.enter()?.state.group;
-            self.wait(group)?;
-            let (audits, group) = {
-                let core = self.enter()?;
-                if core.state.has_work() || core.leading {
-                    continue;
+    /// Excludes what is damaged in every stream, one stream in a commit. One that can't be helped holds
+    /// up no others.
+    pub(crate) fn exclude_damaged(&self) -> Result<Exclusions, Unavailable> {
+        let streams = self.enter()?.state.stream_ids();
+        let (mut done, mut tries) = (Exclusions::default(), TRIES);
+        for stream in streams {
+            match self.exclude_in(stream, &mut tries) {
+                Ok(Ok(excluded)) => done.excluded.extend(excluded),
+                Ok(Err(refused)) => done.refused.push(refused),
+                // A store that stops now must not say that nothing was done (R2).
+                Err(Unavailable::Poisoned { cause }) if !done.excluded.is_empty() => {
+                    return Err(Unavailable::OutcomeUnknown { cause });
                 }
-                (core.state.audits(), core.state.group)
-            };
-            let survey = self.store.read(|reader| {
-                for audit in &audits {
-                    let survey = Survey::of(reader, audit)?;
-                    if !survey.ranges.is_empty() || !survey.damaged.is_empty() {
-                        return Ok(Some((audit, survey)));
-                    }
-                }
-                Ok(None)
-            });
-            let Some((audit, survey)) = survey.map_err(|why| self.failed(why))? else {
-                return Ok(excluded);
-            };
-            if self.exclude(audit, &survey, group)? {
-                excluded.extend(survey.ranges.iter().map(|gap| Excluded {
-                    stream: audit.name.clone(),
-                    first: Seq::new(gap.from),
-                    last: Seq::new(gap.to),
-                }));
+                Err(why) => return Err(why),
             }
         }
-        Err(Unavailable::Damaged {
-            place: "a store that never was at rest; exclude when it is quiet".to_owned(),
-        })
+        Ok(done)
     }
 
-    /// Excludes in one stream, unless something changed since `group` was open.
+    /// Excludes in one stream, in `tries` that others may come in between; a store that is too busy for
+    /// one stream has one try for each of the next.
+    fn exclude_in(
+        &self,
+        stream: u32,
+        tries: &mut usize,
+    ) -> Result<Result<Vec<Excluded>, NotExcluded>, Unavailable> {
+        loop {
+            let ended = match self.try_exclude(stream)? {
+                Tried::Late(stream) => {
+                    *tries = tries.saturating_sub(1);
+                    if *tries > 0 {
+                        continue;
+                    }
+                    let why = ExclusionError::NeverAtRest;
+                    return Ok(Err(NotExcluded { stream, why }));
+                }
+                Tried::Done(excluded) => Ok(excluded),
+                Tried::Refused(why) => Err(why),
+            };
+            *tries = TRIES;
+            return Ok(ended);
+        }
+    }
+
+    fn try_exclude(&self, stream: u32) -> Result<Tried, Unavailable> {
+        // Also a group that is being written, while nothing is in the open one, is waited for.
+        let group = self.enter()?.state.group;
+        self.wait(group)?;
+        let (audit, group) = {
+            let core = self.enter()?;
+            let Some(audit) = core.state.audit_of(stream) else {
+                return Ok(Tried::Done(Vec::new()));
+            };
+            if core.state.has_work() || core.leading {
+                return Ok(Tried::Late(audit.name));
+            }
+            (audit, core.state.group)
+        };
+        let survey = self.store.read(|reader| Survey::of(reader, &audit));
+        let survey = survey.map_err(|why| self.failed(why));
+        match survey.and_then(|survey| self.exclude(&audit, &survey, group)) {
+            Ok(Some(excluded)) => Ok(Tried::Done(excluded)),
+            Ok(None) => Ok(Tried::Late(audit.name)),
+            Err(Unavailable::Damaged { place }) => Ok(Tried::Refused(NotExcluded {
+                stream: audit.name,
+                why: ExclusionError::Damaged { place },
+            })),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Excludes what a survey found, unless something changed since `group` was open.
     fn exclude(
         &self,
         audit: &StreamAudit,
         survey: &Survey,
         group: u64,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<Option<Vec<Excluded>>, Unavailable> {
+        if survey.is_whole() {
+            return Ok(Some(Vec::new()));
+        }
         let lost = survey.lost(audit);
         let blocks = survey.blocks(self.store.id(), audit.id)?;
         loop {
             let mut core = self.enter()?;
             if core.state.group != group || core.state.has_work() || core.leading {
-                return Ok(false);
+                return Ok(None);
             }
             match core.state.exclude(audit.id, &lost, &blocks) {
                 Ok(Exclusion::Done) => {
@@ -76,11 +119,11 @@ impl Engine {
                     self.tails.lock().remove(&audit.id);
                     drop(core);
                     self.wait(group)?;
-                    return Ok(true);
+                    return Ok(Some(survey.excluded(audit)));
                 }
                 Ok(Exclusion::Disagrees) => {
                     return Err(Unavailable::Damaged {
-                        place: format!("stream `{}`: its counters", audit.name),
+                        place: "its counters, which do not agree with its blocks".to_owned(),
                     });
                 }
                 Err(need) => {
@@ -93,7 +136,11 @@ impl Engine {
 }
 
 /// What of a damaged stream can't be read, for people.
-pub(super) fn unreadable(reader: &Reader, audit: &StreamAudit) -> Result<Vec<String>, StoreError> {
+pub(super) fn unreadable(
+    reader: &Reader,
+    audit: &StreamAudit,
+    wrong: &mut Vec<String>,
+) -> Result<(), StoreError> {
     let survey = Survey::of(reader, audit)?;
     let name = |gap: &Gap| {
         format!(
@@ -101,7 +148,8 @@ pub(super) fn unreadable(reader: &Reader, audit: &StreamAudit) -> Result<Vec<Str
             audit.name, gap.from, gap.to
         )
     };
-    Ok(survey.ranges.iter().map(name).collect())
+    wrong.extend(survey.ranges.iter().map(name));
+    Ok(())
 }
 
 /// Sequences that no readable block holds.
@@ -138,7 +186,7 @@ impl Survey {
                 Ok(_) => {
                     return Err(StoreError::Damaged {
                         place: format!(
-                            "block {start} of table stream.{}, whose key is damaged, so that it can't be excluded",
+                            "block {start} of table stream.{}, whose key is damaged",
                             audit.id
                         ),
                     });
@@ -158,6 +206,20 @@ impl Survey {
         }
         survey.gap(audit.last + 1);
         Ok(survey)
+    }
+
+    /// Whether there is nothing to exclude.
+    fn is_whole(&self) -> bool {
+        self.ranges.is_empty() && self.damaged.is_empty()
+    }
+
+    fn excluded(&self, audit: &StreamAudit) -> Vec<Excluded> {
+        let gap = |gap: &Gap| Excluded {
+            stream: audit.name.clone(),
+            first: Seq::new(gap.from),
+            last: Seq::new(gap.to),
+        };
+        self.ranges.iter().map(gap).collect()
     }
 
     fn block(

@@ -62,6 +62,17 @@ impl State {
             .collect()
     }
 
+    /// The same of one stream, if there is such a stream.
+    pub(crate) fn audit_of(&self, stream: u32) -> Option<StreamAudit> {
+        let stream = self.streams.get(&stream)?;
+        Some(self.stream_audit(stream))
+    }
+
+    /// The numbers of all streams, in the order in which they were created.
+    pub(crate) fn stream_ids(&self) -> Vec<u32> {
+        self.streams.keys().copied().collect()
+    }
+
     fn stream_audit(&self, stream: &Stream) -> StreamAudit {
         let subject =
             |known: &super::subjects::Subject| (Arc::clone(&known.name), (known.count, known.last));
