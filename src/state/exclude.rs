@@ -3,6 +3,7 @@
 //! What a damaged block held is known all the same: it is what the stream's counters say is stored,
 //! less what could be read.
 
+use super::removed::{Loss, take_from_stream};
 use super::stored::{Fact, Need};
 use super::{State, Stream};
 use crate::changes::Change;
@@ -47,10 +48,7 @@ impl State {
         for fact in &facts {
             self.kill(stream, fact.seq);
         }
-        self.account_removed(stream, &facts, Removal::Damage);
-        for (id, ahead) in &lost.ahead {
-            self.settle_ahead(*id, *ahead);
-        }
+        self.account_lost(stream, &facts, &lost.ahead);
         self.open.changes.extend_from_slice(blocks);
         self.unreadable.retain(|(known, _)| *known != stream);
         if let Some(target) = self.streams.get_mut(&stream) {
@@ -60,18 +58,58 @@ impl State {
         Ok(Exclusion::Done)
     }
 
-    /// Which of the lost messages had which subject is unknown. So a consumer with filters that is in
-    /// the middle of them may have been accounted for too many or too few.
-    fn settle_ahead(&mut self, id: u32, ahead: u64) {
-        let said = self.pending_count(id);
-        if said == ahead {
+    /// Accounts for lost messages. Which of them had which subject is unknown: only the sums of the
+    /// facts are right. So a consumer is not asked what it wanted of them; it lost what it held, and
+    /// what was ahead of it before and is not any more.
+    fn account_lost(&mut self, stream: u32, facts: &[Fact], ahead: &[(u32, u64)]) {
+        let unseen = |(id, ahead): &(u32, u64)| (*id, self.pending_count(*id), *ahead);
+        let consumers: Vec<(u32, u64, u64)> = ahead.iter().map(unseen).collect();
+        let Some(target) = self.streams.get_mut(&stream) else {
             return;
+        };
+        take_from_stream(target, facts);
+        let name = target.config.name.clone();
+        for (id, before, ahead) in consumers {
+            let loss = self.lose_unknown(id, facts, before.saturating_sub(ahead));
+            self.settle_ahead(id, ahead);
+            if let Some(loss) = loss {
+                self.tell_loss(id, &name, loss, Removal::Damage);
+            }
         }
+        self.tell_room(&name);
+    }
+
+    /// Takes from a consumer what it held of the lost messages, and `unseen` of those ahead of it.
+    fn lose_unknown(&mut self, id: u32, facts: &[Fact], unseen: u64) -> Option<Loss> {
+        let consumer = self.consumers.get_mut(&id)?;
+        let (mut held, mut first, mut last) = (0, None, None);
+        for Fact { seq, .. } in facts {
+            if consumer.holds(*seq) {
+                consumer.finish(*seq);
+                held += 1;
+            } else if unseen == 0 || *seq < consumer.next {
+                continue;
+            }
+            first = first.or(Some(*seq));
+            last = Some(*seq);
+        }
+        let messages = held + unseen;
+        consumer.totals.lost += messages;
+        (messages > 0).then_some(Loss {
+            messages,
+            first: first?,
+            last: last?,
+        })
+    }
+
+    /// Says how many messages can still be delivered to a consumer for the first time, whatever was
+    /// accounted for before.
+    fn settle_ahead(&mut self, id: u32, ahead: u64) {
+        let total = self.total_wanted(id);
         if let Some(consumer) = self.consumers.get_mut(&id) {
-            consumer.accounted = (consumer.accounted + said).saturating_sub(ahead);
-            consumer.totals.lost = (consumer.totals.lost + said).saturating_sub(ahead);
+            consumer.accounted = total.saturating_sub(ahead);
+            self.touch_consumer(id);
         }
-        self.touch_consumer(id);
     }
 }
 

@@ -51,22 +51,25 @@ impl State {
 
     /// Messages that match a consumer and were never delivered to it.
     pub(crate) fn pending_count(&self, id: u32) -> u64 {
+        let total = self.total_wanted(id);
+        let accounted = self.consumers.get(&id).map_or(0, |known| known.accounted);
+        debug_assert!(total >= accounted, "what is accounted for was published");
+        total.saturating_sub(accounted)
+    }
+
+    /// Messages that match a consumer and were ever published, as far as their subjects are known.
+    pub(super) fn total_wanted(&self, id: u32) -> u64 {
         let Some(consumer) = self.consumers.get(&id) else {
             return 0;
         };
         let Some(stream) = self.streams.get(&consumer.stream) else {
             return 0;
         };
-        let total = if consumer.filters.is_empty() {
+        if consumer.filters.is_empty() {
             stream.published
         } else {
             stream.subjects.total_matching(&consumer.filters)
-        };
-        debug_assert!(
-            total >= consumer.accounted,
-            "what is accounted for was published"
-        );
-        total.saturating_sub(consumer.accounted)
+        }
     }
 
     /// Puts how far a consumer's cursor came into the open group, so that an info that tells it is

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 /// What one consumer lost in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Loss {
-    messages: u64,
-    first: u64,
-    last: u64,
+pub(super) struct Loss {
+    pub(super) messages: u64,
+    pub(super) first: u64,
+    pub(super) last: u64,
 }
 
 impl Loss {
@@ -58,15 +58,19 @@ impl State {
             }
         }
         self.touch_stream(stream);
-        // Room for dead letters that were refused, perhaps.
+        self.tell_room(&name);
+    }
+
+    /// Room in a stream for dead letters that were refused, perhaps.
+    pub(super) fn tell_room(&mut self, stream: &str) {
         let waits = |id: &u32| {
             let consumer = self.consumers.get(id);
-            consumer.is_some_and(|known| known.config.dead_letter_stream() == Some(&name))
+            consumer.is_some_and(|known| known.config.dead_letter_stream() == Some(stream))
         };
         self.sweep_wanted |= self.condemned_in.iter().any(waits);
     }
 
-    fn tell_loss(&mut self, consumer: u32, stream: &str, loss: Loss, by: Removal) {
+    pub(super) fn tell_loss(&mut self, consumer: u32, stream: &str, loss: Loss, by: Removal) {
         let Some(consumer) = self.consumers.get(&consumer) else {
             return;
         };
@@ -179,7 +183,7 @@ fn held_below(consumer: &Consumer, cut: u64) -> Vec<u64> {
 }
 
 /// Updates the stream's counters and returns the subjects that have no messages left.
-fn take_from_stream(stream: &mut Stream, gone: &[Fact]) -> Vec<(String, u64)> {
+pub(super) fn take_from_stream(stream: &mut Stream, gone: &[Fact]) -> Vec<(String, u64)> {
     let mut by_subject: BTreeMap<&str, u64> = BTreeMap::new();
     for fact in gone {
         stream.bytes -= fact.size;

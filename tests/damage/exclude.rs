@@ -17,7 +17,7 @@ fn damaged(seed: &Seed, needle: &[u8]) -> Riverbed {
     open(disk_of(&bytes), path(), &clock()).unwrap()
 }
 
-fn flip_all(bytes: &mut [u8], needle: &[u8]) {
+pub(crate) fn flip_all(bytes: &mut [u8], needle: &[u8]) {
     let found: Vec<usize> = bytes
         .windows(needle.len())
         .enumerate()

@@ -14,6 +14,7 @@ mod case;
 mod content;
 mod exclude;
 mod hurt;
+mod lost;
 mod opening;
 mod salvaged;
 mod seed;
