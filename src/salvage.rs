@@ -154,10 +154,16 @@ impl<R: Read + Seek> SalvagedMessages<R> {
         let Ok(block) = Block::open_any(&bytes) else {
             return Vec::new();
         };
-        let from = std::mem::replace(&mut self.next_seq, found.last_seq.saturating_add(1));
-        let records = block.records().filter_map(Result::ok);
-        let fresh = records.filter(|record| record.seq >= from);
+        // A filler is no message, and hides no older block that still holds the excluded one.
+        let messages = block.records().filter_map(Result::ok);
+        let fresh: Vec<_> = messages
+            .filter(|record| record.seq >= self.next_seq && !record.is_filler())
+            .collect();
+        if let Some(last) = fresh.last() {
+            self.next_seq = last.seq.saturating_add(1);
+        }
         fresh
+            .into_iter()
             .map(|record| Stored {
                 seq: record.seq,
                 time: record.time,

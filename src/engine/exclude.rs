@@ -6,15 +6,12 @@ use super::load::{Holes, size_of};
 use crate::changes::Change;
 use crate::error::Unavailable;
 use crate::excluded::{Excluded, ExclusionError, Exclusions, NotExcluded};
-use crate::format::{Block, RecordInput, cut};
+use crate::format::{Block, FILLER, RecordInput, cut};
 use crate::headers::Headers;
 use crate::seq::Seq;
 use crate::state::{Exclusion, Lost, StreamAudit};
 use crate::store::{Reader, StoreError};
 use std::sync::Arc;
-
-/// The subject of the records that stand where nothing can be read. They are deleted from the start.
-const EXCLUDED: &str = "excluded";
 
 /// How a try to exclude in one stream ended.
 enum Tried {
@@ -276,7 +273,7 @@ impl Survey {
         }
     }
 
-    /// Damaged blocks go, and blocks of deleted messages come into the gaps.
+    /// Damaged blocks go, and blocks of records that are deleted from the start come into the gaps.
     fn blocks(&self, store: u64, stream: u32) -> Result<Vec<Change>, Unavailable> {
         let drop = |start: &u64| Change::DropBlocks {
             stream,
@@ -288,7 +285,7 @@ impl Survey {
         for gap in &self.ranges {
             let records = (gap.from..=gap.to).map(|_| RecordInput {
                 time: gap.time,
-                subject: EXCLUDED,
+                subject: FILLER,
                 id: None,
                 headers: &headers,
                 payload: b"",

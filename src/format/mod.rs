@@ -37,5 +37,5 @@ pub(crate) use cut::{cut, page_bytes};
 pub(crate) use header::HEADER_LEN;
 #[cfg(any(test, fuzzing))]
 pub(crate) use header::Header;
-pub(crate) use record::{RecordInput, RecordRef};
+pub(crate) use record::{FILLER, RecordInput, RecordRef};
 pub(crate) use runs::{RunsError, decode_runs, encode_runs};

@@ -9,6 +9,10 @@ use crate::headers::Headers;
 /// Bytes that a message id may have.
 pub(crate) const MAX_ID: usize = 1024;
 
+/// The subject of a record that only stands in the place of a message that was excluded. No message has
+/// it: there is no white space in a subject.
+pub(crate) const FILLER: &str = "an excluded message";
+
 const HAS_ID: u8 = 1;
 const HAS_HEADERS: u8 = 2;
 
@@ -21,6 +25,13 @@ pub(crate) struct RecordRef<'a> {
     pub(crate) id: Option<&'a str>,
     pub(crate) headers: HeadersRef<'a>,
     pub(crate) payload: &'a [u8],
+}
+
+impl RecordRef<'_> {
+    /// Whether it is no message, but stands where one was excluded.
+    pub(crate) fn is_filler(&self) -> bool {
+        self.subject == FILLER
+    }
 }
 
 /// A message, as it is put into a block.
@@ -222,4 +233,14 @@ fn text_len(text: &str) -> usize {
 fn put_text(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FILLER;
+
+    #[test]
+    fn nobody_can_publish_a_filler() {
+        assert!(crate::subject::validate_subject(FILLER).is_err());
+    }
 }

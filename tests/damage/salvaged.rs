@@ -1,8 +1,9 @@
 //! Salvage: every message whose block is whole comes out of the bare bytes, and nothing else.
 
 use crate::content::{Bytes, bytes};
+use crate::exclude::flip_all;
 use crate::hurt::Hurt;
-use crate::seed::{Seed, seeds};
+use crate::seed::{Seed, bytes_of, clock, disk_of, open, path, seeds};
 use crate::watched::PAGE;
 use riverbed::salvage::Salvage;
 use std::collections::BTreeMap;
@@ -65,6 +66,35 @@ fn salvage_from_a_damaged_file_never_shows_what_was_not_stored() {
                 known.iter().any(|(_, whole)| **whole == message),
                 "{hurt:?}: {key:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn salvage_does_not_show_what_stands_for_excluded_messages() {
+    // The last block is grown when it is small: then messages follow in the same block.
+    for (needle, grow) in [
+        (&b"message 7 2 "[..], false),
+        (b"the last commit", false),
+        (b"the last commit", true),
+    ] {
+        let seed = &seeds()[0];
+        let mut bytes = seed.bytes.clone();
+        flip_all(&mut bytes, needle);
+        let disk = disk_of(&bytes);
+        let store = open(disk.clone(), path(), &clock()).unwrap();
+        let excluded = store.exclude_damaged().unwrap().excluded;
+        assert_eq!(excluded.len(), 1);
+        let new = grow.then(|| store.publish("orders.new", "new").unwrap().seq.get());
+        store.close().unwrap();
+        let whole = salvaged(seed.bytes.clone());
+        let mut found = salvaged(bytes_of(&disk));
+        if let Some(new) = new {
+            assert!(found.remove(&("orders".to_owned(), new)).is_some());
+        }
+        assert!(!found.is_empty());
+        for (key, message) in found {
+            assert_eq!(whole.get(&key), Some(&message), "{key:?}");
         }
     }
 }
