@@ -116,6 +116,8 @@ impl Engine {
                     self.tails.lock().remove(&audit.id);
                     drop(core);
                     self.wait(group)?;
+                    // From now on nobody reads what was there before.
+                    self.enter()?.state.readable_again(audit.id);
                     return Ok(Some(survey.excluded(audit)));
                 }
                 Ok(Exclusion::Disagrees) => {

@@ -26,29 +26,34 @@ impl Engine {
 
     /// Reads what is needed; what is damaged is marked, and the rule does without it.
     pub(crate) fn load_or_mark(&self, need: &Need) -> Result<Vec<(u32, u64)>, Unavailable> {
+        let readable = self.enter_closing()?.state.exclusions;
         let place = match self.load(need) {
             Err(Unavailable::Damaged { place }) => place,
             loaded => return loaded,
         };
-        let wanted = match need {
-            Need::Messages(wanted) => wanted,
+        match need {
+            Need::Messages(wanted) => self.load_each_or_mark(wanted),
             Need::Facts { stream, .. } | Need::Window { stream, .. } => {
                 let mut core = self.enter_closing()?;
-                if let Some(stream) = core.state.streams.get_mut(stream) {
-                    stream.unreadable = Some(place);
-                }
-                return Ok(Vec::new());
+                core.state.mark_stream_unreadable(*stream, place, readable);
+                Ok(Vec::new())
             }
-        };
+        }
+    }
+
+    /// Reads them one by one, as many as are read at once, and marks those that are damaged.
+    fn load_each_or_mark(&self, wanted: &[(u32, u64)]) -> Result<Vec<(u32, u64)>, Unavailable> {
         let (mut supplied, mut bytes) = (Vec::new(), 0);
         for (stream, seq) in wanted {
+            let readable = self.enter_closing()?.state.exclusions;
             match self.load_messages(&[(*stream, *seq)]) {
                 Ok(loaded) => {
                     supplied.extend(loaded);
                     bytes += self.enter_closing()?.state.supplied_bytes(*stream, *seq);
                 }
                 Err(Unavailable::Damaged { .. }) => {
-                    self.enter_closing()?.state.mark_unreadable(*stream, *seq);
+                    let mut core = self.enter_closing()?;
+                    core.state.mark_unreadable(*stream, *seq, readable);
                 }
                 Err(why) => return Err(why),
             }

@@ -236,7 +236,7 @@ fn g12_no_commit_can_grow_a_last_block_whose_exclusion_is_staged() {
         std::thread::yield_now();
     }
     drop(tails);
-    assert_eq!(excluder.join().unwrap().unwrap().len(), 1);
+    assert_eq!(excluder.join().unwrap().unwrap().excluded.len(), 1);
     jobs.publish("jobs", "3").unwrap();
     let payload = |seq| {
         let message = jobs.get(Seq::new(seq)).unwrap();

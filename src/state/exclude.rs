@@ -50,10 +50,6 @@ impl State {
         }
         self.account_lost(stream, &facts, &lost.ahead);
         self.open.changes.extend_from_slice(blocks);
-        self.unreadable.retain(|(known, _)| *known != stream);
-        if let Some(target) = self.streams.get_mut(&stream) {
-            target.unreadable = None;
-        }
         self.touch_stream(stream);
         Ok(Exclusion::Done)
     }

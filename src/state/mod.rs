@@ -88,6 +88,8 @@ pub(crate) struct State {
     supplied: HashMap<(u32, u64), Arc<Stored>>,
     /// Messages whose bytes could not be read when they were to be given up.
     unreadable: BTreeSet<(u32, u64)>,
+    /// How often damage was excluded: what was read before may be gone.
+    pub(crate) exclusions: u64,
     /// Work for the sweeper that no deadline announces.
     pub(crate) sweep_wanted: bool,
     /// The earliest deadline that came up since the last sweep.
@@ -208,8 +210,31 @@ impl State {
     }
 
     /// A message that a rule needed can't be read: its consumer gives it up without a copy of it.
-    pub(crate) fn mark_unreadable(&mut self, stream: u32, seq: u64) {
-        self.unreadable.insert((stream, seq));
+    ///
+    /// Not if anything was excluded since `exclusions` were: then it may be one of those.
+    pub(crate) fn mark_unreadable(&mut self, stream: u32, seq: u64, exclusions: u64) {
+        if exclusions == self.exclusions {
+            self.unreadable.insert((stream, seq));
+        }
+    }
+
+    /// A stream's head can't be read: limits and purges leave it alone. Again not if anything was
+    /// excluded since.
+    pub(crate) fn mark_stream_unreadable(&mut self, id: u32, place: String, exclusions: u64) {
+        let current = exclusions == self.exclusions;
+        if let Some(stream) = self.streams.get_mut(&id).filter(|_| current) {
+            stream.unreadable = Some(place);
+        }
+    }
+
+    /// What could not be read of a stream was excluded, and no longer shows: its rules go on.
+    pub(crate) fn readable_again(&mut self, id: u32) {
+        self.exclusions += 1;
+        self.unreadable.retain(|(known, _)| *known != id);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.unreadable = None;
+        }
+        self.sweep_wanted = true;
     }
 
     /// Whoever sweeps must look again at this time of the monotonic clock.

@@ -107,6 +107,7 @@ impl Recovered {
             open: super::Open::default(),
             supplied: HashMap::new(),
             unreadable: BTreeSet::new(),
+            exclusions: 0,
             sweep_wanted: true,
             alarm: super::Alarm::default(),
             now: now.max(self.store.last_time),
