@@ -265,6 +265,9 @@ impl Stream {
     /// Removes messages and returns how many; see [`Purge`]. Sequences are never reused. A message that
     /// a consumer had not finished is counted on it and announced (G11).
     ///
+    /// A purge of everything reads nothing, so that no damage stops it. What an earlier purge that damage
+    /// stopped had left over is counted with it.
+    ///
     /// # Crash safety
     ///
     /// One commit takes all of the messages away at once; freeing their space goes on in steps, also

@@ -159,6 +159,9 @@ impl State {
         (target.head, target.cut) = (last + 1, last + 1);
         target.subjects.clear();
         target.purges.clear();
+        // Nothing is left that could not be read.
+        target.unreadable = None;
+        self.unreadable.retain(|(known, _)| *known != stream);
         target.marks_group = self.group;
         target.removals += 1;
         // Whatever is published after this, also in the same group, starts a block of its own.

@@ -16,6 +16,7 @@ mod exclude;
 mod hurt;
 mod lost;
 mod opening;
+mod purging;
 mod salvaged;
 mod seed;
 mod slow;
