@@ -51,8 +51,6 @@ impl State {
         self.account_lost(stream, &facts, &lost.ahead);
         self.open.changes.extend_from_slice(blocks);
         self.touch_stream(stream);
-        // Purges and limits that the damage stopped go on.
-        self.sweep_wanted = true;
         Ok(Exclusion::Done)
     }
 

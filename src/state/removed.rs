@@ -159,7 +159,8 @@ impl State {
         (target.head, target.cut) = (last + 1, last + 1);
         target.subjects.clear();
         target.purges.clear();
-        // Nothing is left that could not be read.
+        // Nothing is left that could not be read, and what was read of it says nothing any more.
+        self.exclusions += 1;
         target.unreadable = None;
         self.unreadable.retain(|(known, _)| *known != stream);
         target.marks_group = self.group;
