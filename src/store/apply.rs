@@ -118,11 +118,13 @@ impl<'txn> Group<'txn> {
                 first_seq,
                 bytes,
             } => {
-                let replaced = self.blocks(*stream)?.insert(*first_seq, bytes.as_slice())?;
-                let replaced = replaced.map(|replaced| replaced.value().len());
-                if let Some(len) = replaced {
-                    self.usage.free(len);
+                let mut usage = self.usage;
+                if let Some(replaced) =
+                    self.blocks(*stream)?.insert(*first_seq, bytes.as_slice())?
+                {
+                    usage.free(replaced.value());
                 }
+                self.usage = usage;
                 self.usage.add(bytes.len());
             }
             Change::DropBlocks { stream, from, to } if from <= to => {
@@ -147,7 +149,7 @@ impl<'txn> Group<'txn> {
     fn drop_blocks(&mut self, stream: u32, from: u64, to: u64) -> Result<(), StoreError> {
         let mut usage = self.usage;
         self.blocks(stream)?.retain_in(from..=to, |_, block| {
-            usage.free(block.len());
+            usage.free(block);
             false
         })?;
         self.usage = usage;
@@ -156,10 +158,16 @@ impl<'txn> Group<'txn> {
 
     /// Stores the bytes that blocks take, if they changed.
     fn save_usage(&mut self, before: u64) -> Result<u64, StoreError> {
-        if self.usage.is_none() {
+        let used = if self.usage.is_unsure() {
+            // redb opens no table twice.
+            self.blocks.clear();
+            usage::count_staged(self.txn)?
+        } else if self.usage.is_none() {
             return Ok(before);
-        }
-        let (used, key) = (self.usage.after(before), usage::KEY);
+        } else {
+            self.usage.after(before)
+        };
+        let key = usage::KEY;
         let row = usage::row(self.store, used);
         self.rows(key.table)?
             .insert((key.id, key.part), row.as_slice())?;

@@ -2,15 +2,15 @@
 //!
 //! redb can say what it holds only by reading all of it, and the length of its file says little: it
 //! grows by doubling, sparsely, and never shrinks by itself. So each transaction that changes blocks
-//! also stores their new sum.
+//! also stores their new sum. One that frees a block of a damaged length has them counted anew.
 
-use redb::{ReadTransaction, ReadableTable, TableHandle};
+use redb::{ReadTransaction, ReadableTable, TableHandle, WriteTransaction};
 
 use super::error::StoreError;
 use super::tables::{self, RowTableKey};
 use crate::changes::{RowKey, Table};
 use crate::format::checksum::{CHECKSUM_LEN, seal, unseal};
-use crate::format::page_bytes;
+use crate::format::{Block, page_bytes};
 
 /// Where the sum is stored: in front of the streams' counters, which every transaction that changes
 /// blocks writes as well. In a table of its own it would cost each of them one more page. No stream
@@ -22,6 +22,7 @@ pub(super) const KEY: RowKey = RowKey::new(Table::StreamState, 0, 0);
 pub(super) struct UsageChange {
     added: u64,
     freed: u64,
+    unsure: bool,
 }
 
 impl UsageChange {
@@ -29,8 +30,15 @@ impl UsageChange {
         self.added += page_bytes(block_len);
     }
 
-    pub(super) fn free(&mut self, block_len: usize) {
-        self.freed += page_bytes(block_len);
+    pub(super) fn free(&mut self, block: &[u8]) {
+        self.freed += page_bytes(block.len());
+        let is_whole = Block::declared_len(block).is_ok_and(|len| len == block.len());
+        self.unsure |= !is_whole;
+    }
+
+    /// Whether a block was freed that is not as long as it says: what it took is not known.
+    pub(super) fn is_unsure(self) -> bool {
+        self.unsure
     }
 
     pub(super) fn is_none(self) -> bool {
@@ -68,29 +76,72 @@ pub(super) fn load(txn: &ReadTransaction, store: u64) -> Result<u64, StoreError>
 
 /// The sum, recomputed from all blocks.
 pub(super) fn count(txn: &ReadTransaction) -> Result<u64, StoreError> {
+    count_tables(txn.list_tables()?, |name| {
+        count_blocks(&txn.open_table(tables::blocks(name))?)
+    })
+}
+
+/// The same as of a transaction that is under way, none of whose tables of blocks may be open.
+pub(super) fn count_staged(txn: &WriteTransaction) -> Result<u64, StoreError> {
+    count_tables(txn.list_tables()?, |name| {
+        count_blocks(&txn.open_table(tables::blocks(name))?)
+    })
+}
+
+fn count_tables(
+    handles: impl Iterator<Item = impl TableHandle>,
+    count: impl Fn(&str) -> Result<u64, StoreError>,
+) -> Result<u64, StoreError> {
     let mut used = 0;
-    for handle in txn.list_tables()? {
-        if !tables::is_blocks_name(handle.name()) {
-            continue;
-        }
-        for entry in txn.open_table(tables::blocks(handle.name()))?.iter()? {
-            used += page_bytes(entry?.1.value().len());
+    for handle in handles {
+        if tables::is_blocks_name(handle.name()) {
+            used += count(handle.name())?;
         }
     }
     Ok(used)
 }
 
+fn count_blocks(blocks: &impl ReadableTable<u64, &'static [u8]>) -> Result<u64, StoreError> {
+    blocks.iter()?.try_fold(0, |used, entry| {
+        Ok(used + page_bytes(entry?.1.value().len()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::UsageChange;
+    use crate::format::{RecordInput, cut};
+    use crate::headers::Headers;
+
+    fn block() -> Vec<u8> {
+        let record = RecordInput {
+            time: 1,
+            subject: "s",
+            id: None,
+            headers: &Headers::new(),
+            payload: &[7; 500],
+        };
+        cut(5, 6, 1, None, [record]).unwrap().remove(0).1
+    }
 
     #[test]
     fn a_grown_tail_in_its_page_changes_nothing() {
+        let block = block();
         let mut change = UsageChange::default();
-        change.free(500);
+        change.free(&block);
         change.add(3_000);
         assert!(change.is_none());
+        assert!(!change.is_unsure());
         change.add(5_000);
         assert_eq!(change.after(4_096), 4_096 + 8_192);
+    }
+
+    #[test]
+    fn what_a_block_of_another_length_took_is_not_known() {
+        let mut block = block();
+        block.push(0);
+        let mut change = UsageChange::default();
+        change.free(&block);
+        assert!(change.is_unsure());
     }
 }

@@ -5,7 +5,7 @@ use crate::hurt::Hurt;
 use crate::seed::{Seed, bytes_of, clock, disk_of, open, path, seeds};
 use crate::slow::Slow;
 use riverbed::disk::MemoryDisk;
-use riverbed::{Event, ExclusionError, Fetch, Removal, Riverbed, Seq, StreamConfig};
+use riverbed::{Event, ExclusionError, Fetch, Purge, Removal, Riverbed, Seq, StreamConfig};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -247,6 +247,34 @@ fn any_number_of_damaged_streams_is_excluded() {
     let store = open(disk_of(&bytes), path(), &clock()).unwrap();
     assert_eq!(store.exclude_damaged().unwrap().excluded.len(), 105);
     settled(&store);
+}
+
+#[test]
+fn what_blocks_take_is_known_after_one_of_a_damaged_length_is_freed() {
+    let mut bytes = large(&["s"]);
+    let payload = rfind(&bytes, b"s number 7.");
+    let block = rfind(&bytes[..payload], b"RvBk");
+    // In front of the key is where the value ends.
+    bytes[block - 11] ^= 0x80;
+    for excluding in [true, false] {
+        let disk = disk_of(&bytes);
+        let store = open(disk.clone(), path(), &clock()).unwrap();
+        let stream = store.stream("s").unwrap();
+        if excluding {
+            assert_eq!(store.exclude_damaged().unwrap().excluded.len(), 1);
+            settled(&store);
+        } else {
+            stream.purge(Purge::all()).unwrap();
+            stream.publish("s", "goes on").unwrap();
+            store.drive().unwrap();
+            settled(&store);
+        }
+        let used = store.info().unwrap().used_bytes;
+        store.close().unwrap();
+        let store = open(disk, path(), &clock()).unwrap();
+        assert_eq!(store.info().unwrap().used_bytes, used);
+        settled(&store);
+    }
 }
 
 #[test]
