@@ -84,8 +84,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the bytes in use are miscounted",
         file: "src/store/apply.rs",
-        from: "                if let Some(len) = replaced {\n                    self.usage.free(len);\n                }",
-        to: "                let _ = replaced;",
+        from: "                    usage.free(replaced.value());",
+        to: "                    let _ = (&mut usage, replaced.value());",
     },
     Mutant {
         name: "retention keeps one message too many",
