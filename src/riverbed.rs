@@ -107,6 +107,14 @@ impl Builder {
         self
     }
 
+    /// Makes groups durable in a journal beside the store, with segments of so many bytes, before the
+    /// database takes them. It is being proved, and not for use yet.
+    #[doc(hidden)]
+    pub fn journal_segment(mut self, bytes: u64) -> Self {
+        self.options.journal_segment = Some(bytes);
+        self
+    }
+
     /// Opens the store at a path, or makes one where nothing is.
     ///
     /// # Crash safety
@@ -153,6 +161,7 @@ impl Riverbed {
                 cache_bytes: 64 << 20,
                 threads: Threads::Own,
                 identity: None,
+                journal_segment: None,
             },
         }
     }
@@ -403,6 +412,7 @@ impl Riverbed {
     #[doc(hidden)]
     pub fn drive(&self) -> Result<(), Unavailable> {
         self.root.engine.sweep()?;
+        self.root.engine.checkpoint()?;
         self.root.engine.commit_idle()
     }
 }

@@ -19,6 +19,8 @@ impl Engine {
             // Also a commit that has nothing in it, as the idle one, is waited for.
             let group = self.enter()?.state.group;
             self.wait(group)?;
+            // The raw tables are those of the database.
+            self.checkpoint_all()?;
             let (mut wrong, audits, group) = {
                 let core = self.enter()?;
                 if core.state.has_work() || core.leading {

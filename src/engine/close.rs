@@ -43,6 +43,7 @@ impl Engine {
         self.core.lock().end();
         self.sweeper.raise();
         self.committer.raise();
+        self.checkpointer.raise();
         let failed = |cause: String| CloseError::Failed { cause };
         if let Some(failure) = poisoned {
             return Err(failure.poisoned().into());
@@ -81,5 +82,6 @@ impl Engine {
         self.core.lock().end();
         self.sweeper.raise();
         self.committer.raise();
+        self.checkpointer.raise();
     }
 }

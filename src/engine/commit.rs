@@ -166,7 +166,27 @@ impl Engine {
         self.store
             .apply(&super::tests::through_bytes(&changes), Commit::Durable)?;
         self.store.apply(&changes, Commit::Durable)?;
+        if self.store.wants_checkpoint() {
+            self.checkpointer.raise();
+        }
         Ok(sealed)
+    }
+
+    /// Brings the database what the journal has, if there is much of it.
+    pub(crate) fn checkpoint(&self) -> Result<(), Unavailable> {
+        if self.store.wants_checkpoint() {
+            self.checkpoint_all()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Brings the database all that the journal has.
+    pub(crate) fn checkpoint_all(&self) -> Result<(), Unavailable> {
+        match self.store.checkpoint() {
+            Ok(()) | Err(StoreError::Closed) => Ok(()),
+            Err(why) => Err(self.poison(&why).poisoned()),
+        }
     }
 
     /// The last block of a stream, if it is small enough to be grown.

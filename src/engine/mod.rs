@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     sweeper: Arc<Signal>,
     /// Wakes the committer.
     committer: Arc<Signal>,
+    /// Wakes the checkpointer.
+    checkpointer: Arc<Signal>,
     /// Callers that wait for the open group: what a leader gathers (see `commit`).
     joined: AtomicUsize,
     /// Small last blocks of streams, to be grown; only a leader uses them.
@@ -169,6 +171,7 @@ impl Engine {
         self.core.lock().poison(failure.clone());
         self.sweeper.raise();
         self.committer.raise();
+        self.checkpointer.raise();
         failure
     }
 }

@@ -9,7 +9,7 @@ use crate::config::Limits;
 use crate::disk::Disk;
 use crate::error::Unavailable;
 use crate::state::{Recovered, Room, State, TABLES};
-use crate::store::{OpenError, Reader, Store, StoreError, StoreOptions};
+use crate::store::{JournalOptions, OpenError, Reader, Store, StoreError, StoreOptions};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use std::collections::BTreeSet;
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) threads: Threads,
     /// In place of what a new store draws at random, so that a test can be repeated to the bit.
     pub(crate) identity: Option<u64>,
+    /// Bytes of a segment of the journal that groups go to first, if they do.
+    pub(crate) journal_segment: Option<u64>,
 }
 
 /// Whether the store runs threads of its own, or is driven by hand (R5).
@@ -51,6 +53,7 @@ impl Engine {
             cache_bytes: options.cache_bytes,
             now_ms: now / 1_000,
             identity: options.identity,
+            journal: journal_options(&options),
         };
         let store = Store::open(&*options.disk, path, &store_options)?;
         let damaged = |what: String| OpenError::Damaged {
@@ -78,6 +81,7 @@ impl Engine {
             limits: options.limits,
             sweeper: Arc::default(),
             committer: Arc::default(),
+            checkpointer: Arc::default(),
             joined: AtomicUsize::new(0),
             tails: Mutex::new(commit::Tails::new()),
             spent: Mutex::default(),
@@ -130,6 +134,20 @@ impl Engine {
             Err(why) => Err(why),
         }
     }
+}
+
+/// A bound on the store's bytes must know at once what is freed, which a journal tells late.
+fn journal_options(options: &Options) -> Option<JournalOptions> {
+    let segment_bytes = options.journal_segment?;
+    options
+        .limits
+        .max_store_bytes
+        .is_none()
+        .then(|| JournalOptions {
+            disk: Arc::clone(&options.disk),
+            segment_bytes,
+            identity: options.identity,
+        })
 }
 
 /// What keys the hashes of message ids, should the store be a new one (R22).

@@ -1,4 +1,4 @@
-//! The engine's two threads, thin shells around it (R6).
+//! The engine's threads, thin shells around it (R6).
 
 use super::Engine;
 use crate::changes::Changes;
@@ -13,7 +13,8 @@ use std::time::Duration;
 /// After so much silence one empty commit makes the next opening fast, also after a crash.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Starts the sweeper and the committer. Both end when the store closes or stops.
+/// Starts the sweeper, the committer and, for a store with a journal, the checkpointer. All end when the
+/// store closes or stops.
 pub(crate) fn start(engine: &Arc<Engine>) -> io::Result<()> {
     let sweeper = Arc::clone(engine);
     thread::Builder::new()
@@ -23,10 +24,19 @@ pub(crate) fn start(engine: &Arc<Engine>) -> io::Result<()> {
     let started = thread::Builder::new()
         .name("riverbed-commit".into())
         .spawn(move || guarded(&committer, Engine::run_committer));
+    let started = started.and_then(|_| {
+        if !engine.store.keeps_journal() {
+            return Ok(());
+        }
+        let checkpointer = Arc::clone(engine);
+        let builder = thread::Builder::new().name("riverbed-journal".into());
+        let started = builder.spawn(move || guarded(&checkpointer, Engine::run_checkpointer));
+        started.map(drop)
+    });
     if started.is_err() {
         engine.close_quietly();
     }
-    started.map(drop)
+    started
 }
 
 /// Runs a thread's work; a panic in it stops the store instead of leaving it half alive (G12, R7).
@@ -56,6 +66,14 @@ impl Engine {
                 self.clock
                     .wait(&self.sweeper, Some(self.clock.mono().plus(IDLE)));
             }
+        }
+    }
+
+    fn run_checkpointer(&self) {
+        while !self.is_over() {
+            self.clock.wait(&self.checkpointer, None);
+            // A failure stops the store, and whoever waits hears of it.
+            let _ = self.checkpoint();
         }
     }
 

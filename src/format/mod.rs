@@ -3,18 +3,12 @@
 mod block;
 mod block_error;
 mod builder;
-#[cfg_attr(
-    not(any(test, fuzzing)),
-    expect(
-        dead_code,
-        reason = "a journal will write it; until then the tests hold it"
-    )
-)]
 mod changes;
 pub(crate) mod checksum;
 mod cut;
 mod header;
 mod intern;
+pub(crate) mod journal;
 mod reader;
 mod record;
 pub(crate) mod rows;
@@ -31,7 +25,6 @@ pub(crate) use block::Block;
 pub(crate) use block_error::BlockError;
 #[cfg(any(test, fuzzing))]
 pub(crate) use builder::BlockBuilder;
-#[cfg(any(test, fuzzing))]
 pub(crate) use changes::{decode_changes, encode_changes};
 pub(crate) use cut::{cut, page_bytes};
 pub(crate) use header::HEADER_LEN;

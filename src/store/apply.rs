@@ -9,7 +9,7 @@ use redb::{Database, Durability, Table as RedbTable, WriteTransaction};
 use super::error::StoreError;
 use super::tables::{self, RowTableKey};
 use super::usage::{self, UsageChange};
-use crate::changes::{Change, Changes, RowKey, Table};
+use crate::changes::{Change, RowKey, Table};
 use crate::format::checksum::{CHECKSUM_LEN, seal};
 
 /// How a group is committed.
@@ -28,10 +28,10 @@ pub(super) fn apply(
     database: &Database,
     store: u64,
     used: u64,
-    changes: &Changes,
+    changes: [&[Change]; 2],
     commit: Commit,
 ) -> Result<u64, StoreError> {
-    if changes.changes.is_empty() && commit == Commit::Durable {
+    if changes.iter().all(|part| part.is_empty()) && commit == Commit::Durable {
         return Ok(used);
     }
     // Neither the transaction nor its tables are dropped while a panic goes by: their own clean-up
@@ -49,7 +49,7 @@ fn stage(
     txn: &mut WriteTransaction,
     store: u64,
     used: u64,
-    changes: &Changes,
+    changes: [&[Change]; 2],
     commit: Commit,
 ) -> Result<u64, StoreError> {
     durable(txn, commit)?;
@@ -61,8 +61,8 @@ fn stage(
         usage: UsageChange::default(),
     });
     let applied = changes
-        .changes
-        .iter()
+        .into_iter()
+        .flatten()
         .try_for_each(|change| group.apply(change))
         .and_then(|()| group.save_usage(used));
     drop(ManuallyDrop::into_inner(group));

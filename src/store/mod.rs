@@ -3,13 +3,17 @@
 //! What comes in is a [`Changes`] for each commit group, and it is durable when [`Store::apply`]
 //! returns. What goes out is read through a [`Reader`], verified.
 
+mod ahead;
 mod apply;
 mod backend;
 mod create;
 mod error;
 mod fault;
 mod header;
+mod journal;
+mod layers;
 mod open;
+mod overlay;
 mod pages;
 mod reader;
 mod salvage;
@@ -27,6 +31,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::RwLock;
 use redb::{Database, ReadableDatabase};
 
+pub(crate) use self::ahead::JournalOptions;
+use self::ahead::{Ahead, Taken, Then};
 pub(crate) use self::apply::Commit;
 pub use self::error::OpenError;
 pub(crate) use self::error::StoreError;
@@ -34,9 +40,10 @@ use self::fault::Faults;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::fault::guarded::is_guarded;
 use self::header::Header;
+use self::journal::{Journal, Mark};
 pub(crate) use self::reader::Reader;
 pub(crate) use self::salvage::{Found, Scan};
-use crate::changes::Changes;
+use crate::changes::{Change, Changes};
 use crate::disk::{Disk, DiskFile};
 
 /// How a store is opened.
@@ -48,6 +55,8 @@ pub(crate) struct StoreOptions {
     pub(crate) now_ms: u64,
     /// A new store's identity, which is random otherwise.
     pub(crate) identity: Option<u64>,
+    /// Whether groups go to a journal first.
+    pub(crate) journal: Option<JournalOptions>,
 }
 
 /// One open store.
@@ -59,8 +68,10 @@ pub(crate) struct Store {
     opened: RwLock<Option<ManuallyDrop<Opened>>>,
     faults: Arc<Faults>,
     leaked: AtomicBool,
-    /// Bytes of the pages that blocks take, as of the last transaction.
+    /// Bytes of the pages that blocks take, as of redb's last transaction.
     used: AtomicU64,
+    ahead: Ahead,
+    journal_disk: Option<Arc<dyn Disk>>,
 }
 
 /// What an open store holds, and gives back when it is closed.
@@ -79,21 +90,58 @@ impl Store {
         path: &Path,
         options: &StoreOptions,
     ) -> Result<Self, OpenError> {
-        let store = open::open(disk, path, options)?;
+        let mut store = open::open(disk, path, options)?;
         store
             .load_usage()
+            .and_then(|()| store.begin_journal(disk, path, options))
             .map_err(OpenError::database(path, "opening"))?;
         Ok(store)
     }
 
+    /// Brings redb what only a journal has, and goes on in it or without.
+    fn begin_journal(
+        &mut self,
+        disk: &dyn Disk,
+        path: &Path,
+        options: &StoreOptions,
+    ) -> Result<(), StoreError> {
+        let (store, faults) = (self.id(), Arc::clone(&self.faults));
+        self.journal_disk = options
+            .journal
+            .as_ref()
+            .map(|wanted| Arc::clone(&wanted.disk));
+        let row = self.read(|reader| reader.row(journal::KEY))?;
+        let mark = row.map(|row| Mark::decode(&row)).transpose()?.flatten();
+        let Some(mark) = mark else {
+            self.ahead = Ahead::new(store, path, options.journal.clone(), &faults);
+            return Ok(());
+        };
+        let path_of = ahead::journal_path(path);
+        let (journal, groups) = Journal::replay(disk, &path_of, store, mark, &faults)?;
+        let goes_on = options.journal.is_some();
+        let mut changes: Vec<Change> = groups.into_iter().flat_map(|group| group.changes).collect();
+        changes.push(Mark::change(goes_on.then(|| journal.mark())));
+        self.with(|opened| self.to_redb(opened, [&changes, &[]], Commit::Durable))?;
+        if goes_on {
+            self.ahead = Ahead::going_on(store, path, journal, &faults);
+        } else {
+            // It is only litter from now on.
+            let _: io::Result<()> = disk.remove(&path_of);
+        }
+        Ok(())
+    }
+
     fn new(header: Header, opened: Opened, faults: Arc<Faults>) -> Self {
         let opened = RwLock::new(Some(ManuallyDrop::new(opened)));
+        let ahead = Ahead::new(header.store, Path::new(""), None, &faults);
         Self {
             header,
             opened,
             faults,
             leaked: AtomicBool::new(false),
             used: AtomicU64::new(0),
+            ahead,
+            journal_disk: None,
         }
     }
 
@@ -114,12 +162,64 @@ impl Store {
     /// until the store is reopened.
     pub(crate) fn apply(&self, changes: &Changes, commit: Commit) -> Result<(), StoreError> {
         self.with(|opened| {
-            let before = self.used_bytes();
-            let used = apply::apply(&opened.database, self.id(), before, changes, commit)
-                .map_err(|error| self.faults.call(error))?;
-            self.used.store(used, Ordering::Relaxed);
-            Ok(())
+            if commit == Commit::QuickRepair {
+                self.checkpoint_in(opened, commit, Then::GoOn)?;
+            }
+            loop {
+                if changes.changes.is_empty() {
+                    return Ok(());
+                }
+                match self.ahead.take(changes)? {
+                    Taken::Durable => return Ok(()),
+                    Taken::AfterCheckpoint => {
+                        self.checkpoint_in(opened, Commit::Durable, Then::GoOn)?;
+                    }
+                    Taken::Direct(beside) => {
+                        let _turn = self.ahead.checkpointing.lock();
+                        return self.to_redb(opened, [&changes.changes, &beside], commit);
+                    }
+                }
+            }
         })
+    }
+
+    /// Whether groups may go to a journal first.
+    pub(crate) fn keeps_journal(&self) -> bool {
+        self.journal_disk.is_some()
+    }
+
+    /// Whether redb should take what only the journal has, for the journal's next lap to have room.
+    pub(crate) fn wants_checkpoint(&self) -> bool {
+        self.ahead.wants_checkpoint()
+    }
+
+    /// Brings redb what only the journal has. Others go on meanwhile.
+    pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
+        self.with(|opened| self.checkpoint_in(opened, Commit::Durable, Then::GoOn))
+    }
+
+    fn checkpoint_in(&self, opened: &Opened, commit: Commit, then: Then) -> Result<(), StoreError> {
+        let _turn = self.ahead.checkpointing.lock();
+        let frozen = self.ahead.freeze(then);
+        if frozen.is_empty && commit == Commit::Durable {
+            return Ok(());
+        }
+        self.to_redb(opened, [&frozen.changes.changes, &[]], commit)?;
+        self.ahead.thaw();
+        Ok(())
+    }
+
+    fn to_redb(
+        &self,
+        opened: &Opened,
+        changes: [&[Change]; 2],
+        commit: Commit,
+    ) -> Result<(), StoreError> {
+        let before = self.used.load(Ordering::Relaxed);
+        let used = apply::apply(&opened.database, self.id(), before, changes, commit)
+            .map_err(|error| self.faults.call(error))?;
+        self.used.store(used, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Learns how much the blocks take.
@@ -131,7 +231,7 @@ impl Store {
 
     /// The bytes of the pages that the blocks of all streams take.
     pub(crate) fn used_bytes(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.used.load(Ordering::Relaxed) + self.ahead.block_bytes()
     }
 
     /// Reads the newest durable state. `close` waits for it, so `f` must not call `close`.
@@ -139,7 +239,15 @@ impl Store {
         &self,
         f: impl FnOnce(&Reader) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.with(|opened| f(&Reader::new(opened.database.begin_read()?, self.id())))
+        self.with(|opened| {
+            // First what lies over redb: what leaves there meanwhile is in redb by then.
+            let layers = self.ahead.layers();
+            f(&Reader::new(
+                opened.database.begin_read()?,
+                self.id(),
+                layers,
+            ))
+        })
     }
 
     /// The length of the file. redb grows it by doubling, sparsely: the disk may hold less of it.
@@ -161,12 +269,20 @@ impl Store {
         if self.leaked.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
+        // What fails here has stopped the store, and is answered below; the journal is kept then (J11).
+        let drained = self.with(|opened| self.checkpoint_in(opened, Commit::Durable, Then::Close));
         let mut slot = self.opened.write();
         // The guard is kept until the lock is free, so that whoever finds the store closed can
         // open it again.
         match slot.take() {
             None => Ok(()),
-            Some(opened) => ManuallyDrop::into_inner(opened).close(&self.faults),
+            Some(opened) => {
+                let closed = ManuallyDrop::into_inner(opened).close(&self.faults);
+                if let (Ok(()), Ok(()), Some(disk)) = (&drained, &closed, &self.journal_disk) {
+                    self.ahead.end(&**disk);
+                }
+                closed
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod damage;
 mod damaged_blocks;
 mod faults;
 mod files;
+mod journal;
 mod page_cache;
 mod race;
 mod rows;
@@ -24,6 +25,7 @@ const OPTIONS: StoreOptions = StoreOptions {
     cache_bytes: 1 << 20,
     now_ms: 1_000,
     identity: None,
+    journal: None,
 };
 
 /// Where the tests on a simulated disk keep their store.

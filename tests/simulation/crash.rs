@@ -16,6 +16,7 @@ use std::path::Path;
 impl Run {
     /// Makes the store, on a disk that fails now and then.
     pub(crate) fn new(seed: u64, lines: Option<Vec<String>>) -> Self {
+        crate::real::choose_journal(seed);
         let mut rng = Rng::with_seed(!seed);
         let (mut disk, clock) = (MemoryDisk::new(), ManualClock::new());
         let mut report = Report::default();
@@ -230,11 +231,15 @@ impl Run {
                 Trouble::random(&mut self.rng, 25).strike(&image);
             }
             let read = image.bytes_read();
+            let journal = image.exists(Path::new("/store.journal")).unwrap_or(false);
             match open(&image, &self.real.clock) {
                 Ok(store) => {
                     let all = image.bytes_read() - read >= image.used() / 2;
                     let word = if all { "repaired" } else { "quick" };
                     self.cover(format!("recovery {word}"));
+                    if journal {
+                        self.cover("recovery journal".into());
+                    }
                     self.report.faults += image.faults_met();
                     let image = image.clone();
                     Trouble::end(&image);

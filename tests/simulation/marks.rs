@@ -145,6 +145,7 @@ pub(crate) const MUST_MEET: &[&str] = &[
     "recovery creation failed",
     "recovery creation taken over",
     "recovery fell back",
+    "recovery journal",
     "recovery open call kept",
     "recovery open call undone",
     "recovery repaired",

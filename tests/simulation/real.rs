@@ -34,6 +34,17 @@ pub(crate) struct Real {
 /// Of every store, so that a run can be repeated to the bit.
 const IDENTITY: u64 = 0x0072_6976_6572_6265;
 
+thread_local! {
+    /// Bytes of a segment of the journal, in the runs of this thread.
+    static JOURNAL: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether a seed's stores have a journal.
+pub(crate) fn choose_journal(seed: u64) {
+    let segments = [None, Some(16 << 10), Some(64 << 10), Some(256 << 10)];
+    JOURNAL.set(segments[(seed % 4) as usize]);
+}
+
 pub(crate) fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, OpenError> {
     open_at(disk, clock, "/store")
 }
@@ -45,7 +56,11 @@ pub(crate) fn open_at(
 ) -> Result<Riverbed, OpenError> {
     let mut limits = Limits::default();
     limits.subjects_per_stream = crate::oracle::SUBJECTS;
-    Riverbed::builder()
+    let builder = match JOURNAL.get() {
+        Some(segment) => Riverbed::builder().journal_segment(segment),
+        None => Riverbed::builder(),
+    };
+    builder
         // So small that what a store does is read from the disk, which may fail.
         .cache_bytes(64 << 10)
         .clock(clock.clock())

@@ -1,0 +1,242 @@
+//! `Ahead`: the journal, and what is durable in it and not yet in redb.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::error::StoreError;
+use super::fault::Faults;
+use super::journal::{Journal, Mark, Room, payload};
+use super::layers::{Layer, Layers};
+use crate::changes::{Change, Changes};
+use crate::disk::Disk;
+use crate::format::journal::Head;
+
+/// Where a store's journal is kept, and how large it is.
+#[derive(Clone, Debug)]
+pub(crate) struct JournalOptions {
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Bytes of each of its three segments.
+    pub(crate) segment_bytes: u64,
+    /// Its identity, which is random otherwise.
+    pub(crate) identity: Option<u64>,
+}
+
+/// Commits that an open store does without a journal, before it is worth making one.
+const COMMITS_BEFORE: u32 = 4;
+
+/// The journal's file stands beside the store's.
+pub(super) fn journal_path(store: &Path) -> PathBuf {
+    let mut name = store.file_name().map(OsString::from).unwrap_or_default();
+    name.push(".journal");
+    store.with_file_name(name)
+}
+
+/// Whether there is a journal.
+#[derive(Debug)]
+enum Slot {
+    Off,
+    /// None yet; so many commits were made without.
+    Later {
+        options: JournalOptions,
+        commits: u32,
+    },
+    On(Journal),
+}
+
+/// What follows when redb has everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The next lap.
+    GoOn,
+    /// Nothing: no journal is expected any more.
+    Close,
+}
+
+/// What became of a group.
+pub(super) enum Taken {
+    /// It is durable.
+    Durable,
+    /// redb must take what is in memory first; then ask again.
+    AfterCheckpoint,
+    /// It goes to redb at once, with these changes beside its own.
+    Direct(Vec<Change>),
+}
+
+/// What a checkpoint brings to redb.
+pub(super) struct Frozen {
+    pub(super) changes: Changes,
+    /// Whether there is anything in it.
+    pub(super) is_empty: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Ahead {
+    slot: Mutex<Slot>,
+    /// The newest first; the second, if there is one, is on its way to redb.
+    layers: RwLock<Vec<Layer>>,
+    /// One checkpoint at a time.
+    pub(super) checkpointing: Mutex<()>,
+    store: u64,
+    path: PathBuf,
+    faults: Arc<Faults>,
+}
+
+impl Ahead {
+    /// Of a store whose redb expects no journal.
+    pub(super) fn new(
+        store: u64,
+        path: &Path,
+        options: Option<JournalOptions>,
+        faults: &Arc<Faults>,
+    ) -> Self {
+        let slot = options.map_or(Slot::Off, |options| Slot::Later {
+            options,
+            commits: 0,
+        });
+        Self::with(store, path, slot, faults)
+    }
+
+    /// Of a store that goes on in a journal.
+    pub(super) fn going_on(
+        store: u64,
+        path: &Path,
+        journal: Journal,
+        faults: &Arc<Faults>,
+    ) -> Self {
+        Self::with(store, path, Slot::On(journal), faults)
+    }
+
+    fn with(store: u64, path: &Path, slot: Slot, faults: &Arc<Faults>) -> Self {
+        Self {
+            slot: Mutex::new(slot),
+            layers: RwLock::new(vec![Layer::default()]),
+            checkpointing: Mutex::new(()),
+            store,
+            path: journal_path(path),
+            faults: Arc::clone(faults),
+        }
+    }
+
+    /// What lies over redb now. Ask before redb is read: what leaves here is in redb by then.
+    pub(super) fn layers(&self) -> Layers {
+        Layers(self.layers.read().clone())
+    }
+
+    /// Whether redb should take what is in memory.
+    pub(super) fn wants_checkpoint(&self) -> bool {
+        let half_full = match &*self.slot.lock() {
+            Slot::On(journal) => journal.is_half_full(),
+            Slot::Off | Slot::Later { .. } => false,
+        };
+        half_full && !self.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.layers
+            .read()
+            .iter()
+            .all(|layer| layer.read().is_empty())
+    }
+
+    /// Bytes of the pages that its blocks will take in redb.
+    pub(super) fn block_bytes(&self) -> u64 {
+        let layers = self.layers.read();
+        layers.iter().map(|layer| layer.read().block_bytes()).sum()
+    }
+
+    /// Makes a group durable, if that is the journal's to do.
+    pub(super) fn take(&self, changes: &Changes) -> Result<Taken, StoreError> {
+        let mut slot = self.slot.lock();
+        if let Slot::Later { options, commits } = &mut *slot {
+            *commits += 1;
+            if *commits <= COMMITS_BEFORE {
+                return Ok(Taken::Direct(Vec::new()));
+            }
+            let Ok(journal) = self.create(options) else {
+                // For want of room, most likely. Nothing depends on it yet; it is tried again.
+                *commits = 0;
+                return Ok(Taken::Direct(Vec::new()));
+            };
+            let mark = journal.mark();
+            *slot = Slot::On(journal);
+            return Ok(Taken::Direct(vec![Mark::change(Some(mark))]));
+        }
+        let Slot::On(journal) = &mut *slot else {
+            return Ok(Taken::Direct(Vec::new()));
+        };
+        let payload = payload(changes);
+        match journal.room_for(payload.len()) {
+            Room::Fits => {
+                journal.append(&payload)?;
+                if let Some(active) = self.layers.read().first() {
+                    active.write().absorb(changes);
+                }
+                Ok(Taken::Durable)
+            }
+            Room::TooLarge if self.is_empty() => {
+                let mark = journal.skip();
+                Ok(Taken::Direct(vec![Mark::change(Some(mark))]))
+            }
+            Room::Full | Room::TooLarge => Ok(Taken::AfterCheckpoint),
+        }
+    }
+
+    fn create(&self, options: &JournalOptions) -> io::Result<Journal> {
+        let random = || getrandom::u64().map_err(|why| io::Error::other(why.to_string()));
+        let head = Head {
+            store: self.store,
+            journal: options.identity.map_or_else(random, Ok)?,
+            segment: options.segment_bytes,
+        };
+        Journal::create(&*options.disk, &self.path, head, &self.faults)
+    }
+
+    /// Takes what is in memory out for redb; from now on the next lap is written. Call it in turn.
+    pub(super) fn freeze(&self, then: Then) -> Frozen {
+        let mut slot = self.slot.lock();
+        let mut changes = Changes::default();
+        let Slot::On(journal) = &mut *slot else {
+            return Frozen {
+                changes,
+                is_empty: true,
+            };
+        };
+        let mut layers = self.layers.write();
+        let active = layers.first().cloned().unwrap_or_default();
+        if active.read().is_empty() && then == Then::GoOn {
+            return Frozen {
+                changes,
+                is_empty: true,
+            };
+        }
+        let mark = journal.next_lap();
+        layers.insert(0, Layer::default());
+        drop(layers);
+        drop(slot);
+        changes.changes = active.read().to_changes();
+        let expected = (then == Then::GoOn).then_some(mark);
+        changes.changes.push(Mark::change(expected));
+        Frozen {
+            changes,
+            is_empty: false,
+        }
+    }
+
+    /// What was frozen is in redb, durably.
+    pub(super) fn thaw(&self) {
+        self.layers.write().truncate(1);
+    }
+
+    /// redb has everything and expects no journal: its file goes.
+    pub(super) fn end(&self, disk: &dyn Disk) {
+        let had = std::mem::replace(&mut *self.slot.lock(), Slot::Off);
+        if matches!(had, Slot::On(_)) {
+            // It is only litter: the next journal replaces it if this fails.
+            let _: io::Result<()> = disk.remove(&self.path);
+        }
+    }
+}

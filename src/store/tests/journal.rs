@@ -1,0 +1,345 @@
+//! The journal: what it makes durable, what redb gets of it, and what damage of it comes to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fastrand::Rng;
+
+use super::{OPTIONS, apply, block, bytes_of, content, path, put};
+use crate::changes::{Change, Changes, RowKey, Table};
+use crate::disk::{Disk, MemoryDisk};
+use crate::store::ahead::journal_path;
+use crate::store::{Commit, JournalOptions, OpenError, Store, StoreError, StoreOptions};
+
+const SEGMENT: u64 = 16 << 10;
+
+fn journaled(disk: &MemoryDisk) -> Result<Store, OpenError> {
+    let journal = JournalOptions {
+        disk: Arc::new(disk.clone()),
+        segment_bytes: SEGMENT,
+        identity: None,
+    };
+    let options = StoreOptions {
+        journal: Some(journal),
+        ..OPTIONS
+    };
+    Store::open(disk, path(), &options)
+}
+
+fn file() -> PathBuf {
+    journal_path(path())
+}
+
+fn small(n: u64) -> Vec<Change> {
+    vec![put(Table::ConsumerState, 1, n, &n.to_le_bytes())]
+}
+
+/// A store that has a journal, with so many groups in it.
+fn with_groups(disk: &MemoryDisk, groups: u64) -> Store {
+    let store = journaled(disk).unwrap();
+    // The first few go without one.
+    for n in 0..5 {
+        apply(&store, vec![put(Table::ConsumerState, 2, n, b"x")]).unwrap();
+    }
+    assert!(disk.exists(&file()).unwrap());
+    for n in 0..groups {
+        apply(&store, small(n)).unwrap();
+    }
+    store
+}
+
+/// How many of the groups are there.
+fn groups(store: &Store) -> u64 {
+    let content = content(store).unwrap();
+    let ours = content.rows.iter();
+    let ours = ours.filter(|(key, _)| key.table == Table::ConsumerState && key.id == 1);
+    let parts: Vec<u64> = ours.map(|(key, _)| key.part).collect();
+    assert_eq!(parts, (0..parts.len() as u64).collect::<Vec<_>>());
+    parts.len() as u64
+}
+
+fn overwrite(disk: &MemoryDisk, bytes: &[u8]) {
+    let journal = disk.open(&file()).unwrap();
+    journal.write_at(0, bytes).unwrap();
+    journal.sync().unwrap();
+}
+
+#[test]
+fn a_group_is_one_write_and_one_sync() {
+    let disk = MemoryDisk::new();
+    let store = with_groups(&disk, 0);
+    for n in 0..20 {
+        let before = disk.operations();
+        apply(&store, small(n)).unwrap();
+        assert_eq!(disk.operations() - before, 2);
+    }
+    assert_eq!(groups(&store), 20);
+}
+
+#[test]
+fn what_is_in_the_journal_survives_a_power_cut_and_comes_to_redb_at_opening() {
+    let disk = MemoryDisk::new();
+    let store = with_groups(&disk, 30);
+    for seed in 0..20 {
+        let image = disk.crash_image(seed);
+        let again = journaled(&image).unwrap();
+        assert_eq!(groups(&again), 30, "seed {seed}");
+        // Without a journal as well.
+        drop(again);
+        assert_eq!(groups(&super::open(&image).unwrap()), 30);
+        assert!(!image.exists(&file()).unwrap());
+    }
+    drop(store);
+}
+
+#[test]
+fn a_closed_store_is_one_file() {
+    let disk = MemoryDisk::new();
+    let store = with_groups(&disk, 30);
+    store.close().unwrap();
+    assert!(!disk.exists(&file()).unwrap());
+    assert_eq!(groups(&super::open(&disk).unwrap()), 30);
+}
+
+#[test]
+fn laps_go_on_for_ever() {
+    let disk = MemoryDisk::new();
+    let store = with_groups(&disk, 2_000);
+    assert_eq!(groups(&store), 2_000);
+    assert_eq!(groups(&journaled(&disk.crash_image(1)).unwrap()), 2_000);
+}
+
+#[test]
+fn a_large_group_goes_to_redb_behind_what_came_before() {
+    let disk = MemoryDisk::new();
+    let store = with_groups(&disk, 3);
+    let large = vec![7; SEGMENT as usize];
+    apply(&store, vec![put(Table::Holes, 1, 1, &large)]).unwrap();
+    apply(&store, small(3)).unwrap();
+    let again = journaled(&disk.crash_image(3)).unwrap();
+    assert_eq!(groups(&again), 4);
+    assert_eq!(super::row(&again, Table::Holes, 1, 1).unwrap(), large);
+}
+
+#[test]
+fn a_missing_journal_is_never_passed_over() {
+    let disk = MemoryDisk::new();
+    let store = with_groups(&disk, 3);
+    let image = disk.kill_image();
+    drop(store);
+    image.remove(&file()).unwrap();
+    for opened in [journaled(&image), super::open(&image)] {
+        let why = opened.unwrap_err().to_string();
+        assert!(why.contains("journal") && why.contains("missing"), "{why}");
+    }
+}
+
+#[test]
+fn another_journal_is_refused() {
+    let (disk, other) = (MemoryDisk::new(), MemoryDisk::new());
+    let (store, foreign) = (with_groups(&disk, 3), with_groups(&other, 3));
+    let image = disk.kill_image();
+    overwrite(&image, &bytes_of(&other, &file()));
+    let why = journaled(&image).unwrap_err().to_string();
+    assert!(why.contains("another store's"), "{why}");
+    drop((store, foreign));
+}
+
+/// The bytes of the journal that are not zero, behind its head: where its records are.
+fn written(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let used = bytes.iter().enumerate().skip(4096);
+    used.filter(|(_, byte)| **byte != 0)
+        .map(|(at, _)| at)
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+#[test]
+fn damage_before_the_last_record_is_told_and_of_the_last_is_a_torn_one() {
+    let disk = MemoryDisk::new();
+    let store = with_groups(&disk, 6);
+    let image = disk.kill_image();
+    drop(store);
+    let whole = bytes_of(&image, &file());
+    let last = written(&whole).last().unwrap();
+    let last_record = (4096..=last)
+        .rev()
+        .find(|at| whole[*at..].starts_with(b"RvJr"))
+        .unwrap();
+    let (mut refused, mut torn) = (0, 0);
+    for at in written(&whole) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x20;
+        overwrite(&image, &damaged);
+        match journaled(&image.kill_image()) {
+            Ok(store) => {
+                assert!(at >= last_record, "byte {at} of a synced record");
+                assert_eq!(groups(&store), 5);
+                torn += 1;
+            }
+            Err(why) => {
+                assert!(at < last_record, "{why}");
+                assert!(why.to_string().contains("journal"), "{why}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 100 && torn > 20, "{refused} refused, {torn} torn");
+}
+
+#[test]
+fn every_crash_in_the_middle_leaves_all_that_was_acknowledged() {
+    let count = {
+        let disk = MemoryDisk::new();
+        let store = with_groups(&disk, 0);
+        let before = disk.operations();
+        history(&store).unwrap();
+        disk.operations() - before
+    };
+    for at in 0..count {
+        let disk = MemoryDisk::new();
+        let store = with_groups(&disk, 0);
+        disk.fail_from(disk.operations() + at);
+        let done = history(&store).unwrap_err();
+        for seed in 0..3 {
+            let image = disk.crash_image(seed);
+            image.stop_failing();
+            let found = groups(&journaled(&image).unwrap());
+            assert!(
+                (done..=done + 1).contains(&found),
+                "cut {at}: {found} of {done}"
+            );
+        }
+    }
+}
+
+/// Small and large groups, and checkpoints; how many were acknowledged when it failed.
+fn history(store: &Store) -> Result<(), u64> {
+    for n in 0..24 {
+        let mut changes = small(n);
+        if n % 7 == 6 {
+            changes.push(put(Table::Holes, 1, n, &[1; SEGMENT as usize]));
+        }
+        apply(store, changes).map_err(|_| n)?;
+        if n % 5 == 4 {
+            store.checkpoint().map_err(|_| n + 1)?;
+        }
+        if n % 11 == 10 {
+            let idle = store.apply(&Changes::default(), Commit::QuickRepair);
+            idle.map_err(|_| n + 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// A change of anything.
+fn any(rng: &mut Rng, store: &Store) -> Change {
+    let tables = [Table::Holes, Table::Dedup, Table::Subjects];
+    let (table, id) = (tables[rng.usize(..3)], rng.u32(1..3));
+    let (part, stream, first) = (rng.u64(..8), rng.u32(1..3), rng.u64(1..12));
+    match rng.u8(..20) {
+        0..=5 => put(table, id, part, &rng.u64(..).to_le_bytes()),
+        6..=8 => Change::Delete {
+            key: RowKey::new(table, id, part),
+        },
+        9 => Change::DeleteParts {
+            table,
+            id,
+            from: part,
+            to: part + rng.u64(..4),
+        },
+        10..=16 => block(store, stream, first, &rng.u64(..).to_le_bytes()),
+        17 | 18 => Change::DropBlocks {
+            stream,
+            from: first,
+            to: first + rng.u64(..6),
+        },
+        _ => Change::DropStream { stream },
+    }
+}
+
+/// What every way of reading blocks says.
+fn views(store: &Store) -> Vec<String> {
+    let read = store.read(|reader| {
+        let mut views = Vec::new();
+        for stream in 1..3 {
+            views.push(format!("{:?}", reader.last_block(stream)?));
+            for seq in 0..14 {
+                views.push(format!("{:?}", reader.block_at(stream, seq)?));
+                views.push(format!("{:?}", reader.block_starts(stream, seq, 3)?));
+                let mut seen = Vec::new();
+                reader.blocks_from(stream, seq, |block| {
+                    seen.push(block.first_seq());
+                    Ok(std::ops::ControlFlow::Continue(()))
+                })?;
+                reader.blocks_back(stream, seq, |block| {
+                    seen.push(block.first_seq());
+                    Ok(std::ops::ControlFlow::Continue(()))
+                })?;
+                views.push(format!("{seen:?}"));
+            }
+        }
+        Ok::<_, StoreError>(views)
+    });
+    read.unwrap()
+}
+
+#[test]
+fn readers_see_the_same_with_a_journal_as_without() {
+    for seed in 0..40 {
+        let mut rng = Rng::with_seed(seed);
+        let (plain_disk, mut disk) = (MemoryDisk::new(), MemoryDisk::new());
+        let plain = super::open(&plain_disk).unwrap();
+        let mut store = journaled(&disk).unwrap();
+        for step in 0..120 {
+            let changes: Vec<Change> = (0..rng.usize(1..5))
+                .map(|_| any(&mut rng, &store))
+                .collect();
+            // Blocks say whose they are.
+            let mine = |change: &Change| match change {
+                Change::Block {
+                    stream, first_seq, ..
+                } => block(&plain, *stream, *first_seq, &step_payload(step)),
+                other => other.clone(),
+            };
+            let theirs = |change: &Change| match change {
+                Change::Block {
+                    stream, first_seq, ..
+                } => block(&store, *stream, *first_seq, &step_payload(step)),
+                other => other.clone(),
+            };
+            apply(&plain, changes.iter().map(mine).collect()).unwrap();
+            apply(&store, changes.iter().map(theirs).collect()).unwrap();
+            match rng.u8(..12) {
+                0 => store.checkpoint().unwrap(),
+                1 => {
+                    disk = disk.crash_image(rng.u64(..));
+                    store = journaled(&disk).unwrap();
+                }
+                _ => {}
+            }
+            let (found, expected) = (content(&store).unwrap(), content(&plain).unwrap());
+            assert_eq!(found.rows, expected.rows, "seed {seed}, step {step}");
+            let starts = |blocks: &[(u32, u64, Vec<u8>)]| {
+                let starts = blocks.iter().map(|(stream, first, _)| (*stream, *first));
+                starts.collect::<Vec<_>>()
+            };
+            assert_eq!(
+                starts(&found.blocks),
+                starts(&expected.blocks),
+                "{seed} {step}"
+            );
+            let strip = |views: Vec<String>| {
+                views
+                    .into_iter()
+                    .filter(|v| !v.contains('('))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(strip(views(&store)), strip(views(&plain)), "{seed} {step}");
+        }
+    }
+}
+
+fn step_payload(step: u64) -> [u8; 8] {
+    step.to_le_bytes()
+}
