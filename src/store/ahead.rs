@@ -45,6 +45,8 @@ enum Slot {
         commits: u32,
     },
     On(Journal),
+    /// redb is told to expect it no more.
+    Ended,
 }
 
 /// What follows when redb has everything.
@@ -130,7 +132,7 @@ impl Ahead {
     pub(super) fn wants_checkpoint(&self) -> bool {
         let half_full = match &*self.slot.lock() {
             Slot::On(journal) => journal.is_half_full(),
-            Slot::Off | Slot::Later { .. } => false,
+            Slot::Off | Slot::Later { .. } | Slot::Ended => false,
         };
         half_full && !self.is_empty()
     }
@@ -216,6 +218,9 @@ impl Ahead {
         let mark = journal.next_lap();
         layers.insert(0, Layer::default());
         drop(layers);
+        if then == Then::Close {
+            *slot = Slot::Ended;
+        }
         drop(slot);
         changes.changes = active.read().to_changes();
         let expected = (then == Then::GoOn).then_some(mark);
@@ -234,7 +239,7 @@ impl Ahead {
     /// redb has everything and expects no journal: its file goes.
     pub(super) fn end(&self, disk: &dyn Disk) {
         let had = std::mem::replace(&mut *self.slot.lock(), Slot::Off);
-        if matches!(had, Slot::On(_)) {
+        if matches!(had, Slot::Ended) {
             // It is only litter: the next journal replaces it if this fails.
             let _: io::Result<()> = disk.remove(&self.path);
         }

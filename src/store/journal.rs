@@ -142,6 +142,20 @@ impl Journal {
         })
     }
 
+    /// Removes the file of a journal that redb does not expect: one that was being made, or let go, when
+    /// the process died. What is not a journal of this store is not ours to remove.
+    pub(super) fn remove_leftover(disk: &dyn Disk, path: &Path, store: u64) {
+        let is_ours = |file: Arc<dyn DiskFile>| {
+            let mut head = vec![0; usize::try_from(HEAD_LEN).unwrap_or(0)];
+            let read = file.read_at(0, &mut head);
+            read.is_ok() && Head::decode(&head).is_ok_and(|head| head.store == store)
+        };
+        if disk.exists(path).unwrap_or(false) && disk.open(path).is_ok_and(is_ours) {
+            // Only litter: it is no matter if this fails.
+            let _: io::Result<()> = disk.remove(path);
+        }
+    }
+
     /// The groups that redb does not have, in order, and the journal behind the last of them (J4).
     pub(super) fn replay(
         disk: &dyn Disk,

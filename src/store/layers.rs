@@ -26,6 +26,11 @@ pub(super) enum Found {
 }
 
 impl Layers {
+    pub(super) fn are_same(&self, others: &Self) -> bool {
+        let same = |(layer, other): (&Layer, &Layer)| Arc::ptr_eq(layer, other);
+        self.0.len() == others.0.len() && self.0.iter().zip(&others.0).all(same)
+    }
+
     pub(super) fn row(&self, key: RowKey) -> Said {
         self.first(|overlay| overlay.row(key))
     }

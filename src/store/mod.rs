@@ -112,11 +112,12 @@ impl Store {
             .map(|wanted| Arc::clone(&wanted.disk));
         let row = self.read(|reader| reader.row(journal::KEY))?;
         let mark = row.map(|row| Mark::decode(&row)).transpose()?.flatten();
+        let path_of = ahead::journal_path(path);
         let Some(mark) = mark else {
+            Journal::remove_leftover(disk, &path_of, store);
             self.ahead = Ahead::new(store, path, options.journal.clone(), &faults);
             return Ok(());
         };
-        let path_of = ahead::journal_path(path);
         let (journal, groups) = Journal::replay(disk, &path_of, store, mark, &faults)?;
         let goes_on = options.journal.is_some();
         let mut changes: Vec<Change> = groups.into_iter().flat_map(|group| group.changes).collect();
@@ -240,13 +241,15 @@ impl Store {
         f: impl FnOnce(&Reader) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.with(|opened| {
-            // First what lies over redb: what leaves there meanwhile is in redb by then.
-            let layers = self.ahead.layers();
-            f(&Reader::new(
-                opened.database.begin_read()?,
-                self.id(),
-                layers,
-            ))
+            // What lies over redb and what redb has must be of one moment.
+            let (layers, txn) = loop {
+                let layers = self.ahead.layers();
+                let txn = opened.database.begin_read()?;
+                if layers.are_same(&self.ahead.layers()) {
+                    break (layers, txn);
+                }
+            };
+            f(&Reader::new(txn, self.id(), layers))
         })
     }
 

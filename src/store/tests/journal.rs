@@ -102,6 +102,21 @@ fn a_closed_store_is_one_file() {
 }
 
 #[test]
+fn a_leftover_goes_and_a_foreign_file_stays() {
+    let disk = MemoryDisk::new();
+    let store = with_groups(&disk, 3);
+    let ours = bytes_of(&disk, &file());
+    store.close().unwrap();
+    let journal = disk.create(&file()).unwrap();
+    journal.write_at(0, &ours).unwrap();
+    drop(super::open(&disk).unwrap());
+    assert!(!disk.exists(&file()).unwrap());
+    disk.create(&file()).unwrap().write_at(0, b"mine").unwrap();
+    drop(super::open(&disk).unwrap());
+    assert_eq!(bytes_of(&disk, &file()), b"mine");
+}
+
+#[test]
 fn laps_go_on_for_ever() {
     let disk = MemoryDisk::new();
     let store = with_groups(&disk, 2_000);
