@@ -20,7 +20,7 @@ use riverbed::{ConsumerConfig, Discard, ManualClock, StreamConfig};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use verify::verify;
-use world::{Told, World, open};
+use world::{JOURNAL, Told, World, open};
 
 /// The disk and the promises when the power may begin to fail.
 pub(crate) fn prepared(history: &History) -> World {
@@ -199,8 +199,13 @@ fn cut_while_creating() -> u64 {
 
 #[test]
 fn a_power_cut_at_any_disk_operation_breaks_no_promise() {
-    let mut cuts: u64 = HISTORIES.iter().map(cut).sum();
-    cuts += cut_while_opening() + cut_while_repairing() + cut_while_creating();
-    let histories = HISTORIES.len() + 3;
+    let (mut histories, mut cuts) = (0, 0);
+    // With a journal beside the store, and without.
+    for segment in [None, Some(16 << 10)] {
+        JOURNAL.set(segment);
+        cuts += HISTORIES.iter().map(cut).sum::<u64>();
+        cuts += cut_while_opening() + cut_while_repairing() + cut_while_creating();
+        histories += HISTORIES.len() + 3;
+    }
     println!("histories={histories} cuts={cuts} failures=0");
 }

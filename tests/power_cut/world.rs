@@ -63,13 +63,21 @@ pub(crate) fn payload(name: &str) -> Vec<u8> {
     format!("{name} {}", name.repeat(bulk / name.len())).into_bytes()
 }
 
+thread_local! {
+    /// Bytes of a segment of the journal, if the stores have one.
+    pub(crate) static JOURNAL: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+}
+
 pub(crate) fn open(
     disk: &MemoryDisk,
     clock: &ManualClock,
 ) -> Result<Riverbed, riverbed::OpenError> {
-    let builder = Riverbed::builder()
+    let mut builder = Riverbed::builder()
         .cache_bytes(1 << 20)
         .clock(clock.clock());
+    if let Some(segment) = JOURNAL.get() {
+        builder = builder.journal_segment(segment);
+    }
     builder
         .disk(Arc::new(disk.clone()))
         .without_threads()
