@@ -228,7 +228,12 @@ fn is_closed(why: &FetchError) -> bool {
 /// Works on the store until killed; closes it when the standard input ends.
 pub(crate) fn run(path: &Path, number: u64, seed: u64) {
     say(&Fact::Opening);
-    let store = Riverbed::open(path).unwrap();
+    // Every other child has a journal.
+    let builder = match number % 2 {
+        0 => Riverbed::builder(),
+        _ => Riverbed::builder().journal_segment(64 << 10),
+    };
+    let store = builder.open(path).unwrap();
     prepare(&store).unwrap();
     let jobs = store.stream(JOBS).unwrap();
     let (work, audit) = (jobs.consumer(WORK).unwrap(), jobs.consumer(AUDIT).unwrap());

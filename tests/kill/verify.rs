@@ -9,14 +9,23 @@ use crate::shape::{AUDIT, DEAD, JOBS, LIMIT, WORK, has_id, message, name_of, pay
 use riverbed::{Consumer, DeadReason, Fetch, ManualClock, Riverbed, Stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The journal of a store.
+fn journal(store: &Path) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push(".journal");
+    name.into()
+}
 
 /// Compares a store with its ledger; what had no answer is settled in the ledger by what is found.
 pub(crate) fn verify(path: &Path, ledger: &mut Ledger, findings: &mut Findings) {
     let copy = path.with_extension("copy");
-    if path.exists() {
-        fs::copy(path, &copy).unwrap();
+    for (from, to) in [(path, copy.as_path()), (&journal(path), &journal(&copy))] {
+        if from.exists() {
+            fs::copy(from, to).unwrap();
+        }
     }
     let clock = ManualClock::new();
     let builder = Riverbed::builder().clock(clock.clock()).without_threads();

@@ -50,10 +50,19 @@ fn is_sound(store: &Riverbed) {
 
 #[test]
 fn publishers_fetchers_ackers_and_purgers_agree_in_the_end() {
+    agree(Riverbed::builder);
+}
+
+#[test]
+fn they_agree_with_a_journal_beside_the_store() {
+    agree(|| Riverbed::builder().journal_segment(256 << 10));
+}
+
+fn agree(builder: impl Fn() -> riverbed::Builder) {
     let seconds = env::var("RIVERBED_STRESS_SECONDS").map_or(3, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let store = Riverbed::open(&path).unwrap();
+    let store = builder().open(&path).unwrap();
     let (work, log) = (work::Work::new(&store), log::Log::new(&store));
     let (no_more, stop) = (Stop::default(), Stop::default());
     thread::scope(|scope| {
@@ -74,7 +83,7 @@ fn publishers_fetchers_ackers_and_purgers_agree_in_the_end() {
     is_sound(&store);
     store.close().unwrap();
 
-    let store = Riverbed::open(&path).unwrap();
+    let store = builder().open(&path).unwrap();
     is_sound(&store);
     work.add_up(&store);
     log.add_up(&store);
