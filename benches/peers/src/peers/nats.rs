@@ -1,0 +1,328 @@
+//! NATS JetStream with a file stream and a durable pull consumer, over loopback.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::VecDeque;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::cell::Cell;
+use crate::peers::server::{Server, Wire, find, version};
+use crate::queue::{Client, Peer, Queue, Sink};
+
+pub struct Nats;
+
+const STREAM: &str = r#"{"name":"bench","subjects":["bench"],"storage":"file","num_replicas":1}"#;
+const CONSUMER: &str = r#"{"stream_name":"bench","config":{"durable_name":"consumer","ack_policy":"explicit","ack_wait":30000000000,"max_ack_pending":100000}}"#;
+const NEXT: &str = "$JS.API.CONSUMER.MSG.NEXT.bench.consumer";
+
+fn program() -> Option<PathBuf> {
+    find("NATS_SERVER", "nats-server")
+}
+
+impl Peer for Nats {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
+    fn version(&self) -> String {
+        let line = version(program(), "--version");
+        line.trim_start_matches("nats-server: v").to_owned()
+    }
+
+    fn durability(&self) -> &'static str {
+        "sync_interval: always: a file stream syncs each message before its ack; a batch is publishes in one go and all their acks waited for"
+    }
+
+    fn consuming(&self) -> &'static str {
+        "deliveries and acks are written to the consumer's state file in the background; an ack is confirmed by the server (double ack), not by the disk"
+    }
+
+    fn refuses(&self, cell: &Cell) -> Option<&'static str> {
+        // It would take seconds, and show the same.
+        (cell.batch() > 1_000).then_some("syncs each message, so it is as with 1,000")
+    }
+
+    fn absent(&self) -> Option<String> {
+        static WHY: OnceLock<Option<String>> = OnceLock::new();
+        WHY.get_or_init(why_absent).clone()
+    }
+
+    fn open(&self, dir: &Path) -> Result<Box<dyn Queue>> {
+        let program = program().context("nats-server is not installed")?;
+        let server = Server::start(&program, dir, |port| {
+            let path = dir.join("nats.conf");
+            std::fs::write(&path, configuration(dir, port)?)?;
+            Ok(vec!["-c".into(), path.into_os_string()])
+        })?;
+        let queue = NatsQueue {
+            server,
+            clients: AtomicU64::new(0),
+        };
+        let mut client = queue.connect()?;
+        client.ask("$JS.API.STREAM.CREATE.bench", STREAM)?;
+        client.ask("$JS.API.CONSUMER.DURABLE.CREATE.bench.consumer", CONSUMER)?;
+        drop(client);
+        Ok(Box::new(queue))
+    }
+}
+
+fn configuration(dir: &Path, port: u16) -> Result<String> {
+    let dir = serde_json::to_string(&dir.join("jetstream"))?;
+    Ok(format!(
+        "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {dir}, sync_interval: always }}\n"
+    ))
+}
+
+/// Before 2.10 a server can't sync every message.
+fn why_absent() -> Option<String> {
+    let Some(program) = program() else {
+        return Some("nats-server is not installed".to_owned());
+    };
+    let test = || -> Result<bool> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("nats.conf");
+        std::fs::write(&path, configuration(dir.path(), 4222)?)?;
+        let output = Command::new(&program)
+            .arg("-t")
+            .arg("-c")
+            .arg(path)
+            .output()?;
+        Ok(output.status.success())
+    };
+    match test() {
+        Ok(true) => None,
+        Ok(false) => Some(format!(
+            "nats-server {} does not know `sync_interval: always`",
+            Nats.version()
+        )),
+        Err(error) => Some(format!("nats-server can't be asked: {error:#}")),
+    }
+}
+
+struct NatsQueue {
+    server: Server,
+    clients: AtomicU64,
+}
+
+impl NatsQueue {
+    fn connect(&self) -> Result<NatsClient> {
+        let number = self.clients.fetch_add(1, Ordering::Relaxed);
+        let mut client = NatsClient {
+            wire: self.server.connect()?,
+            inbox: format!("_INBOX.{number}"),
+            fetches: 0,
+            early: VecDeque::new(),
+            fetched: Vec::new(),
+        };
+        let info = client.wire.line()?;
+        ensure!(info.starts_with("INFO "), "nats-server says {info}");
+        let connect =
+            r#"CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}"#;
+        write!(
+            client.wire.output,
+            "{connect}\r\nSUB {0}.* 1\r\nSUB {0}.fetch.* 2\r\n",
+            client.inbox
+        )?;
+        Ok(client)
+    }
+}
+
+impl Queue for NatsQueue {
+    fn client(&self) -> Result<Box<dyn Client + '_>> {
+        Ok(Box::new(self.connect()?))
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        drop(self.server);
+        Ok(())
+    }
+}
+
+struct NatsClient {
+    wire: Wire,
+    inbox: String,
+    fetches: u64,
+    /// Messages that came after the fetch that asked for them had returned.
+    early: VecDeque<Incoming>,
+    /// Where the acks go.
+    fetched: Vec<String>,
+}
+
+/// A message from the server.
+struct Incoming {
+    /// It answers a fetch. Its subject then is that of the message in the stream.
+    fetched: bool,
+    /// The last token of its subject, which says what else it answers.
+    to: String,
+    reply: String,
+    /// The status line of a message with headers, which carries no payload here.
+    status: Option<String>,
+    payload: Vec<u8>,
+}
+
+impl NatsClient {
+    fn post(&mut self, subject: &str, answer: &str, payload: &[u8]) -> Result<()> {
+        let (inbox, length) = (&self.inbox, payload.len());
+        write!(
+            self.wire.output,
+            "PUB {subject} {inbox}.{answer} {length}\r\n"
+        )?;
+        self.wire.send(payload)?;
+        self.wire.send(b"\r\n")
+    }
+
+    fn receive(&mut self) -> Result<Incoming> {
+        loop {
+            let line = self.wire.line()?;
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let (subject, sid, reply, headers, length) = match words.as_slice() {
+                ["PING"] => {
+                    self.wire.send(b"PONG\r\n")?;
+                    self.wire.flush()?;
+                    continue;
+                }
+                ["PONG" | "INFO", ..] => continue,
+                ["MSG", subject, sid, length] => (*subject, *sid, "", 0, length.parse()?),
+                ["MSG", subject, sid, reply, length] => {
+                    (*subject, *sid, *reply, 0, length.parse()?)
+                }
+                ["HMSG", subject, sid, headers, length] => {
+                    (*subject, *sid, "", headers.parse()?, length.parse()?)
+                }
+                ["HMSG", subject, sid, reply, headers, length] => {
+                    (*subject, *sid, *reply, headers.parse()?, length.parse()?)
+                }
+                _ => bail!("nats-server says {words:?}"),
+            };
+            let mut payload = Vec::new();
+            self.wire.bytes(length, &mut payload)?;
+            let status = (headers > 0_usize).then(|| {
+                let text = String::from_utf8_lossy(&payload);
+                text.lines().next().unwrap_or_default().to_owned()
+            });
+            return Ok(Incoming {
+                fetched: sid == "2",
+                to: subject.rsplit('.').next().unwrap_or_default().to_owned(),
+                reply: reply.to_owned(),
+                status,
+                payload,
+            });
+        }
+    }
+
+    /// The next answer to `to`.
+    fn answer(&mut self, to: &str) -> Result<Incoming> {
+        loop {
+            let incoming = self.receive()?;
+            match (&incoming.status, incoming.fetched) {
+                (None, true) => self.early.push_back(incoming),
+                // The end of a fetch that has returned already.
+                (Some(_), true) => {}
+                (_, false) if incoming.to == to => return Ok(incoming),
+                (_, false) => bail!("an answer to {} and not to {to}", incoming.to),
+            }
+        }
+    }
+
+    /// The next message or end of the fetch with this name.
+    fn next_fetched(&mut self, name: &str) -> Result<Incoming> {
+        if let Some(early) = self.early.pop_front() {
+            return Ok(early);
+        }
+        loop {
+            let incoming = self.receive()?;
+            let of_earlier = incoming.status.is_some() && incoming.to != name;
+            if incoming.fetched && !of_earlier {
+                return Ok(incoming);
+            }
+        }
+    }
+
+    fn ask(&mut self, subject: &str, request: &str) -> Result<()> {
+        self.post(subject, "ask", request.as_bytes())?;
+        self.wire.flush()?;
+        no_error(&self.answer("ask")?)
+    }
+
+    fn fetch_some(&mut self, max: usize, wait: Option<Duration>, sink: &mut Sink) -> Result<()> {
+        self.fetches += 1;
+        let name = self.fetches.to_string();
+        let request = match wait {
+            None => format!(r#"{{"batch":{max},"no_wait":true}}"#),
+            Some(wait) => format!(r#"{{"batch":{max},"expires":{}}}"#, wait.as_nanos()),
+        };
+        self.post(NEXT, &format!("fetch.{name}"), request.as_bytes())?;
+        self.wire.flush()?;
+        for _ in 0..max {
+            let incoming = self.next_fetched(&name)?;
+            match incoming.status.as_deref() {
+                None => sink(&incoming.payload),
+                // Nothing there, or the time is over.
+                Some(status) if status.contains(" 404") || status.contains(" 408") => break,
+                Some(status) => bail!("nats-server says {status}"),
+            }
+            // The subject for the ack ends with the number of messages that are left.
+            let last = incoming.reply.ends_with(".0");
+            self.fetched.push(incoming.reply);
+            if last {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn no_error(incoming: &Incoming) -> Result<()> {
+    let text = String::from_utf8_lossy(&incoming.payload);
+    let failed = text.contains("\"error\"") || incoming.status.is_some();
+    ensure!(
+        !failed,
+        "nats-server says {} {text}",
+        incoming.status.as_deref().unwrap_or_default()
+    );
+    Ok(())
+}
+
+impl Client for NatsClient {
+    fn publish(&mut self, payloads: &mut Vec<Vec<u8>>) -> Result<()> {
+        for payload in payloads.iter() {
+            self.post("bench", "p", payload)?;
+        }
+        self.wire.flush()?;
+        for _ in 0..payloads.len() {
+            no_error(&self.answer("p")?)?;
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self, max: usize, wait: Duration, sink: &mut Sink) -> Result<usize> {
+        self.fetched.clear();
+        let deadline = Instant::now() + wait;
+        if max > 1 || wait.is_zero() {
+            self.fetch_some(max, None, sink)?;
+        }
+        // A fetch that waits returns only when its batch is full, so it asks for one.
+        let left = deadline.saturating_duration_since(Instant::now());
+        if self.fetched.is_empty() && !left.is_zero() {
+            self.fetch_some(1, Some(left), sink)?;
+        }
+        Ok(self.fetched.len())
+    }
+
+    fn ack(&mut self) -> Result<()> {
+        let fetched = std::mem::take(&mut self.fetched);
+        for reply in &fetched {
+            self.post(reply, "a", b"+ACK")?;
+        }
+        self.wire.flush()?;
+        for _ in &fetched {
+            no_error(&self.answer("a")?)?;
+        }
+        Ok(())
+    }
+}
