@@ -85,3 +85,57 @@ impl Group {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::bail;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    #[test]
+    fn every_call_returns_after_its_payload_was_committed_once() {
+        let (group, committed, running) = (
+            Group::default(),
+            Mutex::new(Vec::new()),
+            AtomicUsize::new(0),
+        );
+        let commit = |messages: &mut dyn Iterator<Item = &[u8]>| {
+            assert_eq!(
+                running.fetch_add(1, Ordering::SeqCst),
+                0,
+                "one commit at a time"
+            );
+            committed
+                .lock()
+                .unwrap()
+                .extend(messages.map(<[u8]>::to_vec));
+            running.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        };
+        thread::scope(|scope| {
+            for number in 0..8_u8 {
+                let (group, committed, commit) = (&group, &committed, &commit);
+                scope.spawn(move || {
+                    for round in 0..100_u8 {
+                        let payload = vec![number, round];
+                        group.publish(&mut vec![payload.clone()], commit).unwrap();
+                        assert!(committed.lock().unwrap().contains(&payload));
+                    }
+                });
+            }
+        });
+        let mut committed = committed.into_inner().unwrap();
+        committed.sort();
+        committed.dedup();
+        assert_eq!(committed.len(), 800);
+    }
+
+    #[test]
+    fn a_failed_commit_fails_the_call_and_all_later_ones() {
+        let group = Group::default();
+        let mut payloads = vec![vec![1]];
+        assert!(group.publish(&mut payloads, |_| bail!("the disk")).is_err());
+        assert!(group.publish(&mut payloads, |_| Ok(())).is_err());
+    }
+}

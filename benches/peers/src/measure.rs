@@ -74,8 +74,8 @@ fn one(
         queue.close()?;
         let outcome = outcome?;
         ensure!(outcome.seconds > 0.0, "nothing was measured");
-        let call = |(call, times): &(&str, work::Times)| Call {
-            call: (*call).to_owned(),
+        let summed = |(name, times): &(&str, work::Times)| Call {
+            name: (*name).to_owned(),
             count: times.count(),
             p50_us: times.quantile_us(0.5),
             p99_us: times.quantile_us(0.99),
@@ -85,7 +85,7 @@ fn one(
             messages: outcome.messages,
             seconds: outcome.seconds,
             per_second: outcome.messages as f64 / outcome.seconds,
-            calls: outcome.calls.iter().map(call).collect(),
+            calls: outcome.calls.iter().map(summed).collect(),
             probe_before_us,
             probe_after_us,
         })
@@ -105,7 +105,7 @@ fn show(record: &Record, repetition: usize) {
             let calls: Vec<String> = measured
                 .calls
                 .iter()
-                .map(|call| format!("{} {:.0}/{:.0}", call.call, call.p50_us, call.p99_us))
+                .map(|call| format!("{} {:.0}/{:.0}", call.name, call.p50_us, call.p99_us))
                 .collect();
             eprintln!(
                 "  {:<24} {:>10.0}/s  p50/p99 us: {}  probe {:.0} us",

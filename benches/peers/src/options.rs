@@ -17,8 +17,8 @@ riverbed-peers [measure] [OPTIONS]
     --peers A,B        names as `riverbed-peers list` prints them; all of them if left out
     --numbers A,B      only the cells with these numbers (threads, or messages of a batch or fetch)
     --size A,B         bytes of a payload; 100,1024 if left out
-    --repetitions N    3 if left out
-    --seconds S        how long one run of one cell measures; 0.6 if left out
+    --repetitions N    5 if left out
+    --seconds S        how long one run of one cell measures; 0.3 if left out
     --quick            0.05 seconds and one repetition, to see that it works; its figures mean nothing
     --dir PATH         a folder on the disk to be measured; target/peers if left out
     --out FILE         every repetition as a line of JSON; target/peers/results.jsonl if left out
@@ -103,7 +103,7 @@ fn measure(args: &mut Arguments) -> Result<Measure> {
     ensure!(sizes.iter().all(|size| *size >= 8), "--size is 8 at least");
     let only = numbers(args, "--numbers")?;
     let seconds: Option<f64> = args.opt_value_from_str("--seconds")?;
-    let seconds = seconds.unwrap_or(if quick { 0.05 } else { 0.6 });
+    let seconds = seconds.unwrap_or(if quick { 0.05 } else { 0.3 });
     let repetitions: Option<usize> = args.opt_value_from_str("--repetitions")?;
     let dir = dir(args)?;
     let out: Option<PathBuf> = args.opt_value_from_str("--out")?;
@@ -124,7 +124,7 @@ fn measure(args: &mut Arguments) -> Result<Measure> {
     Ok(Measure {
         cells,
         peers,
-        repetitions: repetitions.unwrap_or(if quick { 1 } else { 3 }).max(1),
+        repetitions: repetitions.unwrap_or(if quick { 1 } else { 5 }).max(1),
         span: Duration::try_from_secs_f64(seconds).context("--seconds")?,
         quick,
         out: out.unwrap_or_else(|| dir.join("results.jsonl")),

@@ -95,3 +95,43 @@ impl Seen {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(numbers: &[u64]) -> Seen {
+        let mut seen = Seen::default();
+        for number in numbers {
+            seen.take(&number.to_le_bytes(), 8);
+        }
+        seen
+    }
+
+    #[test]
+    fn what_went_in_is_verified_in_any_order() {
+        let payloads = Payloads::new(100);
+        let mut batch = Vec::new();
+        let mut out = Seen::default();
+        for messages in [3, 1, 7] {
+            payloads.fill(&mut batch, messages);
+            assert_eq!(batch.len(), messages);
+            batch
+                .iter()
+                .rev()
+                .for_each(|payload| out.take(payload, 100));
+        }
+        assert_eq!((payloads.made(), out.messages), (11, 11));
+        out.verify().unwrap();
+    }
+
+    #[test]
+    fn a_message_that_is_missing_twice_there_or_cut_is_noticed() {
+        seen(&[0, 1, 2]).verify().unwrap();
+        assert!(seen(&[0, 1, 3]).verify().is_err());
+        assert!(seen(&[0, 1, 1]).verify().is_err());
+        let mut cut = seen(&[0]);
+        cut.take(&[1], 8);
+        assert!(cut.verify().is_err());
+    }
+}

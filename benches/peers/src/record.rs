@@ -69,7 +69,8 @@ pub struct Measured {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Call {
-    pub call: String,
+    /// What was called.
+    pub name: String,
     pub count: u64,
     pub p50_us: f64,
     pub p99_us: f64,

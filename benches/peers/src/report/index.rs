@@ -57,7 +57,7 @@ pub fn conditions(run: &Run) -> String {
     }
     let _ = writeln!(
         text,
-        "{}, riverbed at {}; {} cores ({}), {} GiB, Linux {}, {}; `{}`: {} repetitions of {} s each.",
+        "{}, riverbed at {}; {} cores ({}), {} GiB, Linux {}, {}; `{}`: repetitions: {}, of {} s each.",
         run.date,
         run.commit,
         machine.cores,

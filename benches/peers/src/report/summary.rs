@@ -34,7 +34,7 @@ pub struct Figures {
 }
 
 pub struct Call {
-    pub call: String,
+    pub name: String,
     /// Of all repetitions.
     pub count: u64,
     pub p50_us: f64,
@@ -102,6 +102,14 @@ impl Cell {
         }
     }
 
+    /// The fastest disk that anybody here had.
+    pub fn least_probe_us(&self) -> f64 {
+        let probes = self.rows.iter().filter_map(|row| row.figures.as_ref().ok());
+        probes
+            .map(|figures| figures.probe_us)
+            .fold(f64::INFINITY, f64::min)
+    }
+
     /// The figures of this peer, if it has any here.
     pub fn of_peer(&self, peer: &str) -> Option<&Figures> {
         let row = self.rows.iter().find(|row| row.peer == peer)?;
@@ -129,13 +137,13 @@ fn figures(outcomes: &[&Outcome]) -> Result<Figures, String> {
         let every = |what: fn(&crate::record::Call) -> f64| {
             let same = measured.iter().flat_map(|one| &one.calls);
             let mut values: Vec<f64> = same
-                .filter(|other| other.call == call.call)
+                .filter(|other| other.name == call.name)
                 .map(what)
                 .collect();
             (median(&mut values), values.iter().sum::<f64>())
         };
         Call {
-            call: call.call.clone(),
+            name: call.name.clone(),
             count: every(|call| call.count as f64).1 as u64,
             p50_us: every(|call| call.p50_us).0,
             p99_us: every(|call| call.p99_us).0,

@@ -19,7 +19,8 @@ pub fn page(run: &Run, workload: Workload, cells: &[&Cell]) -> String {
     explained.push_str(
         " Medians of the repetitions; the range is from the worst to the best of them. The probe is the \
          median of 4 KiB overwrites with fdatasync, taken right before and right after: rows whose probes \
-         differ much were not measured on the same disk, so to speak. What a peer promises is in the \
+         differ much were not measured on the same disk, so to speak; one that is half as slow again as the \
+         fastest of its table is bold. What a peer promises is in the \
          [index](README.md).",
     );
     let _ = write!(page, "\n{explained}\n");
@@ -72,7 +73,7 @@ fn throughput(cell: &Cell) -> String {
                 let calls: Vec<String> = figures.calls.iter().map(call).collect();
                 writeln!(
                     table,
-                    "| {} | {} | {} to {} | {} | {} | {} | {:.0} |",
+                    "| {} | {} | {} to {} | {} | {} | {} | {} |",
                     row.peer,
                     number(figures.per_second),
                     number(figures.least),
@@ -80,7 +81,7 @@ fn throughput(cell: &Cell) -> String {
                     ratio(figures.per_second, cell.of_peer(FLOOR), rate),
                     ratio(figures.per_second, cell.of_peer(OURS), rate),
                     calls.join(", "),
-                    figures.probe_us
+                    probe(figures, cell)
                 )
             }
         };
@@ -106,7 +107,7 @@ fn latency(cell: &Cell) -> String {
         };
         let _ = writeln!(
             table,
-            "| {} | {:.0} | {:.0} | {:.0} | {} | {} | {:.0} / {:.0} | {} | {:.0} |",
+            "| {} | {:.0} | {:.0} | {:.0} | {} | {} | {:.0} / {:.0} | {} | {} |",
             row.peer,
             received.p50_us,
             received.p99_us,
@@ -116,7 +117,7 @@ fn latency(cell: &Cell) -> String {
             published.p50_us,
             published.p99_us,
             received.count,
-            figures.probe_us
+            probe(figures, cell)
         );
     }
     table
@@ -125,10 +126,19 @@ fn latency(cell: &Cell) -> String {
 fn call(call: &Call) -> String {
     format!(
         "{}: {} / {}",
-        call.call,
+        call.name,
         time(call.p50_us),
         time(call.p99_us)
     )
+}
+
+fn probe(figures: &Figures, cell: &Cell) -> String {
+    let probe = figures.probe_us;
+    if probe > cell.least_probe_us() * 1.5 {
+        format!("**{probe:.0}**")
+    } else {
+        format!("{probe:.0}")
+    }
 }
 
 /// Small times with a digit behind the point: a fetch from memory takes less than a microsecond.
@@ -171,4 +181,15 @@ pub fn number(value: f64) -> String {
 /// As one cell of a table.
 pub fn escape(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_thousands_apart() {
+        let written = [0.4, 999.6, 1_000.0, 1_234_567.0].map(number);
+        assert_eq!(written, ["0", "1,000", "1,000", "1,234,567"]);
+    }
 }
