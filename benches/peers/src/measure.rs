@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::cell::Cell;
 use crate::machine::{Machine, ask};
@@ -17,10 +18,23 @@ pub fn run(options: &Measure, folder: &Path) -> Result<()> {
     let mut out = Output::create(&options.out)?;
     out.line(&Line::Run(facts(options)))?;
     let mut probe = Probe::new(folder)?;
+    let started = Instant::now();
     let (mut failures, mut folders) = (0, 0);
-    for (at, cell) in options.cells.iter().enumerate() {
-        eprintln!("{}/{} {cell}", at + 1, options.cells.len());
-        for repetition in 0..options.repetitions {
+    for repetition in 0..options.repetitions {
+        // A round more takes about as long as those before did; it is begun only if there is time for it.
+        let needed = started.elapsed() * (repetition as u32 + 1) / (repetition as u32).max(1);
+        if repetition > 0 && options.most.is_some_and(|most| needed > most) {
+            eprintln!("no time for more than {repetition} repetitions");
+            break;
+        }
+        for (at, cell) in options.cells.iter().enumerate() {
+            eprintln!(
+                "{}/{}, {}/{} {cell}",
+                repetition + 1,
+                options.repetitions,
+                at + 1,
+                options.cells.len()
+            );
             let mut order = options.peers.clone();
             // Everybody comes first once in a while, and has another neighbour.
             let turn = (repetition * 5 + at) % order.len().max(1);

@@ -18,6 +18,7 @@ riverbed-peers [measure] [OPTIONS]
     --numbers A,B      only the cells with these numbers (threads, or messages of a batch or fetch)
     --size A,B         bytes of a payload; 100,1024 if left out
     --repetitions N    5 if left out
+    --minutes M        no repetition is begun that would end later; no bound if left out
     --seconds S        how long one run of one cell measures; 0.3 if left out
     --quick            0.05 seconds and one repetition, to see that it works; its figures mean nothing
     --dir PATH         a folder on the disk to be measured; target/peers if left out
@@ -35,6 +36,8 @@ pub struct Measure {
     pub peers: Vec<&'static dyn Peer>,
     pub repetitions: usize,
     pub span: Duration,
+    /// How long all of it may take.
+    pub most: Option<Duration>,
     pub quick: bool,
     pub dir: PathBuf,
     pub out: PathBuf,
@@ -104,6 +107,8 @@ fn measure(args: &mut Arguments) -> Result<Measure> {
     let only = numbers(args, "--numbers")?;
     let seconds: Option<f64> = args.opt_value_from_str("--seconds")?;
     let seconds = seconds.unwrap_or(if quick { 0.05 } else { 0.3 });
+    let minutes: Option<f64> = args.opt_value_from_str("--minutes")?;
+    let most = minutes.map(|minutes| Duration::try_from_secs_f64(minutes * 60.0));
     let repetitions: Option<usize> = args.opt_value_from_str("--repetitions")?;
     let dir = dir(args)?;
     let out: Option<PathBuf> = args.opt_value_from_str("--out")?;
@@ -126,6 +131,7 @@ fn measure(args: &mut Arguments) -> Result<Measure> {
         peers,
         repetitions: repetitions.unwrap_or(if quick { 1 } else { 5 }).max(1),
         span: Duration::try_from_secs_f64(seconds).context("--seconds")?,
+        most: most.transpose().context("--minutes")?,
         quick,
         out: out.unwrap_or_else(|| dir.join("results.jsonl")),
         dir,

@@ -51,7 +51,10 @@ impl Summary {
                 Line::Cell(record) => records.push(record),
             }
         }
-        let run = run.context("the results do not say where they were measured")?;
+        let mut run: Run = run.context("the results do not say where they were measured")?;
+        // As many as there was time for, not as many as were asked for.
+        let done = records.iter().map(|record| record.repetition + 1).max();
+        run.repetitions = done.unwrap_or_default();
         let mut cells: Vec<Cell> = Vec::new();
         for record in &records {
             let known = cells.iter().any(|cell| cell.has(record));
@@ -102,12 +105,11 @@ impl Cell {
         }
     }
 
-    /// The fastest disk that anybody here had.
-    pub fn least_probe_us(&self) -> f64 {
-        let probes = self.rows.iter().filter_map(|row| row.figures.as_ref().ok());
-        probes
-            .map(|figures| figures.probe_us)
-            .fold(f64::INFINITY, f64::min)
+    /// The disk that most had here.
+    pub fn probe_us(&self) -> f64 {
+        let measured = self.rows.iter().filter_map(|row| row.figures.as_ref().ok());
+        let mut probes: Vec<f64> = measured.map(|figures| figures.probe_us).collect();
+        median(&mut probes)
     }
 
     /// The figures of this peer, if it has any here.

@@ -19,8 +19,8 @@ pub fn page(run: &Run, workload: Workload, cells: &[&Cell]) -> String {
     explained.push_str(
         " Medians of the repetitions; the range is from the worst to the best of them. The probe is the \
          median of 4 KiB overwrites with fdatasync, taken right before and right after: rows whose probes \
-         differ much were not measured on the same disk, so to speak; one that is half as slow again as the \
-         fastest of its table is bold. What a peer promises is in the \
+         differ much were not measured on the same disk, so to speak; one that is half as slow again, or as fast, as \
+         the median of its table is bold. What a peer promises is in the \
          [index](README.md).",
     );
     let _ = write!(page, "\n{explained}\n");
@@ -134,7 +134,8 @@ fn call(call: &Call) -> String {
 
 fn probe(figures: &Figures, cell: &Cell) -> String {
     let probe = figures.probe_us;
-    if probe > cell.least_probe_us() * 1.5 {
+    let usual = cell.probe_us();
+    if probe > usual * 1.5 || probe * 1.5 < usual {
         format!("**{probe:.0}**")
     } else {
         format!("{probe:.0}")
