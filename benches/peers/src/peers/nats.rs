@@ -9,13 +9,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::cell::Cell;
 use crate::peers::server::{Server, Wire, find, version};
 use crate::queue::{Client, Peer, Queue, Sink};
 
 pub struct Nats;
 
-const STREAM: &str = r#"{"name":"bench","subjects":["bench"],"storage":"file","num_replicas":1}"#;
+const STREAM: &str = r#"{"name":"bench","subjects":["bench"],"storage":"file","num_replicas":1,"allow_atomic":true}"#;
 const CONSUMER: &str = r#"{"stream_name":"bench","config":{"durable_name":"consumer","ack_policy":"explicit","ack_wait":30000000000,"max_ack_pending":100000}}"#;
 const NEXT: &str = "$JS.API.CONSUMER.MSG.NEXT.bench.consumer";
 
@@ -34,16 +33,11 @@ impl Peer for Nats {
     }
 
     fn durability(&self) -> &'static str {
-        "sync_interval: always: a file stream syncs each message before its ack; a batch is publishes in one go and all their acks waited for"
+        "sync_interval: always: a file stream syncs each message before its ack; a batch is atomic batches of 1,000, with a few syncs each (before 2.12: publishes in one go, each synced)"
     }
 
     fn consuming(&self) -> &'static str {
         "deliveries and acks are written to the consumer's state file in the background; an ack is confirmed by the server (double ack), not by the disk"
-    }
-
-    fn refuses(&self, cell: &Cell) -> Option<&'static str> {
-        // It would take seconds, and show the same.
-        (cell.batch() > 1_000).then_some("syncs each message, so it is as with 1,000")
     }
 
     fn absent(&self) -> Option<String> {
@@ -58,14 +52,17 @@ impl Peer for Nats {
             std::fs::write(&path, configuration(dir, port)?)?;
             Ok(vec!["-c".into(), path.into_os_string()])
         })?;
-        let queue = NatsQueue {
+        let mut queue = NatsQueue {
             server,
             clients: AtomicU64::new(0),
+            atomic: false,
         };
         let mut client = queue.connect()?;
-        client.ask("$JS.API.STREAM.CREATE.bench", STREAM)?;
+        let answer = client.ask("$JS.API.STREAM.CREATE.bench", STREAM)?;
         client.ask("$JS.API.CONSUMER.DURABLE.CREATE.bench.consumer", CONSUMER)?;
         drop(client);
+        // A server that knows no atomic batches leaves out what it did not understand.
+        queue.atomic = answer.contains(r#""allow_atomic":true"#);
         Ok(Box::new(queue))
     }
 }
@@ -76,6 +73,9 @@ fn configuration(dir: &Path, port: u16) -> Result<String> {
         "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {dir}, sync_interval: always }}\n"
     ))
 }
+
+/// As many messages as one atomic batch has at most.
+const ATOMIC: usize = 1_000;
 
 /// Before 2.10 a server can't sync every message.
 fn why_absent() -> Option<String> {
@@ -106,6 +106,8 @@ fn why_absent() -> Option<String> {
 struct NatsQueue {
     server: Server,
     clients: AtomicU64,
+    /// Whether the server knows atomic batches.
+    atomic: bool,
 }
 
 impl NatsQueue {
@@ -114,6 +116,8 @@ impl NatsQueue {
         let mut client = NatsClient {
             wire: self.server.connect()?,
             inbox: format!("_INBOX.{number}"),
+            atomic: self.atomic,
+            batches: 0,
             fetches: 0,
             early: VecDeque::new(),
             fetched: Vec::new(),
@@ -145,6 +149,8 @@ impl Queue for NatsQueue {
 struct NatsClient {
     wire: Wire,
     inbox: String,
+    atomic: bool,
+    batches: u64,
     fetches: u64,
     /// Messages that came after the fetch that asked for them had returned.
     early: VecDeque<Incoming>,
@@ -159,7 +165,7 @@ struct Incoming {
     /// The last token of its subject, which says what else it answers.
     to: String,
     reply: String,
-    /// The status line of a message with headers, which carries no payload here.
+    /// What the first line of the headers says, if it does: then it is no message of the stream.
     status: Option<String>,
     payload: Vec<u8>,
 }
@@ -187,7 +193,7 @@ impl NatsClient {
                     continue;
                 }
                 ["PONG" | "INFO", ..] => continue,
-                ["MSG", subject, sid, length] => (*subject, *sid, "", 0, length.parse()?),
+                ["MSG", subject, sid, length] => (*subject, *sid, "", 0_usize, length.parse()?),
                 ["MSG", subject, sid, reply, length] => {
                     (*subject, *sid, *reply, 0, length.parse()?)
                 }
@@ -201,10 +207,14 @@ impl NatsClient {
             };
             let mut payload = Vec::new();
             self.wire.bytes(length, &mut payload)?;
-            let status = (headers > 0_usize).then(|| {
-                let text = String::from_utf8_lossy(&payload);
-                text.lines().next().unwrap_or_default().to_owned()
-            });
+            ensure!(headers <= length, "headers of {headers} bytes in {length}");
+            let headers: Vec<u8> = payload.drain(..headers).collect();
+            let text = String::from_utf8_lossy(&headers);
+            let first = text
+                .lines()
+                .next()
+                .and_then(|line| line.strip_prefix("NATS/1.0"));
+            let status = first.filter(|status| !status.is_empty()).map(str::to_owned);
             return Ok(Incoming {
                 fetched: sid == "2",
                 to: subject.rsplit('.').next().unwrap_or_default().to_owned(),
@@ -243,10 +253,56 @@ impl NatsClient {
         }
     }
 
-    fn ask(&mut self, subject: &str, request: &str) -> Result<()> {
+    fn ask(&mut self, subject: &str, request: &str) -> Result<String> {
         self.post(subject, "ask", request.as_bytes())?;
         self.wire.flush()?;
-        no_error(&self.answer("ask")?)
+        let answer = self.answer("ask")?;
+        no_error(&answer)?;
+        Ok(String::from_utf8(answer.payload)?)
+    }
+
+    /// One batch, of which all or nothing is stored. Its first message and its last are answered.
+    fn post_batch(&mut self, payloads: &[Vec<u8>]) -> Result<()> {
+        self.batches += 1;
+        // Inboxes differ by client.
+        let id = format!("{}.{}", self.inbox, self.batches);
+        for (at, payload) in (1..).zip(payloads) {
+            let last = at == payloads.len();
+            let commit = if last { "Nats-Batch-Commit: 1\r\n" } else { "" };
+            let headers = format!(
+                "NATS/1.0\r\nNats-Batch-Id: {id}\r\nNats-Batch-Sequence: {at}\r\n{commit}\r\n"
+            );
+            let reply = match at == 1 || last {
+                true => format!(" {}.p", self.inbox),
+                false => String::new(),
+            };
+            let (length, all) = (headers.len(), headers.len() + payload.len());
+            write!(
+                self.wire.output,
+                "HPUB bench{reply} {length} {all}\r\n{headers}"
+            )?;
+            self.wire.send(payload)?;
+            self.wire.send(b"\r\n")?;
+        }
+        Ok(())
+    }
+
+    fn publish_batches(&mut self, payloads: &[Vec<u8>]) -> Result<()> {
+        for batch in payloads.chunks(ATOMIC) {
+            self.post_batch(batch)?;
+        }
+        self.wire.flush()?;
+        for batch in payloads.chunks(ATOMIC) {
+            if batch.len() > 1 {
+                no_error(&self.answer("p")?)?;
+            }
+            let answer = self.answer("p")?;
+            no_error(&answer)?;
+            let text = String::from_utf8_lossy(&answer.payload);
+            let stored = text.contains(&format!("\"count\":{}", batch.len()));
+            ensure!(stored, "nats-server says {text} to a batch");
+        }
+        Ok(())
     }
 
     fn fetch_some(&mut self, max: usize, wait: Option<Duration>, sink: &mut Sink) -> Result<()> {
@@ -290,6 +346,9 @@ fn no_error(incoming: &Incoming) -> Result<()> {
 
 impl Client for NatsClient {
     fn publish(&mut self, payloads: &mut Vec<Vec<u8>>) -> Result<()> {
+        if self.atomic && payloads.len() > 1 {
+            return self.publish_batches(payloads);
+        }
         for payload in payloads.iter() {
             self.post("bench", "p", payload)?;
         }
