@@ -4,6 +4,7 @@ mod beanstalkd;
 mod fjall;
 mod floor;
 mod nats;
+mod nats_client;
 mod persistent_queue;
 mod queue_file;
 mod redb;
