@@ -20,7 +20,7 @@ use crate::format::journal::{
 use crate::format::{decode_changes, encode_changes};
 
 /// The row that says which journal redb expects, and from where on.
-pub(super) const KEY: RowKey = RowKey::new(Table::Meta, 0, 1);
+pub(super) const KEY: RowKey = RowKey::new(Table::Meta, 0, u64::MAX);
 
 /// Bytes that are written at once to fill a new file.
 const FILLED_AT_ONCE: usize = 1 << 20;
