@@ -27,6 +27,9 @@ pub(crate) struct JournalOptions {
 
 /// Commits that an open store does without a journal, before it is worth making one.
 const COMMITS_BEFORE: u32 = 4;
+/// Where none could be made, for want of room most likely, so many times as many commits pass until it is
+/// tried again: each attempt fills what room there is, and gives it back.
+const PATIENCE: u32 = 16;
 
 /// The journal's file stands beside the store's.
 pub(super) fn journal_path(store: &Path) -> PathBuf {
@@ -39,11 +42,19 @@ pub(super) fn journal_path(store: &Path) -> PathBuf {
 #[derive(Debug)]
 enum Slot {
     Off,
-    /// None yet; so many commits were made without.
+    /// None yet; it is worth making after so many more commits.
     Later {
         options: JournalOptions,
         commits: u32,
+        wait: u32,
     },
+    /// The next checkpoint makes it.
+    Wanted {
+        options: JournalOptions,
+        wait: u32,
+    },
+    /// It is filled and synced, and redb does not know of it: the next group tells it.
+    Ready(Journal),
     On(Journal),
     /// redb is told to expect it no more.
     Ended,
@@ -82,6 +93,8 @@ pub(super) struct Ahead {
     layers: RwLock<Vec<Layer>>,
     /// One checkpoint at a time.
     pub(super) checkpointing: Mutex<()>,
+    /// Held while a journal is made, which takes a while and stops nobody.
+    making: Mutex<()>,
     store: u64,
     path: PathBuf,
     faults: Arc<Faults>,
@@ -97,7 +110,8 @@ impl Ahead {
     ) -> Self {
         let slot = options.map_or(Slot::Off, |options| Slot::Later {
             options,
-            commits: 0,
+            commits: COMMITS_BEFORE,
+            wait: COMMITS_BEFORE,
         });
         Self::with(store, path, slot, faults)
     }
@@ -117,6 +131,7 @@ impl Ahead {
             slot: Mutex::new(slot),
             layers: RwLock::new(vec![Layer::default()]),
             checkpointing: Mutex::new(()),
+            making: Mutex::new(()),
             store,
             path: journal_path(path),
             faults: Arc::clone(faults),
@@ -128,11 +143,12 @@ impl Ahead {
         Layers(self.layers.read().clone())
     }
 
-    /// Whether redb should take what is in memory.
+    /// Whether redb should take what is in memory, or a journal should be made.
     pub(super) fn wants_checkpoint(&self) -> bool {
         let half_full = match &*self.slot.lock() {
             Slot::On(journal) => journal.is_half_full(),
-            Slot::Off | Slot::Later { .. } | Slot::Ended => false,
+            Slot::Wanted { .. } => return true,
+            Slot::Off | Slot::Later { .. } | Slot::Ready(_) | Slot::Ended => false,
         };
         half_full && !self.is_empty()
     }
@@ -153,19 +169,24 @@ impl Ahead {
     /// Makes a group durable, if that is the journal's to do.
     pub(super) fn take(&self, changes: &Changes) -> Result<Taken, StoreError> {
         let mut slot = self.slot.lock();
-        if let Slot::Later { options, commits } = &mut *slot {
-            *commits += 1;
-            if *commits <= COMMITS_BEFORE {
-                return Ok(Taken::Direct(Vec::new()));
-            }
-            let Ok(journal) = self.create(options) else {
-                // For want of room, most likely. Nothing depends on it yet; it is tried again.
-                *commits = 0;
-                return Ok(Taken::Direct(Vec::new()));
-            };
+        if matches!(*slot, Slot::Ready(_))
+            && let Slot::Ready(journal) = std::mem::replace(&mut *slot, Slot::Off)
+        {
             let mark = journal.mark();
             *slot = Slot::On(journal);
             return Ok(Taken::Direct(vec![Mark::change(Some(mark))]));
+        }
+        if let Slot::Later {
+            options,
+            commits,
+            wait,
+        } = &mut *slot
+        {
+            *commits = commits.saturating_sub(1);
+            if *commits == 0 {
+                let (options, wait) = (options.clone(), *wait);
+                *slot = Slot::Wanted { options, wait };
+            }
         }
         let Slot::On(journal) = &mut *slot else {
             return Ok(Taken::Direct(Vec::new()));
@@ -187,6 +208,30 @@ impl Ahead {
         }
     }
 
+    /// Makes the journal, if one is wanted. Groups go to redb meanwhile.
+    pub(super) fn make(&self) {
+        let _turn = self.making.lock();
+        let wanted = match &*self.slot.lock() {
+            Slot::Wanted { options, wait } => {
+                Some((options.clone(), wait.saturating_mul(PATIENCE)))
+            }
+            _ => None,
+        };
+        let Some((options, wait)) = wanted else {
+            return;
+        };
+        let made = self.create(&options);
+        // Only this makes another slot of one that wants a journal, or closing, which waits for it.
+        *self.slot.lock() = match made {
+            Ok(journal) => Slot::Ready(journal),
+            Err(_) => Slot::Later {
+                options,
+                commits: wait,
+                wait,
+            },
+        };
+    }
+
     fn create(&self, options: &JournalOptions) -> io::Result<Journal> {
         let random = || getrandom::u64().map_err(|why| io::Error::other(why.to_string()));
         let head = Head {
@@ -199,9 +244,13 @@ impl Ahead {
 
     /// Takes what is in memory out for redb; from now on the next lap is written. Call it in turn.
     pub(super) fn freeze(&self, then: Then) -> Frozen {
+        let _made = (then == Then::Close).then(|| self.making.lock());
         let mut slot = self.slot.lock();
         let mut changes = Changes::default();
         let Slot::On(journal) = &mut *slot else {
+            if then == Then::Close && matches!(*slot, Slot::Ready(_)) {
+                *slot = Slot::Ended;
+            }
             return Frozen {
                 changes,
                 is_empty: true,

@@ -108,13 +108,21 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Makes a file, filled and synced, with its name (J8). What is there is replaced.
+    /// Makes a file, filled and synced, with its name (J8). What is there is replaced; when it can't be made,
+    /// what there is of it goes.
     pub(super) fn create(
         disk: &dyn Disk,
         path: &Path,
         head: Head,
         faults: &Arc<Faults>,
     ) -> io::Result<Self> {
+        Self::fill(disk, path, head, faults).inspect_err(|_| {
+            // It is only litter, and the next one replaces it.
+            let _: io::Result<()> = disk.remove(path);
+        })
+    }
+
+    fn fill(disk: &dyn Disk, path: &Path, head: Head, faults: &Arc<Faults>) -> io::Result<Self> {
         match disk.remove(path) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
             _ => {}

@@ -189,14 +189,19 @@ impl Store {
         self.journal_disk.is_some()
     }
 
-    /// Whether redb should take what only the journal has, for the journal's next lap to have room.
+    /// Whether `checkpoint` has something to do: to make the journal, or to bring redb so much of what only
+    /// the journal has that its next lap has room.
     pub(crate) fn wants_checkpoint(&self) -> bool {
         self.ahead.wants_checkpoint()
     }
 
-    /// Brings redb what only the journal has. Others go on meanwhile.
+    /// Makes the journal, if the store has come to want one, and brings redb what only the journal has.
+    /// Others go on meanwhile.
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
-        self.with(|opened| self.checkpoint_in(opened, Commit::Durable, Then::GoOn))
+        self.with(|opened| {
+            self.ahead.make();
+            self.checkpoint_in(opened, Commit::Durable, Then::GoOn)
+        })
     }
 
     fn checkpoint_in(&self, opened: &Opened, commit: Commit, then: Then) -> Result<(), StoreError> {

@@ -37,10 +37,14 @@ fn small(n: u64) -> Vec<Change> {
 /// A store that has a journal, with so many groups in it.
 fn with_groups(disk: &MemoryDisk, groups: u64) -> Store {
     let store = journaled(disk).unwrap();
-    // The first few go without one.
-    for n in 0..5 {
+    // The first few go without one, and it is made aside.
+    for n in 0..4 {
+        assert!(!store.wants_checkpoint());
         apply(&store, vec![put(Table::ConsumerState, 2, n, b"x")]).unwrap();
     }
+    assert!(store.wants_checkpoint());
+    store.checkpoint().unwrap();
+    apply(&store, vec![put(Table::ConsumerState, 2, 4, b"x")]).unwrap();
     assert!(disk.exists(&file()).unwrap());
     for n in 0..groups {
         apply(&store, small(n)).unwrap();
@@ -326,6 +330,7 @@ fn readers_see_the_same_with_a_journal_as_without() {
             apply(&plain, changes.iter().map(mine).collect()).unwrap();
             apply(&store, changes.iter().map(theirs).collect()).unwrap();
             match rng.u8(..12) {
+                _ if store.wants_checkpoint() => store.checkpoint().unwrap(),
                 0 => store.checkpoint().unwrap(),
                 1 => {
                     disk = disk.crash_image(rng.u64(..));
