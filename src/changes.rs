@@ -66,6 +66,15 @@ pub(crate) enum Change {
         first_seq: u64,
         bytes: Vec<u8>,
     },
+    /// The stream's block that starts at `first_seq`, its last, goes on with the messages of the block
+    /// `added`. The `whole` that comes of it is not encoded: what was decoded lacks it, and the store, which
+    /// has the block that grows, supplies it.
+    Grow {
+        stream: u32,
+        first_seq: u64,
+        added: Vec<u8>,
+        whole: Option<Vec<u8>>,
+    },
     /// The stream's blocks with `from <= first_seq <= to` are gone.
     DropBlocks { stream: u32, from: u64, to: u64 },
     /// The stream's block table is gone.

@@ -2,21 +2,16 @@
 
 use super::group::Turn;
 use super::{Engine, Entered, Threads};
-use crate::changes::{Change, Changes};
+use crate::changes::Changes;
 use crate::error::Unavailable;
-use crate::format::{RecordInput, cut};
 use crate::state::{Need, Sealed};
 use crate::store::{Commit, StoreError};
 use crate::sync::{atomic::Ordering, spin};
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// How long a leader waits for those who were in the last group to come back. Measured: the gain ends
 /// well below this, and a lone caller never waits.
 const GATHER: Duration = Duration::from_micros(60);
-
-/// A stream's last block, while it is small enough to be grown: its first sequence and its bytes.
-pub(crate) type Tails = HashMap<u32, Option<(u64, Vec<u8>)>>;
 
 impl Engine {
     /// Waits until a group is durable; runs the commit if nobody does.
@@ -129,42 +124,12 @@ impl Engine {
             group: sealed.group,
             changes: std::mem::take(&mut sealed.rows),
         };
-        let mut tails = self.tails.lock();
-        for append in &sealed.appends {
-            let tail = self.tail(&mut tails, append.stream)?;
-            // A block that is dropped with this group must not come back grown.
-            let tail = tail.filter(|(first, _)| *first >= append.drop_to);
-            let first_seq = append.written().first().map_or(0, |first| first.seq);
-            let grown = tail.filter(|(_, bytes)| ends_before(bytes, first_seq));
-            let records = append.written().iter().map(|stored| RecordInput {
-                time: stored.time,
-                subject: &stored.subject,
-                id: stored.id.as_deref(),
-                headers: &stored.headers,
-                payload: &stored.payload,
-            });
-            let tail = grown.as_ref().map(|(_, bytes)| bytes.as_slice());
-            let blocks =
-                cut(self.store.id(), append.stream, first_seq, tail, records).map_err(|why| {
-                    StoreError::Damaged {
-                        place: format!("a new block: {why}"),
-                    }
-                })?;
-            let last = blocks.last().filter(|(_, bytes)| bytes.len() < TAIL_MAX);
-            tails.insert(append.stream, last.cloned());
-            let stream = append.stream;
-            changes
-                .changes
-                .extend(blocks.into_iter().map(|(first_seq, bytes)| Change::Block {
-                    stream,
-                    first_seq,
-                    bytes,
-                }));
-        }
-        drop(tails);
+        self.cut_blocks(&sealed, &mut changes)?;
         #[cfg(test)]
-        self.store
-            .apply(&super::tests::through_bytes(&changes), Commit::Durable)?;
+        self.store.apply(
+            &super::tests::through_bytes(&self.store, &changes),
+            Commit::Durable,
+        )?;
         self.store.apply(&changes, Commit::Durable)?;
         if self.store.wants_checkpoint() {
             self.checkpointer.raise();
@@ -190,19 +155,6 @@ impl Engine {
         }
     }
 
-    /// The last block of a stream, if it is small enough to be grown.
-    fn tail(&self, tails: &mut Tails, stream: u32) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        if let Some(known) = tails.get_mut(&stream) {
-            return Ok(known.take());
-        }
-        match self.store.read(|reader| reader.last_block(stream)) {
-            Ok(last) => Ok(last.filter(|(_, bytes)| bytes.len() < TAIL_MAX)),
-            // It stays as it is, and who reads it is told; what is published now gets a block of its own.
-            Err(StoreError::Damaged { .. }) => Ok(None),
-            Err(why) => Err(why),
-        }
-    }
-
     fn load_need(&self, need: &Need) -> Result<(), StoreError> {
         match self.load_or_mark(need) {
             Ok(_) => Ok(()),
@@ -216,14 +168,6 @@ impl Engine {
 
 /// Messages that limits may remove in one group (R9); the sweeper goes on with the rest.
 const TRIMMED_MAX: usize = 16_384;
-
-/// A block below this takes one page, and is grown in place instead of adding a row.
-const TAIL_MAX: usize = 4080;
-
-/// Whether a block ends right before a sequence, so that records from there on continue it.
-fn ends_before(bytes: &[u8], first_seq: u64) -> bool {
-    crate::format::Block::open_any(bytes).is_ok_and(|block| block.last_seq() + 1 == first_seq)
-}
 
 /// Whoever leads must pass the turn on, also when it panics (R7).
 struct Turnkeeper<'a> {

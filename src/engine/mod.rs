@@ -6,6 +6,7 @@
 
 mod admin;
 mod ask;
+mod blocks;
 mod check;
 mod close;
 mod commit;
@@ -72,7 +73,7 @@ pub(crate) struct Engine {
     /// Callers that wait for the open group: what a leader gathers (see `commit`).
     joined: AtomicUsize,
     /// Small last blocks of streams, to be grown; only a leader uses them.
-    tails: Mutex<commit::Tails>,
+    tails: Mutex<blocks::Tails>,
     /// The messages of a durable group, left to the committer to be freed.
     spent: Mutex<Option<Sealed>>,
     /// Answers wait for nothing until the group is let go; only tests without threads hold it.

@@ -1,9 +1,10 @@
 //! Opening: rows become the state, and what was outstanding is due again (R17).
 
+use super::blocks::Tails;
 use super::core::Core;
 use super::load::read_message;
 use super::store_time::StoreTime;
-use super::{Engine, commit, threads};
+use super::{Engine, threads};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::disk::Disk;
@@ -83,7 +84,7 @@ impl Engine {
             committer: Arc::default(),
             checkpointer: Arc::default(),
             joined: AtomicUsize::new(0),
-            tails: Mutex::new(commit::Tails::new()),
+            tails: Mutex::new(Tails::new()),
             spent: Mutex::default(),
             held: AtomicBool::new(false),
             threads: options.threads,

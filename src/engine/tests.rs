@@ -7,13 +7,15 @@ use crate::disk::MemoryDisk;
 use crate::fetch::Fetch;
 use crate::format::{decode_changes, encode_changes};
 use crate::riverbed::Riverbed;
+use crate::store::Store;
 use crate::stream::Purge;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What a journal would do with a group: write it, read it, apply it, and apply it again.
-pub(super) fn through_bytes(changes: &Changes) -> Changes {
+pub(super) fn through_bytes(store: &Store, changes: &Changes) -> Changes {
     let decoded = decode_changes(&encode_changes(changes)).unwrap();
+    let decoded = store.supplied(decoded).unwrap();
     assert_eq!(&decoded, changes);
     decoded
 }

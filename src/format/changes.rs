@@ -15,6 +15,7 @@ const DELETE_PARTS: u8 = 3;
 const BLOCK: u8 = 4;
 const DROP_BLOCKS: u8 = 5;
 const DROP_STREAM: u8 = 6;
+const GROW: u8 = 7;
 
 /// Why bytes are not the encoding of `Changes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +67,7 @@ fn size_hint(change: &Change) -> usize {
     32 + match change {
         Change::Put { value, .. } => value.len(),
         Change::Block { bytes, .. } => bytes.len(),
+        Change::Grow { added, .. } => added.len(),
         _ => 0,
     }
 }
@@ -94,6 +96,16 @@ fn encode_change(out: &mut Vec<u8>, change: &Change) {
             put_stream(out, BLOCK, *stream);
             put_varint(out, *first_seq);
             put_bytes(out, bytes);
+        }
+        Change::Grow {
+            stream,
+            first_seq,
+            added,
+            whole: _,
+        } => {
+            put_stream(out, GROW, *stream);
+            put_varint(out, *first_seq);
+            put_bytes(out, added);
         }
         Change::DropBlocks { stream, from, to } => {
             put_stream(out, DROP_BLOCKS, *stream);
@@ -130,6 +142,12 @@ fn decode_change(reader: &mut Reader<'_>) -> Option<Change> {
             stream: reader.varint_u32()?,
             first_seq: reader.varint()?,
             bytes: reader.bytes()?.to_vec(),
+        },
+        GROW => Change::Grow {
+            stream: reader.varint_u32()?,
+            first_seq: reader.varint()?,
+            added: reader.bytes()?.to_vec(),
+            whole: None,
         },
         DROP_BLOCKS => Change::DropBlocks {
             stream: reader.varint_u32()?,
@@ -213,6 +231,12 @@ mod tests {
                 to: 2,
             },
             Change::DropStream { stream: u32::MAX },
+            Change::Grow {
+                stream: 9,
+                first_seq: 1,
+                added: b"more".to_vec(),
+                whole: None,
+            },
         ];
         Changes {
             group: 200,
@@ -223,7 +247,7 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let expected = [
-            &[1, 0xc8, 0x01, 6][..],
+            &[1, 0xc8, 0x01, 7][..],
             &[
                 1, 8, 0xac, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 5,
             ],
@@ -234,6 +258,8 @@ mod tests {
             b"block",
             &[5, 9, 1, 2],
             &[6, 0xff, 0xff, 0xff, 0xff, 0x0f],
+            &[7, 9, 1, 4],
+            b"more",
         ];
         assert_eq!(encode_changes(&one_of_each()), expected.concat());
     }

@@ -17,6 +17,11 @@ const SMALLEST: usize = 4096;
 /// what a read of one message pays for.
 const LARGEST: usize = 65536;
 
+/// A last block below this is grown, where a commit writes the whole of it: it takes one page.
+pub(crate) const GROWN_WHOLE: usize = fit(SMALLEST);
+/// The same where a commit writes only what is added, and the whole later, once for many commits.
+pub(crate) const GROWN_IN_JOURNAL: usize = fit(4 * SMALLEST);
+
 /// Why a cut is impossible: a bug further up, or a damaged tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CutError {
@@ -43,14 +48,16 @@ pub(crate) fn page_bytes(len: usize) -> u64 {
 
 /// Packs consecutive records, the first of them with sequence `first_seq`, into blocks.
 ///
-/// `tail` is the stream's last block. When it is under one page, the first block of the answer
+/// `tail` is the stream's last block. When it is shorter than `grown_below`, the first block of the answer
 /// replaces it: the same `first_seq`, its records and then new ones. A tail that stays as it is
-/// does not come back, and without records there is nothing to do at all.
+/// does not come back, and without records there is nothing to do at all. A last block that can still be
+/// grown is not split to waste less.
 pub(crate) fn cut<'a>(
     store: u64,
     stream: u32,
     first_seq: u64,
     tail: Option<&[u8]>,
+    grown_below: usize,
     records: impl IntoIterator<Item = RecordInput<'a>>,
 ) -> Result<Vec<(u64, Vec<u8>)>, CutError> {
     let mut records = records.into_iter().peekable();
@@ -58,13 +65,18 @@ pub(crate) fn cut<'a>(
         return Ok(Vec::new());
     }
     let mut cutter = Cutter {
-        builder: start(store, stream, first_seq, tail)?,
+        builder: start(
+            store,
+            stream,
+            first_seq,
+            tail.filter(|bytes| bytes.len() < grown_below),
+        )?,
         blocks: Vec::new(),
     };
     for record in records {
         cutter.push(&record)?;
     }
-    let mut blocks = cutter.finish()?;
+    let mut blocks = cutter.finish(grown_below)?;
     // There is one encoding of the same records, so equal bytes mean that nothing was added.
     if blocks
         .first()
@@ -81,8 +93,7 @@ fn start(
     first_seq: u64,
     tail: Option<&[u8]>,
 ) -> Result<BlockBuilder, BlockError> {
-    // A tail of a page or more stays as it is, unread.
-    if let Some(bytes) = tail.filter(|bytes| bytes.len() < fit(SMALLEST)) {
+    if let Some(bytes) = tail {
         let block = Block::open_any(bytes)?;
         if block.store() != store {
             return Err(BlockError::Store {
@@ -130,9 +141,9 @@ impl Cutter {
         self.blocks.push((first_seq, self.builder.seal()));
     }
 
-    fn finish(mut self) -> Result<Vec<Piece>, CutError> {
+    fn finish(mut self, grown_below: usize) -> Result<Vec<Piece>, CutError> {
         self.seal();
-        if let Some(last) = self.blocks.pop() {
+        if let Some(last) = self.blocks.pop_if(|(_, bytes)| bytes.len() >= grown_below) {
             self.blocks.extend(split_tail(last)?);
         }
         Ok(self.blocks)
@@ -179,9 +190,42 @@ fn split_at(bytes: &[u8], limit: usize) -> Result<Option<(Piece, Piece)>, CutErr
     Ok(head.map(|head| (head, rest)))
 }
 
+/// A block of records alone that belong behind a block.
+pub(crate) fn added<'a>(
+    store: u64,
+    stream: u32,
+    first_seq: u64,
+    records: impl IntoIterator<Item = RecordInput<'a>>,
+) -> Result<Vec<u8>, PushError> {
+    let mut builder = BlockBuilder::new(store, stream, first_seq);
+    for record in records {
+        builder.push(&record)?;
+    }
+    Ok(builder.seal())
+}
+
+/// A block with the records of another behind its own. One that has them already stays as it is.
+pub(crate) fn grow(bytes: &[u8], added: &[u8]) -> Result<Vec<u8>, CutError> {
+    let (block, added) = (Block::open_any(bytes)?, Block::open_any(added)?);
+    if added.last_seq() <= block.last_seq() {
+        return Ok(bytes.to_vec());
+    }
+    if block.last_seq().checked_add(1) != Some(added.first_seq()) {
+        return Err(CutError::Tail(BlockError::FirstSeq {
+            found: added.first_seq(),
+            expected: block.last_seq().saturating_add(1),
+        }));
+    }
+    let mut builder = BlockBuilder::resume(&block)?;
+    for record in added.records() {
+        builder.push_record(&record?)?;
+    }
+    Ok(builder.seal())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{cut, fit, page_of};
+    use super::{GROWN_IN_JOURNAL, GROWN_WHOLE, added, cut, fit, grow, page_of};
     use crate::format::{Block, RecordInput};
     use crate::headers::Headers;
 
@@ -200,16 +244,29 @@ mod tests {
         (0..count).map(|_| message()).collect()
     }
 
-    fn cut_all(first_seq: u64, tail: Option<&[u8]>, messages: &[Message]) -> Vec<(u64, Vec<u8>)> {
-        let headers = Headers::new();
-        let inputs = messages.iter().map(|(time, subject, payload)| RecordInput {
+    fn input<'a>((time, subject, payload): &'a Message, headers: &'a Headers) -> RecordInput<'a> {
+        RecordInput {
             time: *time,
             subject,
             id: None,
-            headers: &headers,
+            headers,
             payload,
-        });
-        cut(5, 6, first_seq, tail, inputs).unwrap()
+        }
+    }
+
+    fn cut_all(first_seq: u64, tail: Option<&[u8]>, messages: &[Message]) -> Vec<(u64, Vec<u8>)> {
+        cut_below(GROWN_WHOLE, first_seq, tail, messages)
+    }
+
+    fn cut_below(
+        grown_below: usize,
+        first_seq: u64,
+        tail: Option<&[u8]>,
+        messages: &[Message],
+    ) -> Vec<(u64, Vec<u8>)> {
+        let headers = Headers::new();
+        let inputs = messages.iter().map(|message| input(message, &headers));
+        cut(5, 6, first_seq, tail, grown_below, inputs).unwrap()
     }
 
     /// Each block is sound, and together they hold exactly these messages.
@@ -276,6 +333,38 @@ mod tests {
     fn splitting_that_saves_nothing_is_left_alone() {
         let messages: Vec<_> = (0..2).map(|n| (n, "s".to_owned(), vec![1; 5000])).collect();
         assert_eq!(cut_all(1, None, &messages).len(), 1);
+    }
+
+    #[test]
+    fn a_block_that_grows_by_records_of_another_is_what_all_of_them_make() {
+        for seed in 0..40 {
+            let rng = &mut fastrand::Rng::with_seed(seed);
+            let count = rng.usize(2..60);
+            let messages = messages(rng, count, 200);
+            let grown_from = rng.usize(1..messages.len());
+            let all = cut_below(GROWN_IN_JOURNAL, 3, None, &messages).remove(0).1;
+            let before = cut_below(GROWN_IN_JOURNAL, 3, None, &messages[..grown_from]);
+            let [(3, before)] = before.as_slice() else {
+                panic!("they fit one block");
+            };
+            let headers = Headers::new();
+            let records = messages[grown_from..]
+                .iter()
+                .map(|message| input(message, &headers));
+            let more = added(5, 6, 3 + grown_from as u64, records).unwrap();
+            let whole = grow(before, &more).unwrap();
+            assert_eq!(whole, all);
+            // Once more changes nothing, and what does not follow is refused.
+            assert_eq!(grow(&whole, &more).unwrap(), whole);
+            let headers = Headers::new();
+            let apart = added(
+                5,
+                6,
+                4 + messages.len() as u64,
+                [input(&messages[0], &headers)],
+            );
+            assert!(grow(&whole, &apart.unwrap()).is_err());
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) use block_error::BlockError;
 #[cfg(any(test, fuzzing))]
 pub(crate) use builder::BlockBuilder;
 pub(crate) use changes::{decode_changes, encode_changes};
-pub(crate) use cut::{cut, page_bytes};
+pub(crate) use cut::{GROWN_IN_JOURNAL, GROWN_WHOLE, added, cut, grow, page_bytes};
 pub(crate) use header::HEADER_LEN;
 #[cfg(any(test, fuzzing))]
 pub(crate) use header::Header;

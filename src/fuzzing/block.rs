@@ -1,7 +1,7 @@
 //! Any bytes: an error, or a block that encodes back to the same bytes.
 
 use crate::format::checksum::{CHECKSUM_LEN, checksum};
-use crate::format::{Block, BlockBuilder, HEADER_LEN, Header, RecordInput, cut};
+use crate::format::{Block, BlockBuilder, GROWN_WHOLE, HEADER_LEN, Header, RecordInput, cut};
 use crate::headers::Headers;
 
 /// Decodes the bytes as they are, and again with lengths and checksum made right, since no
@@ -91,7 +91,14 @@ fn grow(block: &Block<'_>, bytes: &[u8], verified: bool) {
         headers: &headers,
         payload: b"new",
     };
-    let grown = cut(block.store(), block.stream(), next, Some(bytes), [new]);
+    let grown = cut(
+        block.store(),
+        block.stream(),
+        next,
+        Some(bytes),
+        GROWN_WHOLE,
+        [new],
+    );
     if verified {
         for (first_seq, bytes) in grown.expect("a sound tail") {
             let block = Block::open(&bytes, block.store(), block.stream(), first_seq);

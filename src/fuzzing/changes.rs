@@ -21,7 +21,7 @@ pub fn changes(data: &[u8]) {
 }
 
 fn change(source: &mut Source<'_>) -> Change {
-    let shape = source.below(6);
+    let shape = source.below(7);
     let key = RowKey::new(table(source), source.number() as u32, source.number());
     let (stream, from) = (key.id, key.part);
     match shape {
@@ -45,6 +45,12 @@ fn change(source: &mut Source<'_>) -> Change {
             stream,
             from,
             to: source.number(),
+        },
+        5 => Change::Grow {
+            stream,
+            first_seq: from,
+            added: source.bytes(300).to_vec(),
+            whole: None,
         },
         _ => Change::DropStream { stream },
     }

@@ -1,7 +1,7 @@
 //! Any messages: what is pushed is what is read, alone, cut and grown.
 
 use super::source::Source;
-use crate::format::{Block, BlockBuilder, RecordInput, cut};
+use crate::format::{Block, BlockBuilder, GROWN_WHOLE, RecordInput, cut};
 use crate::headers::Headers;
 
 struct Message {
@@ -121,10 +121,26 @@ fn cut_and_grow(first_seq: u64, messages: &[Message], at: usize) {
     let (before, new) = messages.split_at(at.min(messages.len()));
     // Wraps when nothing follows the very last sequence.
     let next = first_seq.wrapping_add(before.len() as u64);
-    let mut blocks = cut(3, 4, first_seq, None, before.iter().map(Message::input)).expect("sound");
+    let mut blocks = cut(
+        3,
+        4,
+        first_seq,
+        None,
+        GROWN_WHOLE,
+        before.iter().map(Message::input),
+    )
+    .expect("sound");
     let tail = blocks.last().cloned();
     let tail_bytes = tail.as_ref().map(|(_, bytes)| bytes.as_slice());
-    let grown = cut(3, 4, next, tail_bytes, new.iter().map(Message::input)).expect("sound");
+    let grown = cut(
+        3,
+        4,
+        next,
+        tail_bytes,
+        GROWN_WHOLE,
+        new.iter().map(Message::input),
+    )
+    .expect("sound");
     if grown.first().map(|(seq, _)| seq) == tail.as_ref().map(|(seq, _)| seq) {
         blocks.pop();
     }

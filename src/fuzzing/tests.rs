@@ -252,6 +252,12 @@ fn seed_changes() -> Changes {
             first_seq: 1000,
             bytes: b"block".to_vec(),
         },
+        Change::Grow {
+            stream: 1,
+            first_seq: 1000,
+            added: b"more".to_vec(),
+            whole: None,
+        },
         Change::DropBlocks {
             stream: 1,
             from: 2,

@@ -46,7 +46,7 @@ pub(crate) use purge::PurgeBound;
 pub(crate) use recover::{Recovered, TABLES};
 pub(crate) use redrive::RedriveTo;
 pub(crate) use room::Room;
-pub(crate) use seal::Sealed;
+pub(crate) use seal::{Append, Sealed};
 pub(crate) use settle::{Token, Verdict};
 pub(crate) use stored::{Facts, Need, Stored};
 pub(crate) use stream::{Placed, PurgeMark, Stream};

@@ -117,6 +117,12 @@ impl<'txn> Group<'txn> {
                 stream,
                 first_seq,
                 bytes,
+            }
+            | Change::Grow {
+                stream,
+                first_seq,
+                whole: Some(bytes),
+                ..
             } => {
                 let mut usage = self.usage;
                 if let Some(replaced) =
@@ -129,6 +135,17 @@ impl<'txn> Group<'txn> {
             }
             Change::DropBlocks { stream, from, to } if from <= to => {
                 self.drop_blocks(*stream, *from, *to)?;
+            }
+            Change::Grow {
+                stream, first_seq, ..
+            } => {
+                // Whoever decodes supplies it; what was said to be stored must not be left out.
+                return Err(StoreError::Damaged {
+                    place: format!(
+                        "{}: it was to grow",
+                        tables::block_name(*stream, *first_seq)
+                    ),
+                });
             }
             // An empty range; redb would have to be asked what it makes of one.
             Change::DeleteParts { .. } | Change::DropBlocks { .. } => {}

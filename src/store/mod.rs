@@ -16,6 +16,7 @@ mod open;
 mod overlay;
 mod pages;
 mod reader;
+mod resolve;
 mod salvage;
 mod tables;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use self::fault::Faults;
 pub(crate) use self::fault::guarded::is_guarded;
 use self::header::Header;
 use self::journal::{Journal, Mark};
+use self::overlay::Overlay;
 pub(crate) use self::reader::Reader;
 pub(crate) use self::salvage::{Found, Scan};
 use crate::changes::{Change, Changes};
@@ -120,7 +122,12 @@ impl Store {
         };
         let (journal, groups) = Journal::replay(disk, &path_of, store, mark, &faults)?;
         let goes_on = options.journal.is_some();
-        let mut changes: Vec<Change> = groups.into_iter().flat_map(|group| group.changes).collect();
+        let mut overlay = Overlay::default();
+        self.read(|reader| {
+            let mut groups = groups.into_iter();
+            groups.try_for_each(|group| resolve::absorb(&mut overlay, reader, group))
+        })?;
+        let mut changes = overlay.to_changes();
         changes.push(Mark::change(goes_on.then(|| journal.mark())));
         self.with(|opened| self.to_redb(opened, [&changes, &[]], Commit::Durable))?;
         if goes_on {
@@ -182,6 +189,17 @@ impl Store {
                 }
             }
         })
+    }
+
+    #[cfg(test)]
+    /// What was decoded, with what its encoding leaves to the store.
+    pub(crate) fn supplied(&self, mut changes: Changes) -> Result<Changes, StoreError> {
+        let none = Overlay::default();
+        self.read(|reader| {
+            let mut all = changes.changes.iter_mut();
+            all.try_for_each(|change| resolve::supply(&none, reader, change))
+        })?;
+        Ok(changes)
     }
 
     /// Whether groups may go to a journal first.

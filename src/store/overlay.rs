@@ -80,7 +80,7 @@ impl Overlay {
         }
     }
 
-    fn take(&mut self, change: &Change) {
+    pub(super) fn take(&mut self, change: &Change) {
         match change {
             Change::Put { key, value } => self.put_row(*key, Some(value.as_slice().into())),
             Change::Delete { key } => self.put_row(*key, None),
@@ -108,6 +108,12 @@ impl Overlay {
                 stream,
                 first_seq,
                 bytes,
+            }
+            | Change::Grow {
+                stream,
+                first_seq,
+                whole: Some(bytes),
+                ..
             } => {
                 self.block_bytes += page_bytes(bytes.len());
                 let old = self
@@ -121,6 +127,7 @@ impl Overlay {
                 self.drop_blocks(*stream, *from, *to);
             }
             Change::DeleteParts { .. } | Change::DropBlocks { .. } => {}
+            Change::Grow { .. } => debug_assert!(false, "supplied before"),
             Change::DropStream { stream } => {
                 self.drop_blocks(*stream, 0, u64::MAX);
                 self.dropped.insert(*stream);
