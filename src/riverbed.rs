@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::config::{Limits, StreamConfig};
 use crate::disk::{Disk, FileDisk};
-use crate::engine::{Engine, Options, Target, Threads};
+use crate::engine::{Engine, JOURNAL_SEGMENT, Options, Target, Threads};
 use crate::error::{CloseError, PublishError, StreamError, Unavailable};
 use crate::event::Event;
 use crate::excluded::Exclusions;
@@ -107,11 +107,53 @@ impl Builder {
         self
     }
 
-    /// Makes groups durable in a journal beside the store, with segments of so many bytes, before the
-    /// database takes them. It is being proved, and not for use yet.
-    #[doc(hidden)]
+    /// Sets the bytes of each of the journal's three segments (1 MiB; 16 KiB to 1 GiB).
+    ///
+    /// While it is open, a store that is written to keeps a journal beside its file, under the file's name
+    /// with `.journal` behind it: a commit is durable there with one write and one sync, and comes to the
+    /// file later, many at a time. Closing the store brings all of it to the file and removes the journal.
+    /// **After a crash both files are the store**: copy, move and restore them together; an open that
+    /// misses the journal is refused. A larger segment lets the file be written more seldom, and takes as
+    /// much more disk, and up to twice as much memory. A journal that is there keeps its size until the
+    /// store is closed.
+    ///
+    /// A commit that would take more than an eighth of a segment goes to the file at once. So does every
+    /// commit of a store with [`max_store_bytes`](crate::Limits::max_store_bytes), which keeps no journal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::Riverbed;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let store = Riverbed::builder()
+    ///     .journal_segment(4 << 20)
+    ///     .open(folder.path().join("store"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn journal_segment(mut self, bytes: u64) -> Self {
         self.options.journal_segment = Some(bytes);
+        self
+    }
+
+    /// Keeps no journal: every commit goes to the store's file at once, which takes three times as long for
+    /// a small one, and the store is one file even while it is open and after a crash.
+    ///
+    /// A journal that a crash left is brought to the file first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::Riverbed;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let store = Riverbed::builder()
+    ///     .without_journal()
+    ///     .open(folder.path().join("store"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn without_journal(mut self) -> Self {
+        self.options.journal_segment = None;
         self
     }
 
@@ -161,7 +203,7 @@ impl Riverbed {
                 cache_bytes: 64 << 20,
                 threads: Threads::Own,
                 identity: None,
-                journal_segment: None,
+                journal_segment: Some(JOURNAL_SEGMENT),
             },
         }
     }

@@ -36,9 +36,12 @@ impl Failure {
 
     /// For a call that came later.
     pub(crate) fn poisoned(&self) -> Unavailable {
-        Unavailable::Poisoned {
-            cause: self.cause.clone(),
+        let mut cause = self.cause.clone();
+        if self.kind == Kind::DiskFull {
+            // A checkpoint may have met it, so that this is the first that a caller hears of it.
+            cause.push_str("; make room first");
         }
+        Unavailable::Poisoned { cause }
     }
 
     /// For whoever opens the store, when it fails before it is open.

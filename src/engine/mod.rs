@@ -39,7 +39,7 @@ pub(crate) use ask::{Ask, Holder, Patience};
 pub(crate) use close::handler_scope;
 pub(crate) use deliver::Delivered;
 pub(crate) use fetch::Fetched;
-pub(crate) use open::{Options, Threads};
+pub(crate) use open::{JOURNAL_SEGMENT, Options, Threads};
 pub(crate) use pipeline::Accepted;
 pub(crate) use publish::Target;
 pub(crate) use purge::PurgeAsk;

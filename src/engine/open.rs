@@ -14,7 +14,7 @@ use crate::store::{JournalOptions, OpenError, Reader, Store, StoreError, StoreOp
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,9 +28,15 @@ pub(crate) struct Options {
     pub(crate) threads: Threads,
     /// In place of what a new store draws at random, so that a test can be repeated to the bit.
     pub(crate) identity: Option<u64>,
-    /// Bytes of a segment of the journal that groups go to first, if they do.
+    /// Bytes of a segment of the journal that groups go to first; `None` without one.
     pub(crate) journal_segment: Option<u64>,
 }
+
+/// Bytes of a segment, by default. A checkpoint takes half of one, about as much as redb commits without
+/// holding up publishers for long.
+pub(crate) const JOURNAL_SEGMENT: u64 = 1 << 20;
+/// What a segment may have.
+const JOURNAL_SEGMENTS: RangeInclusive<u64> = 16 << 10..=1 << 30;
 
 /// Whether the store runs threads of its own, or is driven by hand (R5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +45,24 @@ pub(crate) enum Threads {
     None,
 }
 
+impl Options {
+    fn validate(&self) -> Result<(), String> {
+        match self.journal_segment {
+            Some(bytes) if !JOURNAL_SEGMENTS.contains(&bytes) => Err(format!(
+                "a journal's segment of {bytes} bytes; 16 KiB to 1 GiB are allowed, and a store can go without a journal"
+            )),
+            _ => self.limits.validate(),
+        }
+    }
+}
+
 impl Engine {
     /// Opens the store, makes every outstanding attempt end, and starts the threads.
     pub(crate) fn open(path: &Path, options: Options) -> Result<Arc<Self>, OpenError> {
-        options
-            .limits
-            .validate()
-            .map_err(|what| OpenError::Limits {
-                path: path.to_owned(),
-                what,
-            })?;
+        options.validate().map_err(|what| OpenError::Limits {
+            path: path.to_owned(),
+            what,
+        })?;
         let now = options.clock.now().as_micros();
         let store_options = StoreOptions {
             cache_bytes: options.cache_bytes,
@@ -137,6 +151,9 @@ impl Engine {
     }
 }
 
+/// Segments begin and end where pages do.
+const PAGE: u64 = 4096;
+
 /// A bound on the store's bytes must know at once what is freed, which a journal tells late.
 fn journal_options(options: &Options) -> Option<JournalOptions> {
     let segment_bytes = options.journal_segment?;
@@ -146,7 +163,7 @@ fn journal_options(options: &Options) -> Option<JournalOptions> {
         .is_none()
         .then(|| JournalOptions {
             disk: Arc::clone(&options.disk),
-            segment_bytes,
+            segment_bytes: segment_bytes.next_multiple_of(PAGE),
             identity: options.identity,
         })
 }

@@ -39,6 +39,9 @@ pub enum Unavailable {
     },
     /// The disk has no room for a commit, and this call was in it: whether it is stored shows only
     /// after room was made and the store was opened again (R2). What was acknowledged is stored.
+    ///
+    /// A store with a journal may meet the full disk between two calls, when it brings its file what the
+    /// journal has; then the next call hears of it as [`Poisoned`](Self::Poisoned), with this as the cause.
     #[error(
         "{cause}; make room, drop the store and open it again: what was acknowledged is stored, and whether this call is shows only then"
     )]

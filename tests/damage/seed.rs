@@ -36,6 +36,7 @@ pub(crate) fn open(
     clock: &ManualClock,
 ) -> Result<Riverbed, riverbed::OpenError> {
     Riverbed::builder()
+        .without_journal()
         .disk(Arc::new(disk))
         .clock(clock.clock())
         .cache_bytes(1 << 20)

@@ -1,7 +1,10 @@
 //! A disk that fails: typed answers for all who wait, then silence until the store is opened again.
 
 use crate::disk::Op;
-use crate::world::{World, assert_recovered, assert_stopped, open, payload, unavailable, world};
+use crate::world::{
+    JOURNAL, SMALL_JOURNAL, World, assert_recovered, assert_stopped, open, payload, unavailable,
+    world,
+};
 use riverbed::{
     ConsumerConfig, Event, Fetch, FetchError, OpenError, PublishError, PublishErrorKind, Riverbed,
     StreamConfig, Unavailable,
@@ -16,6 +19,12 @@ fn of_publish(why: PublishError) -> Unavailable {
 
 #[test]
 fn r2_a_failed_write_or_sync_is_told_to_all_who_wait() {
+    all_who_wait_are_told();
+    JOURNAL.set(Some(SMALL_JOURNAL));
+    all_who_wait_are_told();
+}
+
+fn all_who_wait_are_told() {
     for op in [Op::Write, Op::Sync] {
         let world = world();
         let World {
@@ -66,7 +75,8 @@ fn r2_a_failed_write_or_sync_is_told_to_all_who_wait() {
 
 #[test]
 fn r8_a_failed_sync_whose_writes_are_gone_takes_nothing_that_was_acknowledged() {
-    for seed in 0..8 {
+    for seed in 0..16 {
+        JOURNAL.set((seed % 2 == 1).then_some(SMALL_JOURNAL));
         let world = world();
         world.disk.fail_one(Op::Sync, 0);
         let why = of_publish(world.stream.publish("s", payload(7)).unwrap_err());
@@ -121,7 +131,13 @@ fn g12_a_read_error_stops_the_store_and_opening_it_again_recovers() {
 
 #[test]
 fn g12_an_error_of_the_sweeper_stops_the_store() {
-    for op in [Op::Write, Op::Sync] {
+    for (op, journal) in [
+        (Op::Write, None),
+        (Op::Sync, None),
+        (Op::Write, Some(SMALL_JOURNAL)),
+        (Op::Sync, Some(SMALL_JOURNAL)),
+    ] {
+        JOURNAL.set(journal);
         let world = world();
         world.clock.advance(Duration::from_secs(31));
         world.disk.fail_one(op, 0);

@@ -1,11 +1,14 @@
 //! A full disk: said by name, nothing acknowledged is lost, and room mends it (G12, R2).
 
 use crate::disk::FaultyDisk;
-use crate::world::{World, assert_recovered, assert_stopped, open, payload, unavailable, world};
+use crate::world::{
+    JOURNAL, SMALL_JOURNAL, World, assert_recovered, assert_stopped, open, payload, unavailable,
+    world,
+};
 use riverbed::disk::{Disk, MemoryDisk};
 use riverbed::{
-    ConsumerConfig, Error, Fetch, ManualClock, OpenError, PublishErrorKind, Purge, Riverbed, Seq,
-    StreamConfig, Unavailable,
+    ConsumerConfig, Error, Fetch, ManualClock, OpenError, Purge, Riverbed, Seq, StreamConfig,
+    Unavailable,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -79,6 +82,16 @@ fn assert_says_full(name: &str, why: &Unavailable) {
 
 #[test]
 fn g12_any_call_says_that_the_disk_is_full_and_room_mends_it() {
+    any_call_says_that_the_disk_is_full();
+}
+
+#[test]
+fn g12_so_does_any_call_of_a_store_with_a_journal() {
+    JOURNAL.set(Some(SMALL_JOURNAL));
+    any_call_says_that_the_disk_is_full();
+}
+
+fn any_call_says_that_the_disk_is_full() {
     for (name, call) in CALLS {
         let mut met = 0;
         for skip in 0.. {
@@ -110,6 +123,12 @@ fn g12_any_call_says_that_the_disk_is_full_and_room_mends_it() {
 
 #[test]
 fn g12_a_disk_that_fills_up_while_the_store_closes_loses_nothing() {
+    closing_loses_nothing();
+    JOURNAL.set(Some(SMALL_JOURNAL));
+    closing_loses_nothing();
+}
+
+fn closing_loses_nothing() {
     for skip in 0.. {
         let world = world();
         world.disk.fill_up(skip);
@@ -129,6 +148,12 @@ fn g12_a_disk_that_fills_up_while_the_store_closes_loses_nothing() {
 
 #[test]
 fn g12_a_disk_that_fills_up_while_a_store_opens_loses_nothing() {
+    opening_loses_nothing();
+    JOURNAL.set(Some(SMALL_JOURNAL));
+    opening_loses_nothing();
+}
+
+fn opening_loses_nothing() {
     let mut met = 0;
     for killed in [false, true] {
         for skip in 0.. {
@@ -182,6 +207,7 @@ fn g1_publishing_until_the_disk_is_full_keeps_all_that_was_acknowledged() {
     let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
     let open = || {
         let builder = Riverbed::builder().clock(clock.clock()).without_threads();
+        let builder = builder.journal_segment(SMALL_JOURNAL);
         builder.disk(Arc::new(disk.clone())).open("/store").unwrap()
     };
     let mut store = open();
@@ -192,11 +218,11 @@ fn g1_publishing_until_the_disk_is_full_keeps_all_that_was_acknowledged() {
         let why = loop {
             match store.publish("s", payload(stored + 1)) {
                 Ok(ack) => stored = ack.seq.get(),
-                Err(why) => break why,
+                Err(why) => break unavailable(why.into()),
             }
-        };
-        let PublishErrorKind::Unavailable(why) = why.kind else {
-            panic!("{why:?}");
+            if let Err(why) = store.drive() {
+                break why;
+            }
         };
         assert_says_full("publish", &why);
         drop(store);

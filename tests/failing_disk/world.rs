@@ -6,6 +6,7 @@ use riverbed::{
     FetchError, ManualClock, Message, OpenError, PublishErrorKind, PurgeError, ReadError,
     RedriveError, Riverbed, Stream, StreamConfig, StreamError, Unavailable,
 };
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,20 @@ pub(crate) struct World {
     pub(crate) held: Vec<Message>,
 }
 
+thread_local! {
+    /// Bytes of a segment of the journal, if this test's stores have one.
+    pub(crate) static JOURNAL: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// What a journal has room for that takes part in everything: a few commits in a lap.
+pub(crate) const SMALL_JOURNAL: u64 = 256 << 10;
+
 pub(crate) fn open(disk: &FaultyDisk, clock: &ManualClock) -> Result<Riverbed, OpenError> {
     let builder = Riverbed::builder().clock(clock.clock()).without_threads();
+    let builder = match JOURNAL.get() {
+        Some(segment) => builder.journal_segment(segment),
+        None => builder.without_journal(),
+    };
     let builder = builder.disk(Arc::new(disk.clone()));
     builder.cache_bytes(1 << 20).open("/store")
 }
@@ -40,6 +53,8 @@ pub(crate) fn world() -> World {
     }
     let config = ConsumerConfig::new("c").max_deliver(1).dead_letter("dead");
     let consumer = stream.create_consumer(config).unwrap();
+    // Makes the journal, if there is to be one; the fetch is the commit that begins it, and what follows is in it.
+    store.drive().unwrap();
     let mut held: Vec<Message> = consumer
         .fetch(Fetch::new(4).no_wait())
         .unwrap()

@@ -228,9 +228,10 @@ fn is_closed(why: &FetchError) -> bool {
 /// Works on the store until killed; closes it when the standard input ends.
 pub(crate) fn run(path: &Path, number: u64, seed: u64) {
     say(&Fact::Opening);
-    // Every other child has a journal.
-    let builder = match number % 2 {
+    // With a small journal, none, and what everybody has.
+    let builder = match number % 3 {
         0 => Riverbed::builder(),
+        1 => Riverbed::builder().without_journal(),
         _ => Riverbed::builder().journal_segment(64 << 10),
     };
     let store = builder.open(path).unwrap();

@@ -75,9 +75,10 @@ pub(crate) fn open(
     let mut builder = Riverbed::builder()
         .cache_bytes(1 << 20)
         .clock(clock.clock());
-    if let Some(segment) = JOURNAL.get() {
-        builder = builder.journal_segment(segment);
-    }
+    builder = match JOURNAL.get() {
+        Some(segment) => builder.journal_segment(segment),
+        None => builder.without_journal(),
+    };
     builder
         .disk(Arc::new(disk.clone()))
         .without_threads()

@@ -58,7 +58,7 @@ pub(crate) fn open_at(
     limits.subjects_per_stream = crate::oracle::SUBJECTS;
     let builder = match JOURNAL.get() {
         Some(segment) => Riverbed::builder().journal_segment(segment),
-        None => Riverbed::builder(),
+        None => Riverbed::builder().without_journal(),
     };
     builder
         // So small that what a store does is read from the disk, which may fail.
