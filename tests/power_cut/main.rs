@@ -15,10 +15,11 @@ mod verify;
 mod world;
 
 use histories::{HISTORIES, History, stream_config};
-use riverbed::disk::MemoryDisk;
+use riverbed::disk::{Disk, MemoryDisk};
 use riverbed::{ConsumerConfig, Discard, ManualClock, StreamConfig};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use verify::verify;
 use world::{JOURNAL, Told, World, open};
 
@@ -34,6 +35,10 @@ pub(crate) fn prepared(history: &History) -> World {
     store.create_stream(dead.discard(Discard::New)).unwrap();
     let config = (history.consumer)(ConsumerConfig::new("c"));
     let consumer = stream.create_consumer(config).unwrap();
+    // If there is to be a journal, it is made now: failing to make one is nothing that anybody would feel.
+    store.drive().unwrap();
+    let journal = disk.exists(Path::new("/store.journal")).unwrap();
+    assert_eq!(journal, JOURNAL.get().is_some());
     let (told, held) = (Told::default(), BTreeMap::new());
     let mut world = World {
         disk,
@@ -162,7 +167,7 @@ fn cut_while_repairing() -> u64 {
     cuts
 }
 
-/// The power fails while a store is created, up to its first messages (R24).
+/// The power fails while a store is created, up to its first messages, and while its journal is made (R24, J8).
 fn cut_while_creating() -> u64 {
     let mut cuts = 0;
     for at in 0.. {
@@ -173,8 +178,9 @@ fn cut_while_creating() -> u64 {
             let store = open(&disk, &clock)?;
             let made = store.create_stream(stream_config())?;
             stream = true;
-            for _ in 0..2 {
+            for _ in 0..6 {
                 stored = made.publish("s.x", "x")?.seq.get();
+                store.drive()?;
             }
             Ok(())
         }();
