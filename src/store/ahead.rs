@@ -65,6 +65,8 @@ enum Slot {
 pub(super) enum Then {
     /// The next lap.
     GoOn,
+    /// Nothing, for a while.
+    Rest,
     /// Nothing: no journal is expected any more.
     Close,
 }
@@ -258,7 +260,7 @@ impl Ahead {
         };
         let mut layers = self.layers.write();
         let active = layers.first().cloned().unwrap_or_default();
-        if active.read().is_empty() && then == Then::GoOn {
+        if active.read().is_empty() && then != Then::Close {
             return Frozen {
                 changes,
                 is_empty: true,
@@ -272,7 +274,7 @@ impl Ahead {
         }
         drop(slot);
         changes.changes = active.read().to_changes();
-        let expected = (then == Then::GoOn).then_some(mark);
+        let expected = (then != Then::Close).then_some(mark);
         changes.changes.push(Mark::change(expected));
         Frozen {
             changes,

@@ -171,7 +171,7 @@ impl Store {
     pub(crate) fn apply(&self, changes: &Changes, commit: Commit) -> Result<(), StoreError> {
         self.with(|opened| {
             if commit == Commit::QuickRepair {
-                self.checkpoint_in(opened, commit, Then::GoOn)?;
+                self.checkpoint_in(opened, Then::Rest)?;
             }
             loop {
                 if changes.changes.is_empty() {
@@ -180,7 +180,7 @@ impl Store {
                 match self.ahead.take(changes)? {
                     Taken::Durable => return Ok(()),
                     Taken::AfterCheckpoint => {
-                        self.checkpoint_in(opened, Commit::Durable, Then::GoOn)?;
+                        self.checkpoint_in(opened, Then::GoOn)?;
                     }
                     Taken::Direct(beside) => {
                         let _turn = self.ahead.checkpointing.lock();
@@ -218,16 +218,22 @@ impl Store {
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
         self.with(|opened| {
             self.ahead.make();
-            self.checkpoint_in(opened, Commit::Durable, Then::GoOn)
+            self.checkpoint_in(opened, Then::GoOn)
         })
     }
 
-    fn checkpoint_in(&self, opened: &Opened, commit: Commit, then: Then) -> Result<(), StoreError> {
+    fn checkpoint_in(&self, opened: &Opened, then: Then) -> Result<(), StoreError> {
         let _turn = self.ahead.checkpointing.lock();
         let frozen = self.ahead.freeze(then);
-        if frozen.is_empty && commit == Commit::Durable {
+        if frozen.is_empty && then != Then::Rest {
             return Ok(());
         }
+        // A journal makes redb's commits few, so that each can leave what the next opening wants to know.
+        // Closing leaves that by itself.
+        let commit = match then {
+            Then::GoOn | Then::Rest => Commit::QuickRepair,
+            Then::Close => Commit::Durable,
+        };
         self.to_redb(opened, [&frozen.changes.changes, &[]], commit)?;
         self.ahead.thaw();
         Ok(())
@@ -296,7 +302,7 @@ impl Store {
             return Err(StoreError::Closed);
         }
         // What fails here has stopped the store, and is answered below; the journal is kept then (J11).
-        let drained = self.with(|opened| self.checkpoint_in(opened, Commit::Durable, Then::Close));
+        let drained = self.with(|opened| self.checkpoint_in(opened, Then::Close));
         let mut slot = self.opened.write();
         // The guard is kept until the lock is free, so that whoever finds the store closed can
         // open it again.
