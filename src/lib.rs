@@ -1,7 +1,8 @@
 //! riverbed: an embedded durable queue.
 //!
 //! JetStream's streams, subjects and pull consumers, with per-message acks, ack timeouts, redelivery
-//! counts, dead letters, deduplication and retention, in one file inside your process. There is no
+//! counts, dead letters, deduplication and retention, in one file inside your process, with a journal beside it while
+//! it is open. There is no
 //! broker, no network and nothing to rebalance; the API is synchronous, and `Ok` means on disk.
 //!
 //! ```
@@ -58,9 +59,9 @@
 //!
 //! # Threads and time
 //!
-//! Handles are cheap clones, `Send` and `Sync`. A store runs two threads of its own: one that does what
-//! time does (lapsed leases, delays, ages), and one that commits what nobody waits for. Time comes from a
-//! [`Clock`]; tests give a [`ManualClock`] and need not sleep.
+//! Handles are cheap clones, `Send` and `Sync`. A store runs three threads of its own: one that does what
+//! time does (lapsed leases, delays, ages), one that commits what nobody waits for, and one that brings the store's
+//! file what its journal has. Time comes from a [`Clock`]; tests give a [`ManualClock`] and need not sleep.
 #![forbid(unsafe_code)]
 
 mod changes;
