@@ -3,9 +3,14 @@
 //! Every block of messages says by itself, under a checksum, which store, stream and sequences it
 //! belongs to. So they are found in the bare bytes of a file, whatever became of the rest of it.
 //!
-//! The file is only read. What comes out is what the *file* holds, and that is not always what the
-//! *store* held: a block stays in the file until its space is used again, so messages that were purged,
-//! acked away or removed by a limit may come back. What consumers had done is not salvaged.
+//! So are those in the journal, which stands beside a store that was not closed: messages that were
+//! acknowledged last may be only there. [`Salvage::open`] reads it, too, so keep the two files together.
+//!
+//! The files are only read. What comes out is what the *files* hold, and that is not always what the
+//! *store* held: a block stays in a file until its space is used again, so messages that were purged,
+//! acked away or removed by a limit may come back, and one that was just being published when the
+//! process died may be there although nobody was told so. Of several versions of a message the newest is
+//! shown. What consumers had done is not salvaged.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -15,9 +20,9 @@ use std::sync::Arc;
 use crate::format::Block;
 use crate::message::StoredMessage;
 use crate::state::Stored;
-use crate::store::{Found, Scan};
+use crate::store::{Found, Origin, Scan};
 
-/// A file that was searched for messages.
+/// A file that was searched for messages, with the journal beside it if there is one.
 ///
 /// Only an index is kept in memory: a few dozen bytes for each block.
 ///
@@ -50,6 +55,7 @@ use crate::store::{Found, Scan};
 #[derive(Debug)]
 pub struct Salvage<R> {
     source: R,
+    journal: Option<R>,
     scan: Scan,
 }
 
@@ -74,26 +80,49 @@ impl Salvaged {
 }
 
 impl Salvage<File> {
-    /// Searches a file, which may be large and is read twice.
+    /// Searches a file, which may be large and is read twice, and the journal beside it, which has its
+    /// name with `.journal` behind it.
     ///
     /// # Errors
     ///
-    /// The file can't be opened. Places in it that can't be read are passed over, see
-    /// [`unreadable_pages`](Self::unreadable_pages).
+    /// The file can't be opened, or there is a journal that can't be. Places that can't be read are
+    /// passed over, see [`unreadable_pages`](Self::unreadable_pages).
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::of(File::open(path)?)
+        let source = File::open(&path)?;
+        match File::open(Scan::journal_path(path.as_ref())) {
+            Ok(journal) => Self::with_journal(source, journal),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Self::of(source),
+            Err(why) => Err(why),
+        }
     }
 }
 
 impl<R: Read + Seek> Salvage<R> {
-    /// Searches bytes from anywhere.
+    /// Searches bytes from anywhere: those of a store's file alone.
     ///
     /// # Errors
     ///
     /// The length is unknown.
-    pub fn of(mut source: R) -> io::Result<Self> {
-        let scan = Scan::of(&mut source)?;
-        Ok(Self { source, scan })
+    pub fn of(source: R) -> io::Result<Self> {
+        Self::search(source, None)
+    }
+
+    /// Searches bytes from anywhere: those of a store's file, and those of its journal.
+    ///
+    /// # Errors
+    ///
+    /// The length of one is unknown.
+    pub fn with_journal(source: R, journal: R) -> io::Result<Self> {
+        Self::search(source, Some(journal))
+    }
+
+    fn search(mut source: R, mut journal: Option<R>) -> io::Result<Self> {
+        let scan = Scan::of(&mut source, journal.as_mut())?;
+        Ok(Self {
+            source,
+            journal,
+            scan,
+        })
     }
 
     /// The streams whose names were found: number and name.
@@ -104,9 +133,21 @@ impl<R: Read + Seek> Salvage<R> {
             .map(|(number, name)| (*number, name.as_str()))
     }
 
-    /// The blocks that were found, older versions of the same one included.
+    /// The blocks that were found in both files, older versions of the same one included.
     pub fn blocks(&self) -> usize {
-        self.scan.blocks.len()
+        self.scan.in_store + self.journal_blocks().unwrap_or_default()
+    }
+
+    /// Those of the blocks that were found in the journal; `None` if no journal was read.
+    pub const fn journal_blocks(&self) -> Option<usize> {
+        self.scan.in_journal
+    }
+
+    /// Whether the file was not closed, speaks of a journal, and none was read: messages that were
+    /// acknowledged last may be in it. Look for it where the file came from. An older page of the file
+    /// that speaks of an older journal counts as well, since nobody can tell.
+    pub const fn misses_journal(&self) -> bool {
+        self.scan.expects_journal && self.scan.in_journal.is_none()
     }
 
     /// Pages of 4 KiB that the device did not give.
@@ -114,14 +155,13 @@ impl<R: Read + Seek> Salvage<R> {
         self.scan.unreadable
     }
 
-    /// Every message that was found, by stream and sequence. Where two versions of a message were
-    /// found, as a crash can leave them, the newer one is shown.
+    /// Every message that was found, once, by stream and sequence. Where two versions of a message were
+    /// found, as a crash can leave them, the one of the newer block is shown.
     pub fn messages(self) -> SalvagedMessages<R> {
         SalvagedMessages {
             salvage: self,
-            block: 0,
+            part: 0,
             stream: 0,
-            next_seq: 0,
             ready: Vec::new().into_iter(),
         }
     }
@@ -131,48 +171,31 @@ impl<R: Read + Seek> Salvage<R> {
 #[derive(Debug)]
 pub struct SalvagedMessages<R> {
     salvage: Salvage<R>,
-    block: usize,
+    part: usize,
     stream: u32,
-    /// What is before this was shown.
-    next_seq: u64,
     ready: std::vec::IntoIter<Stored>,
 }
 
 impl<R: Read + Seek> SalvagedMessages<R> {
-    /// The messages of a block that were not shown yet.
-    fn read(&mut self, found: &Found) -> Vec<Stored> {
-        if found.stream != self.stream {
-            (self.stream, self.next_seq) = (found.stream, 0);
-        }
-        if found.last_seq < self.next_seq {
-            return Vec::new();
-        }
-        // It could be read a moment ago; if it can't any more, it is as if it had not been found.
-        let Ok(bytes) = Scan::read(&mut self.salvage.source, found) else {
-            return Vec::new();
+    /// The messages of a part of a block. It could be read a moment ago; if it can't any more, it is as
+    /// if it had not been found.
+    fn read(&mut self, found: &Found) -> Option<Vec<Stored>> {
+        let source = match found.origin {
+            Origin::Store => &mut self.salvage.source,
+            Origin::Journal => self.salvage.journal.as_mut()?,
         };
-        let Ok(block) = Block::open_any(&bytes) else {
-            return Vec::new();
-        };
-        // A filler is no message, and hides no older block that still holds the excluded one.
-        let messages = block.records().filter_map(Result::ok);
-        let fresh: Vec<_> = messages
-            .filter(|record| record.seq >= self.next_seq && !record.is_filler())
-            .collect();
-        if let Some(last) = fresh.last() {
-            self.next_seq = last.seq.saturating_add(1);
-        }
-        fresh
-            .into_iter()
-            .map(|record| Stored {
-                seq: record.seq,
-                time: record.time,
-                subject: Arc::from(record.subject),
-                id: record.id.map(str::to_owned),
-                headers: record.headers.to_headers(),
-                payload: record.payload.to_vec().into(),
-            })
-            .collect()
+        let bytes = Scan::read(source, found).ok()?;
+        let block = Block::open_any(&bytes).ok()?;
+        let records = (found.first_seq..=found.last_seq).map(|seq| block.record_at_seq(seq));
+        let messages = records.filter_map(Result::ok).map(|record| Stored {
+            seq: record.seq,
+            time: record.time,
+            subject: Arc::from(record.subject),
+            id: record.id.map(str::to_owned),
+            headers: record.headers.to_headers(),
+            payload: record.payload.to_vec().into(),
+        });
+        Some(messages.collect())
     }
 }
 
@@ -188,9 +211,10 @@ impl<R: Read + Seek> Iterator for SalvagedMessages<R> {
                     message: StoredMessage::new(Arc::new(stored)),
                 });
             }
-            let found = *self.salvage.scan.blocks.get(self.block)?;
-            self.block += 1;
-            self.ready = self.read(&found).into_iter();
+            let found = *self.salvage.scan.parts.get(self.part)?;
+            self.part += 1;
+            self.stream = found.stream;
+            self.ready = self.read(&found).unwrap_or_default().into_iter();
         }
     }
 }

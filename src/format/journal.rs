@@ -17,7 +17,8 @@ pub(crate) const RECORD_HEAD_LEN: usize = 56;
 const ALIGNMENT: u64 = 8;
 
 const FILE_MAGIC: [u8; 8] = *b"RvJournl";
-const RECORD_MAGIC: [u8; 4] = *b"RvJr";
+/// What a record begins with.
+pub(crate) const RECORD_MAGIC: [u8; 4] = *b"RvJr";
 const VERSION: u32 = 1;
 /// Bytes of the head that say something; the rest are zeros.
 const HEAD_USED: usize = 48;
@@ -167,6 +168,19 @@ pub(crate) fn decode_record(
         checksum: sum,
         len: record_len(len),
     })
+}
+
+/// The bytes up to the end of a record's payload, if one begins like this: for salvage, which finds records
+/// wherever they are.
+pub(crate) fn declared_len(head: &[u8]) -> Option<u64> {
+    let payload = u64_at(head, 40).filter(|_| head.starts_with(&RECORD_MAGIC))?;
+    payload.checked_add(RECORD_HEAD_LEN as u64)
+}
+
+/// The payload of a whole record of a store, of whichever of its journals and laps: for salvage.
+pub(crate) fn decode_any(store: u64, bytes: &[u8]) -> Option<&[u8]> {
+    let record = decode_record(store, u64_at(bytes, 8)?, u64_at(bytes, 16)?, bytes)?;
+    Some(record.payload)
 }
 
 /// The checksum that a record says the one before it has.

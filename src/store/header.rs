@@ -77,7 +77,7 @@ impl Header {
         Self::decode(&page, path)
     }
 
-    fn decode(page: &[u8; PAGE], path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn decode(page: &[u8; PAGE], path: &Path) -> Result<Self, OpenError> {
         let (body, sum) = page.split_at(SUM_AT);
         if xxh3_64(body).to_le_bytes() != sum {
             return Err(OpenError::damaged(

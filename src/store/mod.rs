@@ -44,7 +44,7 @@ use self::header::Header;
 use self::journal::{Journal, Mark};
 use self::overlay::Overlay;
 pub(crate) use self::reader::Reader;
-pub(crate) use self::salvage::{Found, Scan};
+pub(crate) use self::salvage::{Found, Origin, Scan};
 use crate::changes::{Change, Changes};
 use crate::disk::{Disk, DiskFile};
 

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
 use self::header::Begin;
+pub(super) use self::header::may_be_unclean;
 use self::known::Known;
 use self::node::Node;
 use super::header::HEADER_LEN;

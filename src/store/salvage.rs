@@ -1,88 +1,114 @@
-//! `Scan`: the blocks that identify themselves in the bytes of a file, whatever else is left of it.
+//! `Scan`: the blocks that identify themselves in the bytes of a file, whatever else is left of it, and
+//! in those of the journal beside it.
 //!
 //! Nothing here depends on redb: a block says by itself whose it is and where it belongs, under its
-//! checksum, and so does a row.
+//! checksum, and so do a row and a record of the journal.
+
+mod bytes;
+mod parts;
+mod records;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
-use super::header::HEADER_LEN;
+use self::bytes::Bytes;
+use self::parts::newest;
+use super::ahead;
+use super::header::{HEADER_LEN, Header};
+use super::journal::{self, Mark};
+use super::pages::may_be_unclean;
 use super::pages::rows::rows;
 use super::tables;
 use crate::changes::Table;
+use crate::format::journal::{HEAD_LEN, Head};
 use crate::format::rows::{StreamConfigRow, decode_row};
-use crate::format::{Block, HEADER_LEN as BLOCK_HEADER_LEN};
 
-/// What a block begins with.
-const MAGIC: &[u8] = b"RvBk";
 const PAGE: u64 = 4096;
-/// Bytes that are looked through at once.
-const WINDOW: u64 = 1 << 20;
-/// The largest page in which names of streams are looked for.
+/// The largest page in which rows are looked for.
 const ROWS_PAGE: u64 = 64 << 10;
 
-/// A block, and where it is.
-#[derive(Clone, Copy, Debug)]
+/// Which of the two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    Store,
+    Journal,
+}
+
+/// Messages of a block that follow each other, and where the block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
+    pub(crate) origin: Origin,
     pub(crate) at: u64,
     pub(crate) len: usize,
     pub(crate) store: u64,
     pub(crate) stream: u32,
     pub(crate) first_seq: u64,
     pub(crate) last_seq: u64,
+    /// The time of the block's last record.
     pub(crate) last_time: u64,
+    /// Whether what is around it is whole, too, as far as that is known.
+    pub(crate) whole: bool,
 }
 
-/// What a file still says of itself.
+/// What the files still say of themselves.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    /// The blocks of one store, in the order of streams and sequences; of blocks that begin with the
-    /// same message, the newest comes first.
-    pub(crate) blocks: Vec<Found>,
+    /// The messages of one store, in the order of streams and sequences. Each is in one of these at
+    /// most: in that of the newest block that has it.
+    pub(crate) parts: Vec<Found>,
+    /// Blocks that were found in the store's file.
+    pub(crate) in_store: usize,
+    /// Blocks that were found in the journal, if there is one.
+    pub(crate) in_journal: Option<usize>,
     pub(crate) streams: BTreeMap<u32, String>,
     /// Pages that could not be read.
     pub(crate) unreadable: u64,
-}
-
-/// A file that may be unreadable in places.
-struct Bytes<'a, R> {
-    source: &'a mut R,
-    len: u64,
-    unreadable: u64,
+    /// Whether the store's file speaks of a journal.
+    pub(crate) expects_journal: bool,
 }
 
 impl Scan {
-    pub(crate) fn of<R: Read + Seek>(source: &mut R) -> io::Result<Self> {
-        let len = source.seek(SeekFrom::End(0))?;
-        let mut bytes = Bytes {
-            source,
-            len,
-            unreadable: 0,
-        };
-        let mut blocks = bytes.blocks();
-        let Some(store) = most_common(&blocks) else {
-            let unreadable = bytes.unreadable;
-            return Ok(Self {
-                blocks,
-                streams: BTreeMap::new(),
-                unreadable,
-            });
-        };
-        blocks.retain(|block| block.store == store);
-        blocks.sort_by_key(|block| {
-            let newest = std::cmp::Reverse((block.last_time, block.last_seq));
-            (block.stream, block.first_seq, newest)
-        });
-        let unreadable = bytes.unreadable;
-        let streams = bytes.streams(store);
+    /// The journal's place, beside the store's.
+    pub(crate) fn journal_path(store: &Path) -> PathBuf {
+        ahead::journal_path(store)
+    }
+
+    pub(crate) fn of<R: Read + Seek>(source: &mut R, journal: Option<&mut R>) -> io::Result<Self> {
+        let mut file = Bytes::of(source)?;
+        let mut journal = journal.map(Bytes::of).transpose()?;
+        let mut found = file.blocks(Origin::Store);
+        let mut beside = journal
+            .as_mut()
+            .map(|journal| journal.blocks(Origin::Journal));
+        let store = whose(&mut file, &found, journal.as_mut(), beside.as_deref());
+        let (mut streams, mut expects_journal) = (BTreeMap::new(), false);
+        if let Some(store) = store {
+            found.retain(|run| run.store == store);
+            expects_journal = file.rows(store, &mut streams);
+        }
+        let in_store = blocks_of(&found);
+        let mut in_journal = None;
+        if let (Some(journal), Some(store), Some(beside)) = (&mut journal, store, &mut beside) {
+            beside.retain(|run| run.store == store);
+            in_journal = Some(blocks_of(beside));
+            let whole = journal.records(store, &mut streams);
+            for run in &mut *beside {
+                run.whole = records::holds(&whole, run.at);
+            }
+            found.append(beside);
+        }
         Ok(Self {
-            blocks,
+            parts: newest(found),
+            in_store,
+            in_journal: in_journal.or(journal.as_ref().map(|_| 0)),
             streams,
-            unreadable,
+            unreadable: file.unreadable + journal.map_or(0, |journal| journal.unreadable),
+            expects_journal,
         })
     }
 
-    /// The bytes of a block that was found.
+    /// The bytes of a block that was found, in the file of its origin.
     pub(crate) fn read<R: Read + Seek>(source: &mut R, found: &Found) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; found.len];
         source.seek(SeekFrom::Start(found.at))?;
@@ -92,61 +118,46 @@ impl Scan {
 }
 
 /// Most blocks decide whose file it is: its header may be gone, and blocks of others may lie in pages
-/// that were never overwritten.
-fn most_common(blocks: &[Found]) -> Option<u64> {
+/// that were never overwritten. The journal has a word only where the store's file says nothing, since
+/// it may be another's.
+fn whose<R: Read + Seek>(
+    file: &mut Bytes<'_, R>,
+    found: &[Found],
+    journal: Option<&mut Bytes<'_, R>>,
+    beside: Option<&[Found]>,
+) -> Option<u64> {
+    most_common(found)
+        .or_else(|| {
+            let page = file.read(0, HEADER_LEN);
+            let header = Header::decode(page.first_chunk()?, Path::new(""));
+            header.ok().map(|header| header.store)
+        })
+        .or_else(|| {
+            let head = Head::decode(&journal?.read(0, HEAD_LEN));
+            head.ok().map(|head| head.store)
+        })
+        .or_else(|| most_common(beside?))
+}
+
+fn most_common(found: &[Found]) -> Option<u64> {
     let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
-    for block in blocks {
-        *counts.entry(block.store).or_default() += 1;
+    for run in found {
+        *counts.entry(run.store).or_default() += 1;
     }
     let (store, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
     Some(store)
 }
 
+/// How many blocks these are of, as they lie in the file.
+fn blocks_of(found: &[Found]) -> usize {
+    found.chunk_by(|one, next| one.at == next.at).count()
+}
+
 impl<R: Read + Seek> Bytes<'_, R> {
-    fn blocks(&mut self) -> Vec<Found> {
-        let mut blocks = Vec::new();
-        let mut at = 0;
-        while at < self.len {
-            // A magic number may lie across the end of the window.
-            let window = self.read(at, WINDOW + MAGIC.len() as u64 - 1);
-            let mut within = 0;
-            while let Some(next) = find(&window, within) {
-                match self.block(at + next as u64) {
-                    Some(found) => {
-                        within = next + found.len;
-                        blocks.push(found);
-                    }
-                    None => within = next + 1,
-                }
-            }
-            at += WINDOW.max(within as u64);
-        }
-        blocks
-    }
-
-    fn block(&mut self, at: u64) -> Option<Found> {
-        let header = self.read(at, BLOCK_HEADER_LEN as u64);
-        let len = Block::declared_len(&header).ok()?;
-        if at.checked_add(len as u64)? > self.len {
-            return None;
-        }
-        let bytes = self.read(at, len as u64);
-        let block = Block::open_any(&bytes).ok()?;
-        block.verify().ok()?;
-        Some(Found {
-            at,
-            len,
-            store: block.store(),
-            stream: block.stream(),
-            first_seq: block.first_seq(),
-            last_seq: block.last_seq(),
-            last_time: block.last_time().ok()?,
-        })
-    }
-
-    /// The names of streams, from rows that identify themselves.
-    fn streams(&mut self, store: u64) -> BTreeMap<u32, String> {
-        let mut streams = BTreeMap::new();
+    /// What rows that identify themselves say: the names of streams, and whether a journal is expected.
+    fn rows(&mut self, store: u64, streams: &mut BTreeMap<u32, String>) -> bool {
+        let first = self.read(HEADER_LEN, PAGE);
+        let mut expected = false;
         let mut at = HEADER_LEN;
         while at < self.len {
             let page = self.read(at, PAGE);
@@ -155,45 +166,29 @@ impl<R: Read + Seek> Bytes<'_, R> {
             while page.first() == Some(&1) && len <= ROWS_PAGE {
                 let page = self.read(at, len);
                 for (key, sealed) in rows(&page) {
-                    let row = tables::row_of(store, Table::StreamConfig, key, sealed);
-                    if let Some((id, value)) = row
-                        && let Ok(row) = decode_row::<StreamConfigRow>(value)
-                    {
-                        streams.insert(id, row.config.name);
+                    if let Some((id, name)) = stream_name(store, key, sealed) {
+                        streams.insert(id, name);
                     }
+                    expected |= expects_journal(store, key, sealed);
                 }
                 len *= 2;
             }
             at += PAGE;
         }
-        streams
-    }
-
-    /// Bytes of the file, as many as there are; pages that can't be read are zeros.
-    fn read(&mut self, at: u64, len: u64) -> Vec<u8> {
-        let len = len.min(self.len.saturating_sub(at));
-        let mut bytes = vec![0; len as usize];
-        if self.fill(at, &mut bytes).is_ok() {
-            return bytes;
-        }
-        for (n, page) in bytes.chunks_mut(PAGE as usize).enumerate() {
-            if self.fill(at + n as u64 * PAGE, page).is_err() {
-                page.fill(0);
-                self.unreadable += 1;
-            }
-        }
-        bytes
-    }
-
-    fn fill(&mut self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.source.seek(SeekFrom::Start(at))?;
-        self.source.read_exact(bytes)
+        // A file that was closed has none, whatever an old page of it says.
+        expected && may_be_unclean(&first)
     }
 }
 
-/// Where the next magic number begins.
-fn find(window: &[u8], from: usize) -> Option<usize> {
-    let rest = window.get(from..)?;
-    let found = rest.windows(MAGIC.len()).position(|bytes| bytes == MAGIC)?;
-    Some(from + found)
+fn stream_name(store: u64, key: &[u8], sealed: &[u8]) -> Option<(u32, String)> {
+    let (key, value) = tables::row_of(store, Table::StreamConfig, key, sealed)?;
+    let row = decode_row::<StreamConfigRow>(value).ok()?;
+    Some((key.id, row.config.name))
+}
+
+fn expects_journal(store: u64, key: &[u8], sealed: &[u8]) -> bool {
+    let row = tables::row_of(store, Table::Meta, key, sealed);
+    row.is_some_and(|(key, value)| {
+        key == journal::KEY && matches!(Mark::decode(value), Ok(Some(_)))
+    })
 }

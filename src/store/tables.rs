@@ -81,15 +81,15 @@ pub(super) fn damaged_row(store: u64, table: &str, key: &[u8], sealed: &[u8]) ->
         .then(|| row_name(key))
 }
 
-/// The id and the value of a row of this table, if a raw key and value are one.
+/// The key and the value of a row of this table, if a raw key and value are one.
 pub(super) fn row_of<'a>(
     store: u64,
     table: Table,
     key: &[u8],
     sealed: &'a [u8],
-) -> Option<(u32, &'a [u8])> {
+) -> Option<(RowKey, &'a [u8])> {
     let key = row_key(table, key)?;
-    Some((key.id, unseal(store, &place(key), sealed)?))
+    Some((key, unseal(store, &place(key), sealed)?))
 }
 
 fn row_key(table: Table, key: &[u8]) -> Option<RowKey> {

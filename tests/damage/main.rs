@@ -18,6 +18,7 @@ mod lost;
 mod opening;
 mod purging;
 mod salvaged;
+mod salvaged_journal;
 mod seed;
 mod slow;
 mod tally;

@@ -9,13 +9,25 @@ use riverbed::salvage::Salvage;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-fn salvaged(file: Vec<u8>) -> BTreeMap<(String, u64), Bytes> {
-    let messages = Salvage::of(Cursor::new(file)).unwrap().messages();
+fn salvaged(file: Vec<u8>) -> Messages {
+    messages(Salvage::of(Cursor::new(file)).unwrap())
+}
+
+/// By stream and sequence; each comes once.
+pub(crate) type Messages = BTreeMap<(String, u64), Bytes>;
+
+pub(crate) fn messages(salvage: Salvage<Cursor<Vec<u8>>>) -> Messages {
     let entry = |salvaged: riverbed::salvage::Salvaged| {
         let key = (salvaged.stream_name(), salvaged.message.seq().get());
         (key, bytes(&salvaged.message))
     };
-    messages.map(entry).collect()
+    let (mut found, mut count) = (BTreeMap::new(), 0);
+    for (key, message) in salvage.messages().map(entry) {
+        found.insert(key, message);
+        count += 1;
+    }
+    assert_eq!(found.len(), count, "a message came twice");
+    found
 }
 
 /// What the seed's store shows, as salvage names it.

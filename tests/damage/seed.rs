@@ -26,6 +26,13 @@ pub(crate) fn path() -> &'static Path {
     Path::new("/data/q.riverbed")
 }
 
+pub(crate) fn journal_path() -> &'static Path {
+    Path::new("/data/q.riverbed.journal")
+}
+
+/// Bytes of a segment of the journal.
+const SEGMENT: u64 = 512 << 10;
+
 pub(crate) fn clock() -> ManualClock {
     ManualClock::new()
 }
@@ -44,6 +51,14 @@ pub(crate) fn open(
         .open(path)
 }
 
+/// The same, with a journal.
+pub(crate) fn open_journaled(disk: impl Disk, clock: &ManualClock) -> Riverbed {
+    let builder = Riverbed::builder().disk(Arc::new(disk));
+    let builder = builder.clock(clock.clock()).cache_bytes(1 << 20);
+    let builder = builder.without_threads().journal_segment(SEGMENT);
+    builder.open(path()).unwrap()
+}
+
 /// A disk whose only file has these bytes.
 pub(crate) fn disk_of(bytes: &[u8]) -> MemoryDisk {
     let disk = MemoryDisk::new();
@@ -55,7 +70,11 @@ pub(crate) fn disk_of(bytes: &[u8]) -> MemoryDisk {
 }
 
 pub(crate) fn bytes_of(disk: &MemoryDisk) -> Vec<u8> {
-    let file = disk.open(path()).unwrap();
+    bytes_at(disk, path())
+}
+
+pub(crate) fn bytes_at(disk: &MemoryDisk, path: &Path) -> Vec<u8> {
+    let file = disk.open(path).unwrap();
     let mut bytes = vec![0; file.len().unwrap() as usize];
     file.read_at(0, &mut bytes).unwrap();
     bytes

@@ -66,6 +66,16 @@ struct Slot {
     roots: Vec<(Root, bool)>,
 }
 
+/// What a redb file begins with.
+const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+
+/// Whether the first page of a redb file may be that of one that was not closed: for salvage, where nothing
+/// may be left of it.
+pub(in crate::store) fn may_be_unclean(page: &[u8]) -> bool {
+    let flags = page.get(9).filter(|_| page.starts_with(MAGIC));
+    flags.is_none_or(|flags| flags & UNCLEAN != 0)
+}
+
 /// Reads the header of a redb file. What redb itself refuses with an error of its own is left to it.
 pub(super) fn read(page: &[u8]) -> Result<Begin, String> {
     let [first, second] = SLOTS.map(|at| slot(page, at));
