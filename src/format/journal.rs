@@ -152,10 +152,7 @@ pub(crate) fn decode_record(
 ) -> Option<Record<'_>> {
     let head = bytes.get(..RECORD_HEAD_LEN)?;
     let (fields, sum) = head.split_last_chunk::<8>()?;
-    let is_of_lap = fields.get(..4)? == RECORD_MAGIC
-        && u64_at(fields, 8)? == journal
-        && u64_at(fields, 16)? == lap;
-    if !is_of_lap {
+    if !begins_record(journal, lap, fields) {
         return None;
     }
     let len = usize::try_from(u64_at(fields, 40)?).ok()?;
@@ -168,6 +165,13 @@ pub(crate) fn decode_record(
         checksum: sum,
         len: record_len(len),
     })
+}
+
+/// Whether bytes begin as a record of a lap does.
+fn begins_record(journal: u64, lap: u64, bytes: &[u8]) -> bool {
+    bytes.starts_with(&RECORD_MAGIC)
+        && u64_at(bytes, 8) == Some(journal)
+        && u64_at(bytes, 16) == Some(lap)
 }
 
 /// The bytes up to the end of a record's payload, if one begins like this: for salvage, which finds records
@@ -183,17 +187,39 @@ pub(crate) fn decode_any(store: u64, bytes: &[u8]) -> Option<&[u8]> {
     Some(record.payload)
 }
 
+/// The lap of the whole record that stands at the beginning of a segment, if one does.
+pub(crate) fn lap_of(store: u64, journal: u64, bytes: &[u8]) -> Option<u64> {
+    let lap = u64_at(bytes, 16)?;
+    decode_record(store, journal, lap, bytes).map(|_| lap)
+}
+
 /// The checksum that a record says the one before it has.
 pub(crate) fn follows(bytes: &[u8]) -> Option<u64> {
     u64_at(bytes, 32)
 }
 
-/// Whether any whole record of a lap stands in these bytes, at whatever place records may begin.
+/// How often as many bytes are hashed in vain as there are, in the search for a record.
+const IN_VAIN: u64 = 16;
+
+/// Whether any whole record of a lap stands in these bytes, at whatever place records may begin. So does
+/// one, for all that can be told, where so much begins like a record that the search would not end.
 pub(crate) fn holds_record(store: u64, journal: u64, lap: u64, bytes: &[u8]) -> bool {
-    let starts = (0..bytes.len()).step_by(ALIGNMENT as usize);
-    starts
-        .filter_map(|at| bytes.get(at..))
-        .any(|rest| decode_record(store, journal, lap, rest).is_some())
+    let mut room = (bytes.len() as u64).saturating_mul(IN_VAIN);
+    for at in (0..bytes.len()).step_by(ALIGNMENT as usize) {
+        let rest = bytes.get(at..).unwrap_or_default();
+        if !begins_record(journal, lap, rest) {
+            continue;
+        }
+        if decode_record(store, journal, lap, rest).is_some() {
+            return true;
+        }
+        let hashed = declared_len(rest).filter(|len| *len <= rest.len() as u64);
+        match room.checked_sub(hashed.unwrap_or(0)) {
+            Some(left) => room = left,
+            None => return true,
+        }
+    }
+    false
 }
 
 fn sum_of(store: u64, fields: &[u8], payload: &[u8]) -> u64 {
@@ -212,7 +238,10 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Head, HeadError, Place, decode_record, encode_record, follows, holds_record};
+    use super::{
+        Head, HeadError, Place, declared_len, decode_any, decode_record, encode_record, follows,
+        holds_record, lap_of,
+    };
 
     const PLACE: Place = Place {
         journal: 7,
@@ -267,5 +296,29 @@ mod tests {
         bytes[1032..1032 + record.len()].copy_from_slice(&record);
         assert!(holds_record(5, 7, 3, &bytes));
         assert!(!holds_record(5, 7, 2, &bytes));
+    }
+
+    #[test]
+    fn a_search_that_would_not_end_is_taken_for_a_find() {
+        let (record, _) = encode_record(5, PLACE, &[1; 100_000]);
+        // Heads alone, each with bytes behind it that are not its own.
+        let heads = record[..56].repeat(5_000);
+        assert!(holds_record(5, 7, 3, &heads));
+        assert!(!holds_record(5, 7, 4, &heads));
+        assert!(!holds_record(5, 7, 3, &heads[..40_000]));
+    }
+
+    #[test]
+    fn a_record_is_found_without_knowing_its_journal() {
+        let (record, _) = encode_record(5, PLACE, b"payload");
+        assert_eq!(declared_len(&record), Some(63));
+        assert_eq!(decode_any(5, &record), Some(&b"payload"[..]));
+        assert_eq!(decode_any(6, &record), None);
+        assert_eq!(lap_of(5, 7, &record), Some(3));
+        assert_eq!(lap_of(5, 8, &record), None);
+        assert_eq!(
+            (declared_len(b"RvJr"), declared_len(&[1; 60])),
+            (None, None)
+        );
     }
 }

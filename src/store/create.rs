@@ -158,6 +158,7 @@ fn fill(
     let opened = Opened {
         database,
         file: Arc::clone(file),
+        held: None,
     };
     Ok((Store::new(header, opened, Arc::clone(faults)), header))
 }

@@ -49,7 +49,8 @@ pub enum OpenError {
         /// What was to be opened.
         path: PathBuf,
     },
-    /// The store is riverbed's, and broken.
+    /// The store is riverbed's, and broken, or the journal beside it is, or is missing. Where it is the
+    /// journal, neither file was changed.
     #[error("'{}' is a damaged riverbed store: {what}; check the device, restore a backup, or save its messages with riverbed::salvage", path.display())]
     Damaged {
         /// What was to be opened.

@@ -14,8 +14,8 @@ use super::tables;
 use crate::changes::{Change, Changes, RowKey, Table};
 use crate::disk::{Disk, DiskFile};
 use crate::format::journal::{
-    HEAD_LEN, Head, Place, SEGMENTS, decode_record, encode_record, follows, holds_record,
-    record_len,
+    HEAD_LEN, Head, Place, RECORD_HEAD_LEN, SEGMENTS, declared_len, decode_record, encode_record,
+    follows, holds_record, lap_of, record_len,
 };
 use crate::format::{decode_changes, encode_changes};
 
@@ -39,6 +39,10 @@ pub(super) struct Mark {
     /// Its checksum.
     pub(super) after: u64,
 }
+
+/// What to know and to do when a journal is not as it should be.
+const ITS_PART: &str = "it holds what was acknowledged last, which the store's own file does not have: \
+     restore both files together, as they were at one time";
 
 const EXPECTED: u8 = 1;
 const NOT_EXPECTED: u8 = 0;
@@ -90,7 +94,7 @@ pub(super) enum Room {
     Fits,
     /// Not in this lap.
     Full,
-    /// In none: it goes to redb at once.
+    /// In none, or not yet: it goes to redb at once.
     TooLarge,
 }
 
@@ -164,7 +168,8 @@ impl Journal {
         }
     }
 
-    /// The groups that redb does not have, in order, and the journal behind the last of them (J4).
+    /// The groups that redb does not have, in order, and the journal behind the last of them (J4). Nothing
+    /// is written.
     pub(super) fn replay(
         disk: &dyn Disk,
         path: &Path,
@@ -172,25 +177,34 @@ impl Journal {
         mark: Mark,
         faults: &Arc<Faults>,
     ) -> Result<(Self, Vec<Changes>), StoreError> {
-        let damaged = |what: String| StoreError::Damaged {
-            place: format!("the journal {}: {what}", path.display()),
+        let refused = |why: String| StoreError::Damaged {
+            place: format!(
+                "its journal '{}' {why}; neither file was changed",
+                path.display()
+            ),
         };
         let file = match disk.open(path) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => {
-                return Err(damaged(
-                    "it is missing, and holds what the store's own file does not".to_owned(),
-                ));
+                return Err(refused(format!("is missing, and {ITS_PART}")));
             }
             file => file?,
         };
-        let mut head = vec![0; usize::try_from(HEAD_LEN.min(file.len()?)).unwrap_or(0)];
+        let len = file.len()?;
+        let mut head = vec![0; usize::try_from(HEAD_LEN.min(len)).unwrap_or(0)];
         file.read_at(0, &mut head)?;
-        let head = Head::decode(&head).map_err(|why| damaged(why.to_string()))?;
+        let head = Head::decode(&head)
+            .map_err(|why| refused(format!("can't be used: {why}; {ITS_PART}")))?;
         if (head.store, head.journal) != (store, mark.journal) {
-            return Err(damaged("it is another store's, or an older one".to_owned()));
+            let whose = if head.store == store {
+                "is another one of this store, of another time"
+            } else {
+                "is another store's"
+            };
+            return Err(refused(format!("{whose}; {ITS_PART}")));
         }
-        if file.len()? < head.file_len() {
-            return Err(damaged("it is too short".to_owned()));
+        if len < head.file_len() {
+            let lacks = format!("ends after {len} of {} bytes", head.file_len());
+            return Err(refused(format!("{lacks}; {ITS_PART}")));
         }
         let mut journal = Self {
             file,
@@ -201,54 +215,111 @@ impl Journal {
             number: mark.number,
             after: mark.after,
         };
-        let mut groups = Vec::new();
-        // One lap may have been on its way to redb while the next one was written.
-        for lap in [mark.lap, mark.lap + 1] {
-            journal
-                .read_lap(lap, &mut groups)?
-                .map_err(|what| damaged(format!("lap {lap}: {what}")))?;
-        }
+        journal.is_of_its_time(mark.lap)?.map_err(refused)?;
+        let groups = journal
+            .read_laps(mark.lap)?
+            .map_err(|what| refused(format!("is damaged: {what}; {ITS_PART}")))?;
         // What is read now stays as it is until redb has it, also should that fall back.
-        journal.lap = mark.lap + 2;
+        journal.lap = mark.lap.wrapping_add(2);
         journal.written = 0;
         Ok((journal, groups))
+    }
+
+    /// What redb lacks: one lap may have been on its way there while the next one was written.
+    fn read_laps(&mut self, first: u64) -> Result<Result<Vec<Changes>, String>, StoreError> {
+        let mut groups = Vec::new();
+        for lap in [first, first.wrapping_add(1)] {
+            let bytes = self.segment_of(lap)?;
+            if let Err(what) = self.read_lap(lap, &bytes, &mut groups) {
+                return Ok(Err(what));
+            }
+        }
+        Ok(Ok(groups))
+    }
+
+    /// A lap behind those that redb lacks is written only when redb has the first of them. So if one is
+    /// there, it is the store's file that is older than it should be: a copy of another day, most likely.
+    fn is_of_its_time(&self, first: u64) -> Result<Result<(), String>, StoreError> {
+        let behind = first.wrapping_add(2);
+        for segment in 0..SEGMENTS {
+            if self.lap_in(segment)?.is_some_and(|lap| lap >= behind) {
+                return Ok(Err(
+                    "is newer than the store's own file, which lacks what was in it before: \
+                     restore both files together, as they were at one time"
+                        .to_owned(),
+                ));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The lap whose first record stands in a segment, whole.
+    fn lap_in(&self, segment: u64) -> Result<Option<u64>, StoreError> {
+        let at = self.head.start_of(segment);
+        let mut record = vec![0; RECORD_HEAD_LEN.min(self.segment_len())];
+        self.file.read_at(at, &mut record)?;
+        let len = declared_len(&record).and_then(|len| usize::try_from(len).ok());
+        let Some(len) = len.filter(|len| *len <= self.segment_len()) else {
+            return Ok(None);
+        };
+        record.resize(len, 0);
+        self.file.read_at(at, &mut record)?;
+        Ok(lap_of(self.head.store, self.head.journal, &record))
+    }
+
+    fn segment_len(&self) -> usize {
+        usize::try_from(self.head.segment).unwrap_or(0)
+    }
+
+    fn segment_of(&self, lap: u64) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![0; self.segment_len()];
+        self.file.read_at(self.head.start_of(lap), &mut bytes)?;
+        Ok(bytes)
     }
 
     fn read_lap(
         &mut self,
         lap: u64,
+        bytes: &[u8],
         groups: &mut Vec<Changes>,
-    ) -> Result<Result<(), String>, StoreError> {
-        let len = usize::try_from(self.head.segment).unwrap_or(0);
-        let mut bytes = vec![0; len];
-        self.file.read_at(self.head.start_of(lap), &mut bytes)?;
+    ) -> Result<(), String> {
         let (store, id) = (self.head.store, self.head.journal);
-        let mut rest = bytes.as_slice();
+        let start = self.head.start_of(lap);
+        let mut rest = bytes;
+        let place = |rest: &[u8]| start + (bytes.len() - rest.len()) as u64;
         while let Some(record) = decode_record(store, id, lap, rest) {
-            if record.number != self.number + 1 || follows(rest) != Some(self.after) {
-                return Ok(Err(format!(
-                    "record {} does not follow record {}",
-                    record.number, self.number
-                )));
+            let next = self.number.wrapping_add(1);
+            if record.number != next || follows(rest) != Some(self.after) {
+                return Err(format!(
+                    "record {} at byte {} does not follow record {}",
+                    record.number,
+                    place(rest),
+                    self.number
+                ));
             }
-            match decode_changes(record.payload) {
-                Ok(changes) => groups.push(changes),
-                Err(why) => return Ok(Err(format!("record {}: {why}", record.number))),
-            }
+            let changes = decode_changes(record.payload)
+                .map_err(|why| format!("record {next} at byte {}: {why}", place(rest)))?;
+            groups.push(changes);
             (self.number, self.after) = (record.number, record.checksum);
             let len = usize::try_from(record.len).unwrap_or(usize::MAX);
             rest = rest.get(len..).unwrap_or_default();
         }
         // Only the last record can be torn: nothing is written before it is synced (J2).
         if holds_record(store, id, lap, rest) {
-            return Ok(Err(format!("record {} is damaged", self.number + 1)));
+            let next = self.number.wrapping_add(1);
+            return Err(format!(
+                "record {next} at byte {} is not what was written there",
+                place(rest)
+            ));
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     pub(super) fn room_for(&self, payload: usize) -> Room {
         let len = record_len(payload);
-        if len > self.head.segment / LARGEST_PART {
+        // Until two commits expect the journal nothing depends on it: should redb fall back to the one before
+        // the last, it must still know of it.
+        if self.number == 0 || len > self.head.segment / LARGEST_PART {
             Room::TooLarge
         } else if self.written + len > self.head.segment {
             Room::Full

@@ -10,6 +10,7 @@ mod create;
 mod error;
 mod fault;
 mod header;
+mod held;
 mod journal;
 mod layers;
 mod open;
@@ -41,6 +42,7 @@ use self::fault::Faults;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::fault::guarded::is_guarded;
 use self::header::Header;
+use self::held::Held;
 use self::journal::{Journal, Mark};
 use self::overlay::Overlay;
 pub(crate) use self::reader::Reader;
@@ -82,6 +84,8 @@ struct Opened {
     database: Database,
     /// Has the lock.
     file: Arc<dyn DiskFile>,
+    /// The same, as long as it is not to be written to.
+    held: Option<Arc<Held>>,
 }
 
 impl Store {
@@ -116,11 +120,13 @@ impl Store {
         let mark = row.map(|row| Mark::decode(&row)).transpose()?.flatten();
         let path_of = ahead::journal_path(path);
         let Some(mark) = mark else {
+            self.release()?;
             Journal::remove_leftover(disk, &path_of, store);
             self.ahead = Ahead::new(store, path, options.journal.clone(), &faults);
             return Ok(());
         };
         let (journal, groups) = Journal::replay(disk, &path_of, store, mark, &faults)?;
+        self.release()?;
         let goes_on = options.journal.is_some();
         let mut overlay = Overlay::default();
         self.read(|reader| {
@@ -137,6 +143,14 @@ impl Store {
             let _: io::Result<()> = disk.remove(&path_of);
         }
         Ok(())
+    }
+
+    /// Both files are whole: from now on they are written to.
+    fn release(&self) -> Result<(), StoreError> {
+        self.with(|opened| {
+            let held = opened.held.as_ref().map_or(Ok(()), |held| held.release());
+            Ok(held.map_err(|why| self.faults.io(why))?)
+        })
     }
 
     fn new(header: Header, opened: Opened, faults: Arc<Faults>) -> Self {
@@ -349,7 +363,7 @@ impl Store {
 impl Opened {
     /// The database goes first, then the lock: redb writes when it is dropped.
     fn close(self, faults: &Faults) -> Result<(), StoreError> {
-        let Self { database, file } = self;
+        let Self { database, file, .. } = self;
         let dropped = faults.guard(|| {
             if faults.panicked() {
                 // What a panic left half done can panic again while it is dropped, and a panic inside

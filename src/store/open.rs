@@ -11,6 +11,7 @@ use super::create::create;
 use super::error::{OpenError, StoreError};
 use super::fault::Faults;
 use super::header::{HEADER_LEN, Header};
+use super::held::Held;
 use super::pages::Pages;
 use super::{Opened, Store, StoreOptions};
 use crate::disk::{Disk, DiskFile};
@@ -85,12 +86,22 @@ pub(super) fn locked(
     options: &StoreOptions,
 ) -> Result<Store, OpenError> {
     let faults = Arc::new(Faults::default());
-    match database(&file, &faults, options, header.store) {
-        Ok(database) => Ok(Store::new(header, Opened { database, file }, faults)),
+    let held = Held::over(file).map_err(OpenError::io(path, "opening"))?;
+    let held = Arc::new(held);
+    let over: Arc<dyn DiskFile> = Arc::<Held>::clone(&held);
+    match database(&over, &faults, options, header.store) {
+        Ok(database) => {
+            let opened = Opened {
+                database,
+                file: over,
+                held: Some(held),
+            };
+            Ok(Store::new(header, opened, faults))
+        }
         Err(error) => {
-            faults.drop_cache(&*file);
+            faults.drop_cache(&*over);
             // Closing the handle would do, had a panic in redb not kept a copy of it.
-            let _: std::io::Result<()> = file.unlock();
+            let _: std::io::Result<()> = over.unlock();
             Err(OpenError::database(path, "opening")(error))
         }
     }

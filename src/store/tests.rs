@@ -8,6 +8,7 @@ mod damaged_blocks;
 mod faults;
 mod files;
 mod journal;
+mod journal_refused;
 mod page_cache;
 mod race;
 mod rows;

@@ -13,7 +13,7 @@ use crate::store::{Commit, JournalOptions, OpenError, Store, StoreError, StoreOp
 
 const SEGMENT: u64 = 16 << 10;
 
-fn journaled(disk: &MemoryDisk) -> Result<Store, OpenError> {
+pub(super) fn journaled(disk: &MemoryDisk) -> Result<Store, OpenError> {
     let journal = JournalOptions {
         disk: Arc::new(disk.clone()),
         segment_bytes: SEGMENT,
@@ -26,7 +26,7 @@ fn journaled(disk: &MemoryDisk) -> Result<Store, OpenError> {
     Store::open(disk, path(), &options)
 }
 
-fn file() -> PathBuf {
+pub(super) fn file() -> PathBuf {
     journal_path(path())
 }
 
@@ -35,7 +35,7 @@ fn small(n: u64) -> Vec<Change> {
 }
 
 /// A store that has a journal, with so many groups in it.
-fn with_groups(disk: &MemoryDisk, groups: u64) -> Store {
+pub(super) fn with_groups(disk: &MemoryDisk, groups: u64) -> Store {
     let store = journaled(disk).unwrap();
     // The first few go without one, and it is made aside.
     for n in 0..4 {
@@ -44,7 +44,10 @@ fn with_groups(disk: &MemoryDisk, groups: u64) -> Store {
     }
     assert!(store.wants_checkpoint());
     store.checkpoint().unwrap();
-    apply(&store, vec![put(Table::ConsumerState, 2, 4, b"x")]).unwrap();
+    // The first that could go to it does not.
+    for n in 4..6 {
+        apply(&store, vec![put(Table::ConsumerState, 2, n, b"x")]).unwrap();
+    }
     assert!(disk.exists(&file()).unwrap());
     for n in 0..groups {
         apply(&store, small(n)).unwrap();
@@ -53,7 +56,7 @@ fn with_groups(disk: &MemoryDisk, groups: u64) -> Store {
 }
 
 /// How many of the groups are there.
-fn groups(store: &Store) -> u64 {
+pub(super) fn groups(store: &Store) -> u64 {
     let content = content(store).unwrap();
     let ours = content.rows.iter();
     let ours = ours.filter(|(key, _)| key.table == Table::ConsumerState && key.id == 1);
@@ -165,7 +168,7 @@ fn another_journal_is_refused() {
 }
 
 /// The bytes of the journal that are not zero, behind its head: where its records are.
-fn written(bytes: &[u8]) -> impl Iterator<Item = usize> {
+pub(super) fn written(bytes: &[u8]) -> impl Iterator<Item = usize> {
     let used = bytes.iter().enumerate().skip(4096);
     used.filter(|(_, byte)| **byte != 0)
         .map(|(at, _)| at)
