@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_search_that_would_not_end_is_taken_for_a_find() {
-        let (record, _) = encode_record(5, PLACE, &[1; 100_000]);
+        let (record, _) = encode_record(5, PLACE, &vec![1; 100_000]);
         // Heads alone, each with bytes behind it that are not its own.
         let heads = record[..56].repeat(5_000);
         assert!(holds_record(5, 7, 3, &heads));

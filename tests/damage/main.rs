@@ -1,6 +1,6 @@
 //! A store's file is damaged in thousands of ways, and each time the answer is true: the data is
 //! intact, or the damage is reported with its place, or (only in a file that was not closed) the last
-//! commit is gone. Never wrong bytes, a panic, a hang, or memory without bound.
+//! commit is gone. Where a journal stands beside the file, either of the two is damaged. Never wrong bytes, a panic, a hang, or memory without bound.
 //!
 //! `RIVERBED_CASES=n` runs that many cases, `RIVERBED_SEED=n` one that is named by a failure.
 #![allow(
@@ -14,6 +14,7 @@ mod case;
 mod content;
 mod exclude;
 mod hurt;
+mod journaled;
 mod lost;
 mod opening;
 mod purging;
@@ -24,7 +25,7 @@ mod slow;
 mod tally;
 mod watched;
 
-use hurt::Hurt;
+use case::Case;
 use seed::{Seed, seeds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tally::{Outcome, Tally};
@@ -34,13 +35,20 @@ const CASES: u64 = if cfg!(debug_assertions) { 300 } else { 6_000 };
 /// One case in so many runs on a file of the real file system.
 const REAL_FILE_EVERY: u64 = 20;
 
+/// The stores without a journal, and those with one.
+fn all() -> Vec<Seed> {
+    let mut all = seeds();
+    all.extend(journaled::seeds());
+    all
+}
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
 #[test]
 fn damage_anywhere_is_reported_or_does_no_harm() {
-    let seeds = seeds();
+    let seeds = all();
     let mut tally = Tally::default();
     let cases = match number("RIVERBED_SEED") {
         Some(case) => case..case + 1,
@@ -50,11 +58,11 @@ fn damage_anywhere_is_reported_or_does_no_harm() {
     for case in cases {
         let mut random = fastrand::Rng::with_seed(case);
         let seed = &seeds[random.usize(..seeds.len())];
-        let hurt = Hurt::choose(&mut random, seed);
+        let case_of = Case::choose(&mut random, seed);
         let real = case % REAL_FILE_EVERY == REAL_FILE_EVERY - 1;
-        let outcome = catch_unwind(AssertUnwindSafe(|| case::run(seed, &hurt, real)))
+        let outcome = catch_unwind(AssertUnwindSafe(|| case_of.run(real)))
             .unwrap_or_else(|panic| Outcome::Panic(text_of(&*panic)));
-        tally.add(case, seed.name, &hurt, &outcome);
+        tally.add(case, case_of.name(), &case_of.hurt, &outcome);
     }
     let _: Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Sync + Send> = std::panic::take_hook();
     tally.finish();
@@ -73,9 +81,9 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 
 #[test]
 fn without_damage_every_seed_is_intact() {
-    for seed in &seeds() {
+    for seed in &all() {
         for real in [false, true] {
-            let outcome = case::run(seed, &Hurt::none(), real);
+            let outcome = Case::whole(seed).run(real);
             assert!(
                 matches!(outcome, Outcome::Intact),
                 "{}: {outcome:?}",

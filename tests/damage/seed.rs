@@ -1,6 +1,7 @@
 //! The stores that are damaged: every kind of row, blocks of one page and of many, closed and not.
 
 use crate::content::Content;
+use crate::journaled::Journal;
 use crate::watched::Watched;
 use riverbed::disk::{Disk, MemoryDisk};
 use riverbed::{ConsumerConfig, ManualClock, Publish, Purge, Riverbed, Seq, Stream, StreamConfig};
@@ -20,6 +21,8 @@ pub(crate) struct Seed {
     pub(crate) before: Option<Content>,
     /// The pages that opening and reading everything looks at.
     used: Vec<u64>,
+    /// The file beside it.
+    pub(crate) journal: Option<Journal>,
 }
 
 pub(crate) fn path() -> &'static Path {
@@ -29,9 +32,6 @@ pub(crate) fn path() -> &'static Path {
 pub(crate) fn journal_path() -> &'static Path {
     Path::new("/data/q.riverbed.journal")
 }
-
-/// Bytes of a segment of the journal.
-const SEGMENT: u64 = 512 << 10;
 
 pub(crate) fn clock() -> ManualClock {
     ManualClock::new()
@@ -52,19 +52,35 @@ pub(crate) fn open(
 }
 
 /// The same, with a journal.
-pub(crate) fn open_journaled(disk: impl Disk, clock: &ManualClock) -> Riverbed {
-    let builder = Riverbed::builder().disk(Arc::new(disk));
-    let builder = builder.clock(clock.clock()).cache_bytes(1 << 20);
-    let builder = builder.without_threads().journal_segment(SEGMENT);
-    builder.open(path()).unwrap()
+pub(crate) fn open_journaled(
+    disk: impl Disk,
+    path: &Path,
+    clock: &ManualClock,
+    segment: u64,
+) -> Result<Riverbed, riverbed::OpenError> {
+    Riverbed::builder()
+        .disk(Arc::new(disk))
+        .clock(clock.clock())
+        .cache_bytes(1 << 20)
+        .without_threads()
+        .journal_segment(segment)
+        .open(path)
 }
 
 /// A disk whose only file has these bytes.
 pub(crate) fn disk_of(bytes: &[u8]) -> MemoryDisk {
+    disk_of_both(bytes, None)
+}
+
+/// A disk with a store's file and, if there is one, its journal.
+pub(crate) fn disk_of_both(bytes: &[u8], journal: Option<&[u8]>) -> MemoryDisk {
     let disk = MemoryDisk::new();
-    let file = disk.create(path()).unwrap();
-    file.write_at(0, bytes).unwrap();
-    file.sync().unwrap();
+    for (path, bytes) in [(path(), Some(bytes)), (journal_path(), journal)] {
+        let Some(bytes) = bytes else { continue };
+        let file = disk.create(path).unwrap();
+        file.write_at(0, bytes).unwrap();
+        file.sync().unwrap();
+    }
     disk.sync_dir(path().parent().unwrap()).unwrap();
     disk
 }
@@ -86,7 +102,18 @@ pub(crate) fn seeds() -> Vec<Seed> {
 
 impl Seed {
     fn new(name: &'static str, bytes: Vec<u8>, older: Vec<u8>, before: Option<Vec<u8>>) -> Self {
-        let watched = Watched::new(disk_of(&bytes));
+        Self::with_journal(name, bytes, older, before, None)
+    }
+
+    pub(crate) fn with_journal(
+        name: &'static str,
+        bytes: Vec<u8>,
+        older: Vec<u8>,
+        before: Option<Vec<u8>>,
+        journal: Option<Journal>,
+    ) -> Self {
+        let beside = journal.as_ref().map(|journal| journal.bytes.as_slice());
+        let watched = Watched::new(disk_of_both(&bytes, beside));
         let store = open(watched.clone(), path(), &clock()).unwrap();
         let truth = Content::read(&store).unwrap();
         store.close().unwrap();
@@ -104,6 +131,7 @@ impl Seed {
             truth,
             before,
             used,
+            journal,
         }
     }
 
@@ -116,7 +144,7 @@ impl Seed {
 fn closed() -> Seed {
     let disk = MemoryDisk::new();
     let clock = clock();
-    let store = fill(&disk, &clock);
+    let store = fill(open(disk.clone(), path(), &clock).unwrap(), &clock);
     let older = bytes_of(&disk);
     last_commit(&store);
     store.close().unwrap();
@@ -127,7 +155,7 @@ fn closed() -> Seed {
 fn killed() -> Seed {
     let disk = MemoryDisk::new();
     let clock = clock();
-    let store = fill(&disk, &clock);
+    let store = fill(open(disk.clone(), path(), &clock).unwrap(), &clock);
     let older = bytes_of(&disk);
     last_commit(&store);
     let bytes = bytes_of(&disk.kill_image());
@@ -138,7 +166,7 @@ fn killed() -> Seed {
 fn idle() -> Seed {
     let disk = MemoryDisk::new();
     let clock = clock();
-    let store = fill(&disk, &clock);
+    let store = fill(open(disk.clone(), path(), &clock).unwrap(), &clock);
     last_commit(&store);
     store.close().unwrap();
     let older = bytes_of(&disk);
@@ -167,8 +195,7 @@ fn last_commit(store: &Riverbed) {
 }
 
 /// Streams, consumers and messages in every state.
-fn fill(disk: &MemoryDisk, clock: &ManualClock) -> Riverbed {
-    let store = open(disk.clone(), path(), clock).unwrap();
+pub(crate) fn fill(store: Riverbed, clock: &ManualClock) -> Riverbed {
     let orders = StreamConfig::new("orders").subjects(["orders.>"]);
     let orders = store.create_stream(orders).unwrap();
     let large = store.create_stream(StreamConfig::new("large")).unwrap();

@@ -5,8 +5,8 @@ use super::journal::{file, groups, journaled, with_groups, written};
 use super::{apply, bytes_of, path, put};
 use crate::changes::Table;
 use crate::disk::{Disk, MemoryDisk};
+use crate::store::OpenError;
 use crate::store::header::HEADER_LEN;
-use crate::store::{OpenError, Store};
 
 /// A disk with a store's file and what may be its journal.
 fn disk_of(store: &[u8], journal: Option<&[u8]>) -> MemoryDisk {
@@ -31,12 +31,15 @@ fn killed(groups: u64) -> (Vec<u8>, Vec<u8>) {
 
 /// Asserts that it is refused, with these words, and that nothing changes.
 fn refused(store: &[u8], journal: Option<&[u8]>, words: &str) {
-    let openers: [fn(&MemoryDisk) -> Result<Store, OpenError>; 2] =
-        [journaled, |disk| super::open(disk)];
-    for open in openers {
+    for with_journal in [true, false] {
         let disk = disk_of(store, journal);
         for _ in 0..2 {
-            let error = open(&disk).unwrap_err();
+            let opened = if with_journal {
+                journaled(&disk)
+            } else {
+                super::open(&disk)
+            };
+            let error = opened.unwrap_err();
             assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
             let why = error.to_string();
             for said in [words, "/data/q.riverbed.journal'", "restore", "salvage"] {
