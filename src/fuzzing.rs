@@ -8,6 +8,7 @@
 
 mod block;
 mod changes;
+mod journal;
 mod open;
 mod record;
 mod rows;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use block::block;
 pub use changes::changes;
+pub use journal::journal;
 pub use open::open;
 pub use record::record;
 pub use rows::rows;

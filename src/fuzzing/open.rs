@@ -15,6 +15,8 @@ use crate::{
 
 /// How many messages the good store has.
 const MESSAGES: u64 = 200;
+/// Bytes of a segment of a journal.
+const SEGMENT: u64 = 512 << 10;
 /// What is read of an endless range: more than there can be.
 const RANGE_MAX: usize = 10_000;
 
@@ -23,44 +25,77 @@ const RANGE_MAX: usize = 10_000;
 pub fn open(data: &[u8]) {
     ignore_contained_panics();
     let mut source = Source::new(data);
-    let file = match source.below(4) {
-        0 => data.get(1..).unwrap_or_default().to_vec(),
-        kind => damaged(&good_stores()[usize::from(kind) % 2], &mut source),
+    let files = match source.below(6) {
+        0 => (data.get(1..).unwrap_or_default().to_vec(), None),
+        // A store that has a journal: that is damaged, or the store's file under it.
+        4 => {
+            let (file, journal) = good_pair();
+            (file.clone(), Some(damaged(journal, &mut source)))
+        }
+        5 => {
+            let (file, journal) = good_pair();
+            (damaged(file, &mut source), Some(journal.clone()))
+        }
+        kind => {
+            let good = &good_stores()[usize::from(kind) % 2];
+            (damaged(good, &mut source), None)
+        }
     };
-    salvage(&file);
-    exercise(&file);
+    salvage(&files);
+    exercise(&files, data.len() % 2 == 1);
 }
+
+/// A store's file, and its journal if it has one.
+type Files = (Vec<u8>, Option<Vec<u8>>);
 
 /// The good store, closed and killed.
 fn good_stores() -> &'static [Vec<u8>; 2] {
     static STORES: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
     STORES.get_or_init(|| {
         let disk = MemoryDisk::new();
-        let store = begin(&disk).unwrap();
-        let stream = store
-            .create_stream(StreamConfig::new("s").subjects(["s.>"]))
-            .unwrap();
-        let worker = ConsumerConfig::new("worker")
-            .max_deliver(1)
-            .dead_letter("d");
-        let worker = stream.create_consumer(worker).unwrap();
-        for batch in 0..4 {
-            let messages = (1..=MESSAGES / 4).map(|n| message(batch * MESSAGES / 4 + n));
-            stream.publish_batch(messages).unwrap();
-        }
-        for (n, message) in worker.fetch(20).unwrap().into_iter().enumerate() {
-            match n % 3 {
-                0 => message.ack().unwrap(),
-                1 => message.nak().unwrap(),
-                _ => {}
-            }
-        }
+        let store = begin(&disk, false).unwrap();
+        fill(&store, 4);
         store.drive().unwrap();
+        let stream = store.stream("s").unwrap();
         stream.delete(Seq::new(50)).unwrap();
-        let killed = bytes_of(&disk);
+        let killed = bytes_of(&disk, path());
         store.close().unwrap();
-        [bytes_of(&disk), killed]
+        [bytes_of(&disk, path()), killed]
     })
+}
+
+/// A killed store whose journal holds most of it.
+fn good_pair() -> &'static (Vec<u8>, Vec<u8>) {
+    static PAIR: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
+    PAIR.get_or_init(|| {
+        let disk = MemoryDisk::new();
+        let store = begin(&disk, true).unwrap();
+        fill(&store, 20);
+        let image = disk.kill_image();
+        (bytes_of(&image, path()), bytes_of(&image, journal_path()))
+    })
+}
+
+fn fill(store: &Riverbed, batches: u64) {
+    let stream = store
+        .create_stream(StreamConfig::new("s").subjects(["s.>"]))
+        .unwrap();
+    let worker = ConsumerConfig::new("worker")
+        .max_deliver(1)
+        .dead_letter("d");
+    let worker = stream.create_consumer(worker).unwrap();
+    let size = MESSAGES / batches;
+    for batch in 0..batches {
+        let messages = (1..=size).map(|n| message(batch * size + n));
+        stream.publish_batch(messages).unwrap();
+    }
+    for (n, message) in worker.fetch(20).unwrap().into_iter().enumerate() {
+        match n % 3 {
+            0 => message.ack().unwrap(),
+            1 => message.nak().unwrap(),
+            _ => {}
+        }
+    }
 }
 
 fn message(seq: u64) -> Publish {
@@ -102,30 +137,44 @@ fn damaged(good: &[u8], source: &mut Source<'_>) -> Vec<u8> {
     file
 }
 
-fn begin(disk: &MemoryDisk) -> Result<Riverbed, OpenError> {
-    Riverbed::builder()
+fn begin(disk: &MemoryDisk, keeps_journal: bool) -> Result<Riverbed, OpenError> {
+    let builder = Riverbed::builder()
         .disk(Arc::new(disk.clone()))
         .clock(ManualClock::new().clock())
         .cache_bytes(1 << 20)
-        .without_threads()
-        .open(path())
+        .without_threads();
+    if keeps_journal {
+        builder.journal_segment(SEGMENT).open(path())
+    } else {
+        builder.open(path())
+    }
 }
 
 fn path() -> &'static Path {
     Path::new("/d/q")
 }
 
-fn bytes_of(disk: &MemoryDisk) -> Vec<u8> {
-    let file = disk.open(path()).unwrap();
+fn journal_path() -> &'static Path {
+    Path::new("/d/q.journal")
+}
+
+fn bytes_of(disk: &MemoryDisk, path: &Path) -> Vec<u8> {
+    let file = disk.open(path).unwrap();
     let mut bytes = vec![0; file.len().unwrap() as usize];
     file.read_at(0, &mut bytes).unwrap();
     bytes
 }
 
-fn exercise(file: &[u8]) {
+fn exercise((file, journal): &Files, keeps_journal: bool) {
     let disk = MemoryDisk::new();
     disk.create(path()).unwrap().write_at(0, file).unwrap();
-    let Ok(store) = begin(&disk) else { return };
+    if let Some(journal) = journal {
+        let beside = disk.create(journal_path()).unwrap();
+        beside.write_at(0, journal).unwrap();
+    }
+    let Ok(store) = begin(&disk, keeps_journal) else {
+        return;
+    };
     // What is wrong may be said by any of these, and nothing else may happen.
     let _: Result<Vec<String>, Unavailable> = store.check();
     for name in store.streams().unwrap_or_default() {
@@ -154,7 +203,7 @@ fn exercise(file: &[u8]) {
         }
     }
     if store.close().is_ok() {
-        drop(begin(&disk));
+        drop(begin(&disk, keeps_journal));
     }
 }
 
@@ -167,9 +216,14 @@ fn stored(stream: &str, seq: Seq, bytes: &[u8]) {
     }
 }
 
-fn salvage(file: &[u8]) {
+fn salvage((file, journal): &Files) {
+    let source = Cursor::new(file.as_slice());
+    let salvage = match journal {
+        Some(journal) => Salvage::with_journal(source, Cursor::new(journal.as_slice())),
+        None => Salvage::of(source),
+    };
     let mut seen = BTreeSet::new();
-    for salvaged in Salvage::of(Cursor::new(file)).unwrap().messages() {
+    for salvaged in salvage.unwrap().messages() {
         let seq = salvaged.message.seq();
         assert!(seen.insert((salvaged.stream_number, seq)), "{seq:?} twice");
     }

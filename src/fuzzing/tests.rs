@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::changes::{Change, Changes, RowKey, Table};
 use crate::config::{ConsumerConfig, StreamConfig};
+use crate::format::journal::{self, Head};
 use crate::format::rows::{
     ConsumerConfigRow, DedupId, DedupRow, EntriesRow, EntryRow, Place, PurgeRow, Reason,
     StreamConfigRow, StreamRow, encode_row,
@@ -94,6 +95,11 @@ fn changes() {
     run("changes", super::changes);
 }
 
+#[test]
+fn journal() {
+    run("journal", super::journal);
+}
+
 /// A case of this target is a thousand times one of the others.
 #[test]
 fn open() {
@@ -152,11 +158,60 @@ fn seeds() {
         ("cut", &[2, 0, 3, 8, 0, 0]),
         ("zeros", &[1, 1, 3, 0, 64, 0, 2, 16, 0]),
         ("moved", &[2, 2, 3, 0, 96, 0, 3, 0, 128, 0]),
+        ("journal", &[4]),
+        ("journal-flip", &[4, 3, 3, 0, 32, 72, 1, 1, 1]),
+        ("journal-gone", &[4, 0, 0]),
+        ("under-a-journal", &[5, 3, 3, 0, 16, 72, 1, 1, 1]),
     ] {
         seed("open", name, bytes);
     }
     seed("changes", "each", &encode_changes(&seed_changes()));
+    seed_journal();
     seed_rows();
+}
+
+/// A whole file, and choices: records in place, one of elsewhere, garbage, a lap that goes on.
+fn seed_journal() {
+    let head = Head {
+        store: 5,
+        journal: 7,
+        segment: 256,
+    };
+    let mut file = head.encode();
+    file.resize(head.start_of(1) as usize, 0);
+    let place = journal::Place {
+        journal: 7,
+        lap: 1,
+        number: 1,
+        after: 0,
+    };
+    let payload = encode_changes(&seed_changes());
+    file.extend(journal::encode_record(5, place, &payload).0);
+    file.resize(head.file_len() as usize, 0);
+    seed("journal", "file", &file);
+    for (name, choices) in [
+        ("empty", &[][..]),
+        (
+            "laps",
+            &[
+                2, 3, 232, 1, 2, 3, 0, 1, 9, 0, 1, 8, 1, 0, 0, 2, 0, 1, 7, 0, 0,
+            ],
+        ),
+        (
+            "stray",
+            &[2, 3, 232, 1, 1, 3, 0, 1, 9, 5, 3, 2, 1, 8, 0, 1, 8],
+        ),
+        (
+            "garbage",
+            &[2, 3, 232, 1, 0, 3, 0, 0, 6, 1, 3, 82, 118, 74, 0, 0],
+        ),
+        (
+            "torn",
+            &[2, 3, 232, 1, 0, 2, 0, 0, 0, 0, 0, 1, 200, 1, 1, 255],
+        ),
+    ] {
+        seed("journal", name, choices);
+    }
 }
 
 /// Rows whose every field comes right behind the one before.

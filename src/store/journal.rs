@@ -388,3 +388,23 @@ const _: () = assert!(
 pub(super) fn payload(changes: &Changes) -> Vec<u8> {
     encode_changes(changes)
 }
+
+/// The groups that a journal of these bytes gives a store that expects it from a lap on: what a fuzzer asks.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn replay_bytes(
+    bytes: &[u8],
+    store: u64,
+    journal: u64,
+    lap: u64,
+) -> Result<Vec<Changes>, StoreError> {
+    let (disk, path) = (crate::disk::MemoryDisk::new(), Path::new("/q.journal"));
+    disk.create(path)?.write_at(0, bytes)?;
+    let mark = Mark {
+        journal,
+        lap,
+        number: 0,
+        after: 0,
+    };
+    let replayed = Journal::replay(&disk, path, store, mark, &Arc::default());
+    replayed.map(|(_, groups)| groups)
+}

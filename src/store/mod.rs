@@ -43,6 +43,8 @@ use self::fault::Faults;
 pub(crate) use self::fault::guarded::is_guarded;
 use self::header::Header;
 use self::held::Held;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::journal::replay_bytes;
 use self::journal::{Journal, Mark};
 use self::overlay::Overlay;
 pub(crate) use self::reader::Reader;
