@@ -16,7 +16,7 @@ use crate::{
 /// How many messages the good store has.
 const MESSAGES: u64 = 200;
 /// Bytes of a segment of a journal.
-const SEGMENT: u64 = 512 << 10;
+const SEGMENT: u64 = 128 << 10;
 /// What is read of an endless range: more than there can be.
 const RANGE_MAX: usize = 10_000;
 
@@ -88,6 +88,10 @@ fn fill(store: &Riverbed, batches: u64) {
     for batch in 0..batches {
         let messages = (1..=size).map(|n| message(batch * size + n));
         stream.publish_batch(messages).unwrap();
+        // The journal is made here, if there is to be one, and nothing is old enough for more.
+        if batch < 2 {
+            store.drive().unwrap();
+        }
     }
     for (n, message) in worker.fetch(20).unwrap().into_iter().enumerate() {
         match n % 3 {
@@ -146,7 +150,7 @@ fn begin(disk: &MemoryDisk, keeps_journal: bool) -> Result<Riverbed, OpenError> 
     if keeps_journal {
         builder.journal_segment(SEGMENT).open(path())
     } else {
-        builder.open(path())
+        builder.without_journal().open(path())
     }
 }
 

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::error::StoreError;
 use super::fault::Faults;
-use super::journal::{Journal, Mark, Room, payload};
+use super::journal::{Expected, Journal, Room, payload};
 use super::layers::{Layer, Layers};
 use crate::changes::{Change, Changes};
 use crate::disk::Disk;
@@ -176,7 +176,7 @@ impl Ahead {
         {
             let mark = journal.mark();
             *slot = Slot::On(journal);
-            return Ok(Taken::Direct(vec![Mark::change(Some(mark))]));
+            return Ok(Taken::Direct(vec![Expected::This(mark).change()]));
         }
         if let Slot::Later {
             options,
@@ -204,7 +204,7 @@ impl Ahead {
             }
             Room::TooLarge if self.is_empty() => {
                 let mark = journal.skip();
-                Ok(Taken::Direct(vec![Mark::change(Some(mark))]))
+                Ok(Taken::Direct(vec![Expected::This(mark).change()]))
             }
             Room::Full | Room::TooLarge => Ok(Taken::AfterCheckpoint),
         }
@@ -274,8 +274,13 @@ impl Ahead {
         }
         drop(slot);
         changes.changes = active.read().to_changes();
-        let expected = (then != Then::Close).then_some(mark);
-        changes.changes.push(Mark::change(expected));
+        let expected = match then {
+            Then::GoOn | Then::Rest => Expected::This(mark),
+            Then::Close => Expected::Ended {
+                journal: mark.journal,
+            },
+        };
+        changes.changes.push(expected.change());
         Frozen {
             changes,
             is_empty: false,

@@ -44,45 +44,63 @@ pub(super) struct Mark {
 const ITS_PART: &str = "it holds what was acknowledged last, which the store's own file does not have: \
      restore both files together, as they were at one time";
 
+/// The same, when it is the store's file that is the older.
+const OF_ANOTHER_TIME: &str = "is newer than the store's own file, which lacks what was in it before: \
+     restore both files together, as they were at one time";
+
 const EXPECTED: u8 = 1;
 const NOT_EXPECTED: u8 = 0;
 
-impl Mark {
-    /// The row that says so; without a mark, that no journal is expected.
-    pub(super) fn change(mark: Option<Self>) -> Change {
-        let mut value = vec![if mark.is_some() {
-            EXPECTED
-        } else {
-            NOT_EXPECTED
-        }];
-        if let Some(mark) = mark {
-            for field in [mark.journal, mark.lap, mark.number, mark.after] {
-                value.extend_from_slice(&field.to_le_bytes());
-            }
-        }
+/// What redb says of journals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// None; there never was one.
+    Never,
+    /// None: it has all that was in this one.
+    Ended {
+        journal: u64,
+    },
+    This(Mark),
+}
+
+impl Expected {
+    /// The row that says so.
+    pub(super) fn change(self) -> Change {
+        let (kind, fields) = match self {
+            Self::Never => (NOT_EXPECTED, vec![]),
+            Self::Ended { journal } => (NOT_EXPECTED, vec![journal]),
+            Self::This(mark) => (
+                EXPECTED,
+                vec![mark.journal, mark.lap, mark.number, mark.after],
+            ),
+        };
+        let mut value = vec![kind];
+        value.extend(fields.into_iter().flat_map(u64::to_le_bytes));
         Change::Put { key: KEY, value }
     }
 
-    /// What the row says: the journal that is expected, if one is.
-    pub(super) fn decode(row: &[u8]) -> Result<Option<Self>, StoreError> {
+    pub(super) fn decode(row: Option<&[u8]>) -> Result<Self, StoreError> {
         let damaged = || StoreError::Damaged {
             place: tables::row_name(KEY),
         };
-        match row.split_first() {
-            Some((&NOT_EXPECTED, [])) => Ok(None),
-            Some((&EXPECTED, fields)) if fields.len() == 32 => {
-                let mut fields = fields.chunks_exact(8).map(|field| {
-                    let field = field.first_chunk::<8>().copied();
-                    field.map(u64::from_le_bytes)
-                });
-                let mut next = || fields.next().flatten().ok_or_else(damaged);
-                Ok(Some(Self {
-                    journal: next()?,
-                    lap: next()?,
-                    number: next()?,
-                    after: next()?,
-                }))
-            }
+        let Some(row) = row else {
+            return Ok(Self::Never);
+        };
+        let (kind, fields) = row.split_first().ok_or_else(damaged)?;
+        let (fields, rest) = fields.as_chunks::<8>();
+        let fields: Vec<u64> = fields
+            .iter()
+            .map(|field| u64::from_le_bytes(*field))
+            .collect();
+        match (*kind, fields.as_slice(), rest) {
+            (NOT_EXPECTED, [], []) => Ok(Self::Never),
+            (NOT_EXPECTED, &[journal], []) => Ok(Self::Ended { journal }),
+            (EXPECTED, &[journal, lap, number, after], []) => Ok(Self::This(Mark {
+                journal,
+                lap,
+                number,
+                after,
+            })),
             _ => Err(damaged()),
         }
     }
@@ -96,6 +114,32 @@ pub(super) enum Room {
     Full,
     /// In none, or not yet: it goes to redb at once.
     TooLarge,
+}
+
+/// What stands where a journal goes.
+enum Beside {
+    Nothing,
+    /// A file that a crash kept from getting its head.
+    Blank,
+    Journal(Head),
+    /// Something of somebody else's.
+    Foreign,
+}
+
+impl Beside {
+    fn look(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+        let file = match disk.open(path) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Self::Nothing),
+            file => file?,
+        };
+        let mut head = vec![0; usize::try_from(HEAD_LEN.min(file.len()?)).unwrap_or(0)];
+        file.read_at(0, &mut head)?;
+        Ok(match Head::decode(&head) {
+            Ok(head) => Self::Journal(head),
+            Err(_) if head.iter().all(|byte| *byte == 0) => Self::Blank,
+            Err(_) => Self::Foreign,
+        })
+    }
 }
 
 /// An open journal, and where its next record goes.
@@ -112,14 +156,21 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Makes a file, filled and synced, with its name (J8). What is there is replaced; when it can't be made,
-    /// what there is of it goes.
+    /// Makes a file, filled and synced, with its name (J8). A journal of this store's that is there is replaced,
+    /// as opening found that it is litter; when it can't be made, what there is of it goes.
     pub(super) fn create(
         disk: &dyn Disk,
         path: &Path,
         head: Head,
         faults: &Arc<Faults>,
     ) -> io::Result<Self> {
+        match Beside::look(disk, path)? {
+            Beside::Nothing | Beside::Blank => {}
+            Beside::Journal(there) if there.store == head.store => {}
+            Beside::Journal(_) | Beside::Foreign => {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+        }
         Self::fill(disk, path, head, faults).inspect_err(|_| {
             // It is only litter, and the next one replaces it.
             let _: io::Result<()> = disk.remove(path);
@@ -143,7 +194,52 @@ impl Journal {
         file.write_at(0, &head.encode())?;
         file.sync()?;
         disk.sync_dir(directory(path))?;
-        Ok(Self {
+        Ok(Self::at_start(file, head, faults))
+    }
+
+    /// Removes the file of a journal that redb does not expect: one that was being made, or that had ended,
+    /// when the process died. What is not a journal of this store is not ours to remove, and one that holds
+    /// records of another time is not litter.
+    pub(super) fn remove_leftover(
+        disk: &dyn Disk,
+        path: &Path,
+        store: u64,
+        ended: Option<u64>,
+        faults: &Arc<Faults>,
+    ) -> Result<(), StoreError> {
+        let head = match Beside::look(disk, path)? {
+            Beside::Journal(head) if head.store == store => head,
+            // A blank one is filled or left as it is.
+            _ => return Ok(()),
+        };
+        let file = disk.open(path)?;
+        let len = file.len()?;
+        let journal = Self::at_start(file, head, faults);
+        if ended != Some(head.journal) && len >= head.file_len() && journal.has_records()? {
+            return Err(StoreError::Damaged {
+                place: format!(
+                    "its journal '{}' {OF_ANOTHER_TIME}; neither file was changed",
+                    path.display()
+                ),
+            });
+        }
+        // Only litter: it is no matter if this fails.
+        let _: io::Result<()> = disk.remove(path);
+        Ok(())
+    }
+
+    fn has_records(&self) -> Result<bool, StoreError> {
+        for segment in 0..SEGMENTS {
+            if self.lap_in(segment)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Before the first record.
+    fn at_start(file: Arc<dyn DiskFile>, head: Head, faults: &Arc<Faults>) -> Self {
+        Self {
             file,
             faults: Arc::clone(faults),
             head,
@@ -151,20 +247,6 @@ impl Journal {
             written: 0,
             number: 0,
             after: 0,
-        })
-    }
-
-    /// Removes the file of a journal that redb does not expect: one that was being made, or let go, when
-    /// the process died. What is not a journal of this store is not ours to remove.
-    pub(super) fn remove_leftover(disk: &dyn Disk, path: &Path, store: u64) {
-        let is_ours = |file: Arc<dyn DiskFile>| {
-            let mut head = vec![0; usize::try_from(HEAD_LEN).unwrap_or(0)];
-            let read = file.read_at(0, &mut head);
-            read.is_ok() && Head::decode(&head).is_ok_and(|head| head.store == store)
-        };
-        if disk.exists(path).unwrap_or(false) && disk.open(path).is_ok_and(is_ours) {
-            // Only litter: it is no matter if this fails.
-            let _: io::Result<()> = disk.remove(path);
         }
     }
 
@@ -243,11 +325,7 @@ impl Journal {
         let behind = first.wrapping_add(2);
         for segment in 0..SEGMENTS {
             if self.lap_in(segment)?.is_some_and(|lap| lap >= behind) {
-                return Ok(Err(
-                    "is newer than the store's own file, which lacks what was in it before: \
-                     restore both files together, as they were at one time"
-                        .to_owned(),
-                ));
+                return Ok(Err(OF_ANOTHER_TIME.to_owned()));
             }
         }
         Ok(Ok(()))

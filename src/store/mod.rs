@@ -45,7 +45,7 @@ use self::header::Header;
 use self::held::Held;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::journal::replay_bytes;
-use self::journal::{Journal, Mark};
+use self::journal::{Expected, Journal, Mark};
 use self::overlay::Overlay;
 pub(crate) use self::reader::Reader;
 pub(crate) use self::salvage::{Found, Origin, Scan};
@@ -119,14 +119,28 @@ impl Store {
             .as_ref()
             .map(|wanted| Arc::clone(&wanted.disk));
         let row = self.read(|reader| reader.row(journal::KEY))?;
-        let mark = row.map(|row| Mark::decode(&row)).transpose()?.flatten();
         let path_of = ahead::journal_path(path);
-        let Some(mark) = mark else {
-            self.release()?;
-            Journal::remove_leftover(disk, &path_of, store);
-            self.ahead = Ahead::new(store, path, options.journal.clone(), &faults);
-            return Ok(());
+        let ended = match Expected::decode(row.as_deref())? {
+            Expected::Never => None,
+            Expected::Ended { journal } => Some(journal),
+            Expected::This(mark) => return self.replay(disk, path, options, mark),
         };
+        Journal::remove_leftover(disk, &path_of, store, ended, &faults)?;
+        self.release()?;
+        self.ahead = Ahead::new(store, path, options.journal.clone(), &faults);
+        Ok(())
+    }
+
+    /// Brings redb what it lacks of the journal that it expects.
+    fn replay(
+        &mut self,
+        disk: &dyn Disk,
+        path: &Path,
+        options: &StoreOptions,
+        mark: Mark,
+    ) -> Result<(), StoreError> {
+        let (store, faults) = (self.id(), Arc::clone(&self.faults));
+        let path_of = ahead::journal_path(path);
         let (journal, groups) = Journal::replay(disk, &path_of, store, mark, &faults)?;
         self.release()?;
         let goes_on = options.journal.is_some();
@@ -136,7 +150,14 @@ impl Store {
             groups.try_for_each(|group| resolve::absorb(&mut overlay, reader, group))
         })?;
         let mut changes = overlay.to_changes();
-        changes.push(Mark::change(goes_on.then(|| journal.mark())));
+        let expected = if goes_on {
+            Expected::This(journal.mark())
+        } else {
+            Expected::Ended {
+                journal: mark.journal,
+            }
+        };
+        changes.push(expected.change());
         self.with(|opened| self.to_redb(opened, [&changes, &[]], Commit::Durable))?;
         if goes_on {
             self.ahead = Ahead::going_on(store, path, journal, &faults);

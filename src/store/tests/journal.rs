@@ -121,6 +121,24 @@ fn a_leftover_goes_and_a_foreign_file_stays() {
     disk.create(&file()).unwrap().write_at(0, b"mine").unwrap();
     drop(super::open(&disk).unwrap());
     assert_eq!(bytes_of(&disk, &file()), b"mine");
+    // Nor is it replaced: there is no journal then.
+    let store = journaled(&disk).unwrap();
+    for n in 0..40 {
+        apply(&store, small(n)).unwrap();
+        store.checkpoint().unwrap();
+    }
+    store.close().unwrap();
+    assert_eq!(bytes_of(&disk, &file()), b"mine");
+    assert_eq!(groups(&super::open(&disk).unwrap()), 40);
+    // One that a crash kept from getting its head is.
+    disk.remove(&file()).unwrap();
+    disk.create(&file())
+        .unwrap()
+        .write_at(0, &[0; 9_000])
+        .unwrap();
+    let store = with_groups(&disk, 0);
+    assert!(bytes_of(&disk, &file()).starts_with(b"RvJournl"));
+    drop(store);
 }
 
 #[test]

@@ -89,11 +89,31 @@ fn the_journal_of_another_time_is_refused() {
     let again = journaled(&disk).unwrap();
     for n in 0..7 {
         apply(&again, vec![put(Table::Holes, 1, n, b"x")]).unwrap();
+        if again.wants_checkpoint() {
+            again.checkpoint().unwrap();
+        }
     }
     let later = bytes_of(&disk, &file());
     drop(again);
     let store = bytes_of(&image, path());
     refused(&store, Some(&later), "is another one of this store");
+}
+
+#[test]
+fn a_closed_copy_beside_the_journal_of_a_later_time_is_refused() {
+    for journals_before in 0..2 {
+        let disk = MemoryDisk::new();
+        if journals_before > 0 {
+            with_groups(&disk, 3).close().unwrap();
+        } else {
+            super::open(&disk).unwrap().close().unwrap();
+        }
+        let closed = bytes_of(&disk, path());
+        let store = with_groups(&disk, 3);
+        let later = bytes_of(&disk, &file());
+        drop(store);
+        refused(&closed, Some(&later), "is newer than the store's own file");
+    }
 }
 
 #[test]
