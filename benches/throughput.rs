@@ -30,6 +30,13 @@
     clippy::print_literal
 )]
 
+#[path = "marks/bare.rs"]
+mod bare;
+#[path = "marks/median.rs"]
+mod median;
+
+use bare::{BLOCK, BLOCKS, CACHE, commit_blocks};
+use median::median;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 use riverbed::{Consumer, ConsumerConfig, Fetch, Publish, Riverbed, Stream, StreamConfig};
 use std::fs::{File, OpenOptions};
@@ -38,9 +45,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const PAYLOAD: usize = 100;
-const BLOCK: usize = 65_520;
-const CACHE: usize = 64 << 20;
-const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 const STATE: TableDefinition<u64, &[u8]> = TableDefinition::new("state");
 const OPERATIONS: [&str; 4] = ["publish", "fetch", "ack", "ack+fetch"];
 
@@ -124,11 +128,6 @@ impl Times {
             probe_us,
         }
     }
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 fn throughput(options: &Options) {
@@ -310,17 +309,13 @@ fn ack_and_fetch(consumer: &Consumer, batch: usize, calls: usize) -> Times {
 
 fn redb_side(dir: &Path, batch: usize, calls: usize) -> [Taken; 4] {
     let folder = tempfile::tempdir_in(dir).unwrap();
-    let path = folder.path().join("store");
-    let database = Database::builder()
-        .set_cache_size(CACHE)
-        .create(path)
-        .unwrap();
+    let database = bare::create(&folder.path().join("store")).unwrap();
     let mut next = 0;
     let mut write = |calls: usize| {
         let mut times = Times::default();
         for _ in 0..calls {
             let payloads: Vec<u8> = (0..batch).flat_map(payload).collect();
-            times.time(|| commit_blocks(&database, &payloads, &mut next));
+            times.time(|| commit_blocks(&database, &payloads, &mut next).unwrap());
         }
         times
     };
@@ -358,18 +353,6 @@ fn redb_side(dir: &Path, batch: usize, calls: usize) -> [Taken; 4] {
         times
     });
     [publish, fetch, ack, times.taken(batch, disk)]
-}
-
-fn commit_blocks(database: &Database, payloads: &[u8], next: &mut u64) {
-    let mut transaction = database.begin_write().unwrap();
-    transaction.set_durability(Durability::Immediate).unwrap();
-    let mut table = transaction.open_table(BLOCKS).unwrap();
-    for block in payloads.chunks(BLOCK) {
-        table.insert(*next, block).unwrap();
-        *next += 1;
-    }
-    drop(table);
-    transaction.commit().unwrap();
 }
 
 fn commit_state(database: &Database) {
