@@ -22,6 +22,8 @@ pub(crate) enum Journal {
 pub(crate) struct Options {
     /// Where stores are made: the disk that is measured.
     pub(crate) dir: PathBuf,
+    /// Where the lines of JSON go.
+    pub(crate) out: PathBuf,
     pub(crate) quick: bool,
     /// With the backlogs of ten million.
     pub(crate) full: bool,
@@ -34,8 +36,10 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Self> {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let mut options = Self {
-            dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
+            out: folder.join("marks.jsonl"),
+            dir: folder,
             quick: false,
             full: false,
             journal: Journal::Default,
@@ -51,6 +55,7 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--full" => options.full = true,
                 "--dir" => options.dir = value()?.into(),
+                "--out" => options.out = value()?.into(),
                 "--journal" => {
                     options.journal = match value()?.as_str() {
                         "off" => Journal::Off,

@@ -4,7 +4,8 @@ use crate::Result;
 use crate::options::{Journal, Options};
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a row's value is to be: its figure, or its ratio to what stands beside it.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +150,6 @@ impl Row {
 
 impl Report {
     pub(crate) fn begin(options: &Options) -> Result<Self> {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("marks.jsonl");
         let journal = match options.journal {
             Journal::Default => "as by default".to_owned(),
             Journal::Off => "off".to_owned(),
@@ -164,9 +164,16 @@ impl Report {
         if options.quick {
             println!("QUICK: this shows that it works; the figures mean little");
         }
+        let mut json = File::create(&options.out)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let (quick, repetitions) = (options.quick, options.repetitions());
+        writeln!(
+            json,
+            r#"{{"run":{now},"quick":{quick},"journal":"{journal}","repetitions":{repetitions}}}"#
+        )?;
         Ok(Self {
-            json: File::create(&path)?,
-            path,
+            json,
+            path: options.out.clone(),
             rows: Vec::new(),
         })
     }

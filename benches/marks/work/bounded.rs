@@ -12,7 +12,7 @@ use std::path::Path;
 
 pub(crate) const NAME: &str = "bounded";
 const OUTSTANDING: u64 = 10_000;
-const BATCH: u64 = 100;
+const BATCH: u64 = 500;
 const FIFTHS: usize = 5;
 const MIB: f64 = (1 << 20) as f64;
 

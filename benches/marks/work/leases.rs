@@ -3,8 +3,7 @@
 use crate::Result;
 use crate::bench::Bench;
 use crate::callers::{Callers, join};
-use crate::messages::SUBJECT;
-use crate::options::Options;
+use crate::messages::{PAYLOAD, payload};
 use crate::place::Place;
 use crate::report::Row;
 use crate::times::Times;
@@ -43,9 +42,9 @@ fn case(bench: &mut Bench, case: &str, given: fn(ConsumerConfig) -> ConsumerConf
     let (quiet, quiet_probe) = bench.probed(|| Callers::run(1, options.span() * 2, publish))?;
 
     let ((meanwhile, took), probe) = bench.probed(|| {
-        fetch_all(&consumer, leases)?;
-        thread::sleep(ack_wait.saturating_sub(Duration::from_millis(50)));
-        while_lapsing(&options, &consumer, publish)
+        let first = fetch_all(&consumer, leases)?;
+        thread::sleep((first + ack_wait).saturating_duration_since(Instant::now()));
+        while_lapsing(&consumer, leases, publish)
     })?;
     let [quiet, after] = [&quiet.times, &meanwhile].map(|times| times.quantile_us(0.99));
     bench.row(
@@ -64,36 +63,38 @@ fn case(bench: &mut Bench, case: &str, given: fn(ConsumerConfig) -> ConsumerConf
     bench.row(Row::new(NAME, case, (took.as_secs_f64(), "s")))
 }
 
-fn fetch_all(consumer: &Consumer, messages: u64) -> Result {
-    let mut fetched = 0;
+/// Returns when the first messages came, whose leases lapse first.
+fn fetch_all(consumer: &Consumer, messages: u64) -> Result<Instant> {
+    let (mut fetched, mut first) = (0, None);
     while fetched < messages {
         let batch = consumer.fetch(Fetch::new(FETCH).no_wait())?;
         if batch.is_empty() {
             let why = batch.empty_reason();
-            return Err(format!("{fetched} of {messages} from {SUBJECT}: {why:?}").into());
+            return Err(format!("{fetched} of {messages} came: {why:?}").into());
         }
         fetched += batch.len() as u64;
+        first = first.or(Some(Instant::now()));
     }
-    Ok(())
+    Ok(first.unwrap_or_else(Instant::now))
 }
 
-/// Publishes from just before the first lease lapses until the last one has, and says how long it took.
+/// Publishes from when the first lease lapses until the last one has, and says how long that took.
 fn while_lapsing(
-    options: &Options,
     consumer: &Consumer,
+    leases: u64,
     publish: impl Fn(Vec<u8>) -> Result + Sync,
 ) -> Result<(Times, Duration)> {
-    let over = AtomicBool::new(false);
-    let started = Instant::now();
+    let (over, started) = (AtomicBool::new(false), Instant::now());
     thread::scope(|scope| {
         let publishing = scope.spawn(|| {
             let mut times = Times::default();
             while !over.load(Ordering::Relaxed) {
-                times.append(Callers::run(1, options.span() / 100, &publish)?.times);
+                let payload = payload(times.count(), PAYLOAD);
+                times.time(|| publish(payload))?;
             }
             Ok(times)
         });
-        let result = lapsed(consumer, started);
+        let result = lapsed(consumer, leases, started);
         over.store(true, Ordering::Relaxed);
         let times = join(publishing)?;
         result?;
@@ -101,12 +102,16 @@ fn while_lapsing(
     })
 }
 
-fn lapsed(consumer: &Consumer, started: Instant) -> Result {
-    while consumer.info()?.in_flight > 0 {
+/// Waits until every message is to be delivered again, or is a dead letter.
+fn lapsed(consumer: &Consumer, leases: u64, started: Instant) -> Result {
+    loop {
+        let info = consumer.info()?;
+        if info.due + info.dead_lettered == leases {
+            return Ok(());
+        }
         if started.elapsed() > PATIENCE {
             return Err("the leases do not lapse".into());
         }
         thread::sleep(LOOK);
     }
-    Ok(())
 }
