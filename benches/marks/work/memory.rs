@@ -14,10 +14,11 @@ const MIB: f64 = (1 << 20) as f64;
 /// The page cache, and what the library may take beside it whatever is stored.
 const CACHE: usize = 64 << 20;
 const BESIDE: f64 = 48.0 * MIB;
-/// What one remembered id, and one subject, may take: a table that doubles holds the id's hash, sequence
-/// and time, and they are held once more in order; a subject is a name and two places in tables.
-const OF_AN_ID: f64 = 192.0;
-const OF_A_SUBJECT: f64 = 384.0;
+/// What one remembered id may take: 33 bytes in a table and 32 in a row of them, both of which double when
+/// they are full, and the table is there twice while it does.
+const OF_AN_ID: f64 = 160.0;
+/// What a subject may take: its name, and a place in each of two tables.
+const OF_A_SUBJECT: f64 = 256.0;
 const BATCH: u64 = 1_000;
 /// The library's default for how many ids a stream remembers.
 const IDS: u64 = 1_000_000;
