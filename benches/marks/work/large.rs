@@ -72,9 +72,10 @@ fn write_blocks(options: &Options) -> Result<[f64; 3]> {
     let (mut times, mut next) = (Times::default(), 0);
     for number in 0..batches(options) {
         let first = number * BATCH;
-        let payloads: Vec<u8> = (first..first + BATCH)
-            .flat_map(|number| payload(number, PAYLOAD))
-            .collect();
+        let mut payloads = Vec::with_capacity(BATCH as usize * PAYLOAD);
+        for number in first..first + BATCH {
+            payloads.extend_from_slice(&payload(number, PAYLOAD));
+        }
         times.time(|| Ok(bare::commit_blocks(&database, &payloads, &mut next)?))?;
     }
     let mut closing = Times::default();
