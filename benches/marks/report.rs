@@ -164,6 +164,7 @@ impl Report {
         if options.quick {
             println!("QUICK: this shows that it works; the figures mean little");
         }
+        warn_if_busy();
         let mut json = File::create(&options.out)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let (quick, repetitions) = (options.quick, options.repetitions());
@@ -179,7 +180,7 @@ impl Report {
     }
 
     pub(crate) fn row(&mut self, row: Row) -> Result {
-        println!("{}", row.line());
+        println!("{}", row.line().trim_end());
         writeln!(self.json, "{}", row.json())?;
         self.rows.push(row);
         Ok(())
@@ -210,6 +211,16 @@ impl Report {
             println!("  missed: {}, {}", row.workload, row.case);
         }
         println!("every repetition: {}", self.path.display());
+    }
+}
+
+/// On a busy machine what is measured is how long it takes to get a core.
+fn warn_if_busy() {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().and_then(|load| load.parse().ok());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if let Some(load) = load.filter(|load: &f64| *load > cores as f64 / 2.0) {
+        println!("BUSY: a load of {load} on {cores} cores; the figures mean little");
     }
 }
 
