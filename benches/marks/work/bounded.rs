@@ -25,7 +25,7 @@ struct Size {
 
 pub(crate) fn run(bench: &mut Bench) -> Result {
     let options = bench.options.clone();
-    let messages: u64 = options.pick_full(20_000, 1_000_000, 5_000_000);
+    let messages: u64 = options.pick_full(100_000, 1_000_000, 5_000_000);
     let place = Place::new(&options)?;
     let (stream, consumer) = queue(&place)?;
     let mut sizes = [Size::default(); FIFTHS];
