@@ -117,7 +117,7 @@ impl Row {
         });
         let probes: Vec<String> = self.probes.iter().map(|us| format!("{us:.0}")).collect();
         format!(
-            "  {:<34} {:>10} {:<8} {:<42} {:<26} {}",
+            "  {:<36} {:>10} {:<8} {:<42} {:<26} {}",
             self.case,
             shown(self.figure),
             self.unit,

@@ -51,7 +51,8 @@ pub(crate) fn run(bench: &mut Bench) -> Result {
         let len = Size::of_file(&journal).len;
         bench.row(Row::new(NAME, "the journal beside it", (len, "MiB")))?;
     }
-    purged(bench, &options, place, last)
+    drop((stream, consumer, place));
+    purged(bench, &options, messages)
 }
 
 /// There is no stream that removes what was acked; a limit removes the oldest, which are acked already.
@@ -76,26 +77,25 @@ fn cycle(stream: &Stream, consumer: &Consumer) -> Result {
     }
 }
 
-/// What a purge of everything gives back to the file system, at once and when the store was closed.
-fn purged(bench: &mut Bench, options: &Options, place: Place, before: Size) -> Result {
-    let mut place = place;
-    let stream = place.store.stream(SUBJECT)?;
+/// What a purge of a whole backlog gives back to the file system, at once and when the store was closed.
+fn purged(bench: &mut Bench, options: &Options, messages: u64) -> Result {
+    let mut place = Place::new(options)?;
+    let stream = place.filled(messages)?;
+    let before = Size::of(&place)?;
     let purged = stream.purge(Purge::all())?;
     let after = Size::of(&place)?;
     place.reopen(options.builder())?;
     let reopened = Size::of(&place)?;
     for (case, size) in [("purged", after), ("purged and closed", reopened)] {
-        bench.row(
-            Row::new(NAME, format!("{case}, allocated"), (size.allocated, "MiB"))
-                .beside("before", before.allocated),
-        )?;
-        bench.row(
-            Row::new(NAME, format!("{case}, length"), (size.len, "MiB"))
-                .beside("before", before.len),
-        )?;
+        let row = |what: &str, figure, before| {
+            Row::new(NAME, format!("{messages} {case}, {what}"), (figure, "MiB"))
+                .beside("before", before)
+        };
+        bench.row(row("allocated", size.allocated, before.allocated))?;
+        bench.row(row("length", size.len, before.len))?;
     }
-    if purged < OUTSTANDING {
-        return Err(format!("only {purged} messages were there to be purged").into());
+    if purged != messages {
+        return Err(format!("{purged} of {messages} messages were there to be purged").into());
     }
     Ok(())
 }
