@@ -1,5 +1,6 @@
 //! Running commits: one at a time, by a caller that needs it or by the committer (R6).
 
+use super::core::Committer;
 use super::group::Turn;
 use super::{Engine, Entered, Threads};
 use crate::changes::Changes;
@@ -169,6 +170,9 @@ impl Engine {
 /// Messages that limits may remove in one group (R9); the sweeper goes on with the rest.
 const TRIMMED_MAX: usize = 16_384;
 
+/// Messages of a group that are worth waking another thread for to free them.
+const FREED_ELSEWHERE: usize = 512;
+
 /// Whoever leads must pass the turn on, also when it panics (R7).
 struct Turnkeeper<'a> {
     engine: &'a Engine,
@@ -217,16 +221,20 @@ impl Engine {
             core.wake_after_commit(sealed);
         }
         let wake_committer = core.pass_turn();
+        let is_idle = !core.leading;
         drop(core);
-        if wake_committer {
-            if self.threads == Threads::Own {
-                // The caller need not wait until thousands of messages are freed: the committer, which
-                // wakes anyway, does it. One group at most lies there.
-                let mut spent = self.spent.lock();
-                if spent.is_none() {
-                    *spent = sealed.take();
-                }
+        // The caller need not wait until thousands of messages are freed, while nobody else does: the
+        // committer does it. One group at most lies there.
+        let is_large = |sealed: &Sealed| sealed.messages() >= FREED_ELSEWHERE;
+        let hand_over =
+            is_idle && self.threads == Threads::Own && sealed.as_ref().is_some_and(is_large);
+        if hand_over {
+            let mut spent = self.spent.lock();
+            if spent.is_none() {
+                *spent = sealed.take();
             }
+        }
+        if wake_committer || hand_over {
             self.committer.raise();
         }
         // Whatever is left of the group's messages is freed here, without the state's lock.
@@ -243,7 +251,7 @@ impl super::core::Core {
                 // There is nothing to wait for.
                 slot.finish(Ok(()));
             }
-            return self.busy_at.is_some();
+            return self.busy_at.is_some() && self.committer == Committer::Rests;
         }
         if let Some(slot) = self.slots.get(&self.state.group) {
             // Somebody of the next group takes the turn: no thread is woken in vain.

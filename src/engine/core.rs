@@ -35,6 +35,16 @@ pub(crate) struct Core {
     pub(crate) sweeper_sleeps_until: Option<Mono>,
     /// When the last commit ended, if no idle commit followed it.
     pub(crate) busy_at: Option<Mono>,
+    pub(crate) committer: Committer,
+}
+
+/// How the committer sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Committer {
+    /// Until it is woken.
+    Rests,
+    /// Until it looks again by itself, soon enough for an idle commit.
+    LooksAgain,
 }
 
 impl Core {
@@ -54,6 +64,7 @@ impl Core {
             events_missed: 0,
             sweeper_sleeps_until: None,
             busy_at: None,
+            committer: Committer::Rests,
         }
     }
 

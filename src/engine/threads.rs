@@ -1,6 +1,7 @@
 //! The engine's threads, thin shells around it (R6).
 
 use super::Engine;
+use super::core::Committer;
 use crate::changes::Changes;
 use crate::clock::Woken;
 use crate::error::Unavailable;
@@ -80,9 +81,10 @@ impl Engine {
     fn run_committer(&self) {
         loop {
             let until = {
-                let core = self.core.lock();
+                let mut core = self.core.lock();
                 // Whoever leads raises the signal when it passes the turn.
                 let busy = core.busy_at.filter(|_| !core.leading);
+                core.committer = busy.map_or(Committer::Rests, |_| Committer::LooksAgain);
                 busy.map(|busy| busy.plus(IDLE))
             };
             let woken = self.clock.wait(&self.committer, until);

@@ -98,13 +98,11 @@ impl State {
         let Some(target) = self.streams.get_mut(&stream) else {
             return;
         };
-        for span in [target.config.max_age, target.config.dedup_window]
-            .into_iter()
-            .flatten()
-        {
+        if let Some(age) = target.config.max_age {
             self.alarm
-                .at_time(Some(target.last_time.saturating_add(micros(span))));
+                .at_time(Some(target.last_time.saturating_add(micros(age))));
         }
+        self.alarm.at_time(target.next_forgetting());
         if target.early.is_empty() {
             return;
         }

@@ -41,6 +41,12 @@ impl Append {
 }
 
 impl Sealed {
+    /// How many messages the group appended.
+    pub(crate) fn messages(&self) -> usize {
+        let appends = self.appends.iter();
+        appends.map(|append| append.records.len()).sum()
+    }
+
     /// The streams that the group changed.
     pub(crate) fn streams(&self) -> impl Iterator<Item = u32> {
         self.marks.iter().map(|(stream, _)| *stream)

@@ -342,7 +342,7 @@ impl super::Consumer {
 impl super::Stream {
     /// When the oldest id may be forgotten. Lookups go by age anyway, so it may wait an eighth of the
     /// window and take its neighbours with it.
-    fn next_forgetting(&self) -> Option<u64> {
+    pub(super) fn next_forgetting(&self) -> Option<u64> {
         let window = micros(self.config.dedup_window?);
         Some(
             self.dedup
