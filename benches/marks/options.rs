@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Bytes of a journal's segment where nobody says otherwise: what the sizes of workloads are made by.
-const SEGMENT: u64 = 4 << 20;
+const SEGMENT: u64 = 1 << 20;
 
 /// Whether stores have a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +101,11 @@ impl Options {
         self.names.is_empty() || self.names.iter().any(|wanted| wanted == name)
     }
 
-    /// How a store is opened. The library's default is to have no journal, so `Off` sets nothing.
+    /// How a store is opened. Without a word it is as the library makes it.
     pub(crate) fn builder(&self) -> Builder {
         match self.journal {
-            Journal::Default | Journal::Off => Riverbed::builder(),
+            Journal::Default => Riverbed::builder(),
+            Journal::Off => Riverbed::builder().without_journal(),
             Journal::Segment(bytes) => Riverbed::builder().journal_segment(bytes),
         }
     }

@@ -24,6 +24,7 @@ pub const ALL: &[&dyn Peer] = &[
     &floor::FloorAppend,
     &riverbed::Ours::Separate,
     &riverbed::Ours::AckAndFetch,
+    &riverbed::Ours::WithoutJournal,
     &redb::Redb::Plain,
     &redb::Redb::Grouped,
     &sqlite::Sqlite::Plain,

@@ -1,4 +1,4 @@
-//! riverbed itself, with the configuration that it has by default.
+//! riverbed itself, with the configuration that it has by default, and without its journal.
 
 use anyhow::{Result, ensure};
 use riverbed::{
@@ -14,9 +14,12 @@ use crate::version;
 const SUBJECT: &str = "bench";
 
 /// A consumer that acks and then fetches, or one that does both in one call.
+#[derive(PartialEq, Eq)]
 pub enum Ours {
     Separate,
     AckAndFetch,
+    /// As the first, in one file.
+    WithoutJournal,
 }
 
 impl Peer for Ours {
@@ -24,6 +27,7 @@ impl Peer for Ours {
         match self {
             Self::Separate => "riverbed",
             Self::AckAndFetch => "riverbed-ack-and-fetch",
+            Self::WithoutJournal => "riverbed-no-journal",
         }
     }
 
@@ -32,12 +36,19 @@ impl Peer for Ours {
     }
 
     fn durability(&self) -> &'static str {
-        "the messages are in a redb transaction committed with Durability::Immediate; callers that wait share one"
+        match self {
+            Self::Separate | Self::AckAndFetch => {
+                "the messages are in a record of the journal, beside the file, and fdatasync has returned; groups over 128 KiB are in a redb transaction committed with Durability::Immediate; callers that wait share one"
+            }
+            Self::WithoutJournal => {
+                "the messages are in a redb transaction committed with Durability::Immediate; callers that wait share one"
+            }
+        }
     }
 
     fn consuming(&self) -> &'static str {
         match self {
-            Self::Separate => {
+            Self::Separate | Self::WithoutJournal => {
                 "a fetch commits the count of the deliveries, an ack commits; messages stay in the stream"
             }
             Self::AckAndFetch => "an ack and the next fetch are one commit",
@@ -55,7 +66,11 @@ impl Peer for Ours {
     }
 
     fn open(&self, dir: &Path) -> Result<Box<dyn Queue>> {
-        let store = Riverbed::open(dir.join("store.riverbed"))?;
+        let builder = match self {
+            Self::Separate | Self::AckAndFetch => Riverbed::builder(),
+            Self::WithoutJournal => Riverbed::builder().without_journal(),
+        };
+        let store = builder.open(dir.join("store.riverbed"))?;
         let stream = store.create_stream(StreamConfig::new(SUBJECT))?;
         // Room for several fetches of the largest size.
         let config = ConsumerConfig::new("consumer").max_ack_pending(100_000);
