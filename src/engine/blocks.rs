@@ -12,6 +12,9 @@ pub(super) type Tails = HashMap<u32, Option<Tail>>;
 
 type Tail = (u64, Vec<u8>);
 
+/// Streams whose last blocks are remembered; another's is read again when it is to grow.
+const TAILS_MAX: usize = 512;
+
 impl Engine {
     /// Cuts what the group appends into blocks, which come behind its other changes.
     pub(super) fn cut_blocks(
@@ -25,6 +28,9 @@ impl Engine {
             // A block that is dropped with this group must not come back grown.
             let tail = tail.filter(|(first, _)| *first >= append.drop_to);
             let last = self.cut_append(append, tail, &mut changes.changes)?;
+            if tails.len() >= TAILS_MAX {
+                tails.clear();
+            }
             tails.insert(append.stream, last);
         }
         Ok(())

@@ -31,6 +31,10 @@ const COMMITS_BEFORE: u32 = 4;
 /// tried again: each attempt fills what room there is, and gives it back.
 const PATIENCE: u32 = 16;
 
+/// Bytes of blocks that may come together in memory before redb takes them, if segments are small: one that
+/// grows is whole there, and only what it gained is in the journal (J10).
+const BLOCKS_IN_MEMORY: u64 = 8 << 20;
+
 /// The journal's file stands beside the store's.
 pub(super) fn journal_path(store: &Path) -> PathBuf {
     let mut name = store.file_name().map(OsString::from).unwrap_or_default();
@@ -148,7 +152,9 @@ impl Ahead {
     /// Whether redb should take what is in memory, or a journal should be made.
     pub(super) fn wants_checkpoint(&self) -> bool {
         let half_full = match &*self.slot.lock() {
-            Slot::On(journal) => journal.is_half_full(),
+            Slot::On(journal) => {
+                journal.is_half_full() || self.active_bytes() > most_in_memory(journal) / 2
+            }
             Slot::Wanted { .. } => return true,
             Slot::Off | Slot::Later { .. } | Slot::Ready(_) | Slot::Ended => false,
         };
@@ -160,6 +166,14 @@ impl Ahead {
             .read()
             .iter()
             .all(|layer| layer.read().is_empty())
+    }
+
+    /// Bytes of the pages of the blocks that are in memory and not on their way to redb.
+    fn active_bytes(&self) -> u64 {
+        let layers = self.layers.read();
+        layers
+            .first()
+            .map_or(0, |active| active.read().block_bytes())
     }
 
     /// Bytes of the pages that its blocks will take in redb.
@@ -195,6 +209,9 @@ impl Ahead {
         };
         let payload = payload(changes);
         match journal.room_for(payload.len()) {
+            Room::Fits if self.active_bytes() > most_in_memory(journal) => {
+                Ok(Taken::AfterCheckpoint)
+            }
             Room::Fits => {
                 journal.append(&payload)?;
                 if let Some(active) = self.layers.read().first() {
@@ -300,4 +317,8 @@ impl Ahead {
             let _: io::Result<()> = disk.remove(&self.path);
         }
     }
+}
+
+fn most_in_memory(journal: &Journal) -> u64 {
+    BLOCKS_IN_MEMORY.max(2 * journal.segment_bytes())
 }

@@ -406,6 +406,10 @@ impl Journal {
         }
     }
 
+    pub(super) fn segment_bytes(&self) -> u64 {
+        self.head.segment
+    }
+
     /// Whether so much of the lap is written that redb should take it.
     pub(super) fn is_half_full(&self) -> bool {
         self.written > self.head.segment / 2

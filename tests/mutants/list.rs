@@ -93,4 +93,22 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         from: "if over(stream.messages - gone, config.max_messages)",
         to: "if over((stream.messages - gone).saturating_sub(1), config.max_messages)",
     },
+    Mutant {
+        name: "a record of the journal is not synced",
+        file: "src/store/journal.rs",
+        from: "            .and_then(|()| self.file.sync())\n            .map_err(|why| self.faults.io(why))",
+        to: "            .map_err(|why| self.faults.io(why))",
+    },
+    Mutant {
+        name: "a lap of the journal is written over too early",
+        file: "src/store/journal.rs",
+        from: "            self.lap += 1;",
+        to: "            self.lap += 3;",
+    },
+    Mutant {
+        name: "a block that grew is read back without what was added",
+        file: "src/store/resolve.rs",
+        from: "*whole = Some(grow(&before, added).map_err(|why| damaged(why.to_string()))?);",
+        to: "*whole = Some(grow(&before, added).map(|_| before).map_err(|why| damaged(why.to_string()))?);",
+    },
 ];

@@ -2,21 +2,27 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fastrand::Rng;
 
-use super::{OPTIONS, apply, block, bytes_of, content, path, put};
+use super::{OPTIONS, apply, block, block_bytes, bytes_of, content, path, put};
 use crate::changes::{Change, Changes, RowKey, Table};
 use crate::disk::{Disk, MemoryDisk};
+use crate::format::grow;
 use crate::store::ahead::journal_path;
 use crate::store::{Commit, JournalOptions, OpenError, Store, StoreError, StoreOptions};
 
 const SEGMENT: u64 = 16 << 10;
 
 pub(super) fn journaled(disk: &MemoryDisk) -> Result<Store, OpenError> {
+    journaled_by(disk, SEGMENT)
+}
+
+fn journaled_by(disk: &MemoryDisk, segment_bytes: u64) -> Result<Store, OpenError> {
     let journal = JournalOptions {
         disk: Arc::new(disk.clone()),
-        segment_bytes: SEGMENT,
+        segment_bytes,
         identity: None,
     };
     let options = StoreOptions {
@@ -383,4 +389,64 @@ fn readers_see_the_same_with_a_journal_as_without() {
 
 fn step_payload(step: u64) -> [u8; 8] {
     step.to_le_bytes()
+}
+
+#[test]
+fn what_was_added_to_a_block_that_is_damaged_since_is_not_lost_with_it() {
+    let disk = MemoryDisk::new();
+    let store = with_groups(&disk, 0);
+    let mut whole = block_bytes(store.id(), 1, 20, b"before");
+    let mut damaged = whole.clone();
+    damaged[60] ^= 1;
+    let change = Change::Block {
+        stream: 1,
+        first_seq: 20,
+        bytes: damaged,
+    };
+    apply(&store, vec![change]).unwrap();
+    store.checkpoint().unwrap();
+    // The process still has it as it was.
+    for seq in [21, 22] {
+        let added = block_bytes(store.id(), 1, seq, b"behind");
+        whole = grow(&whole, &added).unwrap();
+        let change = Change::Grow {
+            stream: 1,
+            first_seq: 20,
+            added,
+            whole: Some(whole.clone()),
+        };
+        apply(&store, vec![change]).unwrap();
+    }
+    let again = journaled(&disk.kill_image()).unwrap();
+    let at = |seq| again.read(|reader| reader.block_at(1, seq));
+    assert!(matches!(at(20), Err(StoreError::Damaged { .. })));
+    for seq in [21, 22] {
+        let behind = block_bytes(store.id(), 1, seq, b"behind");
+        assert_eq!(at(seq).unwrap(), Some((seq, behind)));
+    }
+}
+
+#[test]
+fn blocks_in_memory_are_bounded_whatever_the_journal_has_room_for() {
+    let disk = MemoryDisk::new();
+    let store = journaled_by(&disk, 256 << 10).unwrap();
+    for n in 0..6 {
+        apply(&store, small(n)).unwrap();
+        store.checkpoint().unwrap();
+    }
+    let mut most = 0;
+    for stream in 1..2_000 {
+        // As large as a block that grows can be, of which the journal has little.
+        let whole = block_bytes(store.id(), stream, 1, &[7; 16_000]);
+        let change = Change::Grow {
+            stream,
+            first_seq: 1,
+            added: Vec::new(),
+            whole: Some(whole),
+        };
+        apply(&store, vec![change]).unwrap();
+        most = most.max(store.used_bytes() - store.used.load(Ordering::Relaxed));
+    }
+    assert!(most > 7 << 20, "{most} bytes in memory");
+    assert!(most < 9 << 20, "{most} bytes in memory");
 }
