@@ -126,7 +126,8 @@ impl Engine {
                 self.pass_turn();
                 Ok(())
             }
-            Err(why) => Err(self.poison(&why).poisoned()),
+            // What the same call did before may be stored.
+            Err(why) => Err(self.poison(&why).unknown()),
         }
     }
 
