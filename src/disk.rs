@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use riverbed::disk::{Disk, MemoryDisk};
-//! use std::path::Path;
+//! use std::path::{Path, PathBuf};
 //!
 //! let disk = MemoryDisk::new();
 //! let file = disk.create(Path::new("/notes"))?;
@@ -22,7 +22,7 @@ mod simulated;
 
 use std::fmt::Debug;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use file::FileDisk;
@@ -36,7 +36,7 @@ pub use memory::{DiskFault, MemoryDisk};
 ///
 /// ```
 /// use riverbed::disk::{Disk, MemoryDisk};
-/// use std::path::Path;
+/// use std::path::{Path, PathBuf};
 /// use std::sync::Arc;
 ///
 /// fn names_a_file(disk: &dyn Disk, path: &str) -> std::io::Result<bool> {
@@ -57,7 +57,7 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
     /// use std::io::ErrorKind;
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// let absent = MemoryDisk::new().open(Path::new("/absent"));
     /// assert_eq!(absent.map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::NotFound));
@@ -73,7 +73,7 @@ pub trait Disk: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// let disk = MemoryDisk::new();
     /// disk.create(Path::new("/a"))?;
@@ -81,6 +81,28 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// The one name of an existing file, from wherever it is asked: without links, and from the root.
+    ///
+    /// What a store keeps beside its file is found by it, also when the process changes its directory. By
+    /// default the path as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] when there is no file, and whatever else the disk says.
+    ///
+    /// ```
+    /// use riverbed::disk::{Disk, FileDisk};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a");
+    /// FileDisk::new().create(&path)?;
+    /// assert!(FileDisk::new().resolve(&path)?.is_absolute());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
 
     /// Gives the file another name, atomically; a file that had that name is replaced.
     ///
@@ -90,7 +112,7 @@ pub trait Disk: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// let disk = MemoryDisk::new();
     /// disk.create(Path::new("/a"))?;
@@ -108,7 +130,7 @@ pub trait Disk: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// let disk = MemoryDisk::new();
     /// disk.create(Path::new("/a"))?;
@@ -126,7 +148,7 @@ pub trait Disk: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// let disk = MemoryDisk::new();
     /// disk.create(Path::new("/dir/a"))?;
@@ -144,7 +166,7 @@ pub trait Disk: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, FileDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// assert!(!FileDisk::new().exists(Path::new("/no/such/file"))?);
     /// # Ok::<(), std::io::Error>(())
@@ -156,7 +178,7 @@ pub trait Disk: Debug + Send + Sync + 'static {
 ///
 /// ```
 /// use riverbed::disk::{Disk, DiskFile, MemoryDisk};
-/// use std::path::Path;
+/// use std::path::{Path, PathBuf};
 ///
 /// fn first_byte(file: &dyn DiskFile) -> std::io::Result<u8> {
 ///     let mut byte = [0];
@@ -182,7 +204,7 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// assert_eq!(MemoryDisk::new().create(Path::new("/a"))?.len()?, 0);
     /// # Ok::<(), std::io::Error>(())
@@ -197,7 +219,7 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// let file = MemoryDisk::new().create(Path::new("/a"))?;
     /// file.write_at(0, b"riverbed")?;
@@ -216,7 +238,7 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// let file = MemoryDisk::new().create(Path::new("/a"))?;
     /// file.write_at(10, b"x")?;
@@ -233,7 +255,7 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// let file = MemoryDisk::new().create(Path::new("/a"))?;
     /// file.set_len(4096)?;
@@ -252,7 +274,7 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// let disk = MemoryDisk::new();
     /// let file = disk.create(Path::new("/a"))?;
@@ -272,7 +294,7 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// let disk = MemoryDisk::new();
     /// let file = disk.create(Path::new("/a"))?;
@@ -290,7 +312,7 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// let disk = MemoryDisk::new();
     /// let file = disk.create(Path::new("/a"))?;
@@ -312,7 +334,7 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     ///
     /// ```
     /// use riverbed::disk::{Disk, MemoryDisk};
-    /// use std::path::Path;
+    /// use std::path::{Path, PathBuf};
     ///
     /// MemoryDisk::new().create(Path::new("/a"))?.drop_cache()?;
     /// # Ok::<(), std::io::Error>(())

@@ -88,8 +88,10 @@ impl Salvage<File> {
     /// The file can't be opened, or there is a journal that can't be. Places that can't be read are
     /// passed over, see [`unreadable_pages`](Self::unreadable_pages).
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        // The journal stands beside the file itself, not beside a link to it.
+        let path = std::fs::canonicalize(path)?;
         let source = File::open(&path)?;
-        match File::open(Scan::journal_path(path.as_ref())) {
+        match File::open(Scan::journal_path(&path)) {
             Ok(journal) => Self::with_journal(source, journal),
             Err(why) if why.kind() == io::ErrorKind::NotFound => Self::of(source),
             Err(why) => Err(why),

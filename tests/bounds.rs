@@ -145,15 +145,7 @@ fn opening_after_a_kill_of_an_idle_store_does_not_read_the_backlog() {
 #[cfg(not(debug_assertions))]
 fn bytes_read_after_a_kill_with_a_journal(messages: usize) -> u64 {
     let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
-    let journaled = || {
-        Riverbed::builder()
-            .disk(Arc::new(disk.clone()))
-            .clock(clock.clock())
-            .without_threads()
-            .open("/store")
-            .unwrap()
-    };
-    let store = journaled();
+    let store = journaled(&disk, &clock);
     let stream = store.create_stream(StreamConfig::new("log")).unwrap();
     for _ in 0..messages / 50 {
         stream
@@ -178,4 +170,76 @@ fn opening_after_a_kill_of_a_store_with_a_journal_reads_the_journal_and_not_the_
         large <= small + (2 << 20),
         "{large} bytes read for 20 MiB, {small} for 2 MiB"
     );
+}
+
+#[cfg(not(debug_assertions))]
+fn journaled(disk: &MemoryDisk, clock: &ManualClock) -> Riverbed {
+    Riverbed::builder()
+        .disk(Arc::new(disk.clone()))
+        .clock(clock.clock())
+        .without_threads()
+        .open("/store")
+        .unwrap()
+}
+
+#[cfg(not(debug_assertions))]
+fn work(store: &Riverbed, messages: usize) {
+    for n in 0..messages {
+        store.publish("log", format!("message {n}")).unwrap();
+        store.drive().unwrap();
+    }
+}
+
+#[cfg(not(debug_assertions))]
+fn backlog(disk: &MemoryDisk, clock: &ManualClock, messages: usize) {
+    let store = journaled(disk, clock);
+    let stream = store.create_stream(StreamConfig::new("log")).unwrap();
+    for _ in 0..messages / 1_000 {
+        stream
+            .publish_batch((0..1_000).map(|_| ("log", vec![7; 1_024])))
+            .unwrap();
+        store.drive().unwrap();
+    }
+    store.close().unwrap();
+}
+
+#[cfg(not(debug_assertions))]
+#[test]
+fn a_kill_soon_after_a_clean_open_costs_no_look_at_all_of_it() {
+    let mut read = Vec::new();
+    for messages in [1_000, 20_000] {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        backlog(&disk, &clock, messages);
+        let store = journaled(&disk, &clock);
+        work(&store, 50);
+        let left = disk.kill_image();
+        drop(journaled(&left, &clock));
+        read.push(left.bytes_read());
+    }
+    assert!(read[1] <= read[0] + (2 << 20), "{read:?}");
+}
+
+#[cfg(not(debug_assertions))]
+#[test]
+fn a_second_kill_costs_no_look_at_all_of_it_either() {
+    let mut read = Vec::new();
+    for messages in [1_000, 20_000] {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        backlog(&disk, &clock, messages);
+        let store = journaled(&disk, &clock);
+        work(&store, 20);
+        // Idle: what is there is written down.
+        clock.advance(std::time::Duration::from_secs(2));
+        store.drive().unwrap();
+        work(&store, 20);
+        let left = disk.kill_image();
+        let store = journaled(&left, &clock);
+        let first = left.bytes_read();
+        work(&store, 20);
+        let again = left.kill_image();
+        drop(journaled(&again, &clock));
+        read.push((first, again.bytes_read()));
+    }
+    assert!(read[1].0 <= read[0].0 + (2 << 20), "first: {read:?}");
+    assert!(read[1].1 <= read[0].1 + (2 << 20), "second: {read:?}");
 }

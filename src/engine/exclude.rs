@@ -85,6 +85,10 @@ impl Engine {
         match survey.and_then(|survey| self.exclude(&audit, &survey, group)) {
             Ok(Some(excluded)) => Ok(Tried::Done(excluded)),
             Ok(None) => Ok(Tried::Late(audit.name)),
+            // What is read while others change the store need not be of one moment.
+            Err(Unavailable::Damaged { .. }) if self.enter()?.has_moved(group) => {
+                Ok(Tried::Late(audit.name))
+            }
             Err(Unavailable::Damaged { place }) => Ok(Tried::Refused(NotExcluded {
                 stream: audit.name,
                 why: ExclusionError::Damaged { place },
@@ -131,6 +135,13 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+impl super::core::Core {
+    /// Whether anything changed since a group was the open one, or is about to.
+    fn has_moved(&self, group: u64) -> bool {
+        self.state.group != group || self.state.has_work() || self.leading
     }
 }
 

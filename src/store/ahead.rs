@@ -60,8 +60,24 @@ enum Slot {
     /// It is filled and synced, and redb does not know of it: the next group tells it.
     Ready(Journal),
     On(Journal),
-    /// redb is told to expect it no more.
-    Ended,
+    /// redb is told to expect it no more; which it was.
+    Ended {
+        journal: u64,
+    },
+}
+
+impl Slot {
+    /// The store closes before a journal was used, and none is to be made any more.
+    fn end_before_use(&mut self) {
+        match self {
+            Self::Ready(unused) => {
+                let journal = unused.mark().journal;
+                *self = Self::Ended { journal };
+            }
+            Self::Later { .. } | Self::Wanted { .. } => *self = Self::Off,
+            Self::Off | Self::On(_) | Self::Ended { .. } => {}
+        }
+    }
 }
 
 /// What follows when redb has everything.
@@ -156,7 +172,7 @@ impl Ahead {
                 journal.is_half_full() || self.active_bytes() > most_in_memory(journal) / 2
             }
             Slot::Wanted { .. } => return true,
-            Slot::Off | Slot::Later { .. } | Slot::Ready(_) | Slot::Ended => false,
+            Slot::Off | Slot::Later { .. } | Slot::Ready(_) | Slot::Ended { .. } => false,
         };
         half_full && !self.is_empty()
     }
@@ -267,8 +283,8 @@ impl Ahead {
         let mut slot = self.slot.lock();
         let mut changes = Changes::default();
         let Slot::On(journal) = &mut *slot else {
-            if then == Then::Close && matches!(*slot, Slot::Ready(_)) {
-                *slot = Slot::Ended;
+            if then == Then::Close {
+                slot.end_before_use();
             }
             return Frozen {
                 changes,
@@ -287,7 +303,9 @@ impl Ahead {
         layers.insert(0, Layer::default());
         drop(layers);
         if then == Then::Close {
-            *slot = Slot::Ended;
+            *slot = Slot::Ended {
+                journal: mark.journal,
+            };
         }
         drop(slot);
         changes.changes = active.read().to_changes();
@@ -309,12 +327,22 @@ impl Ahead {
         self.layers.write().truncate(1);
     }
 
-    /// redb has everything and expects no journal: its file goes.
+    /// Whether no group is in the journal yet: what goes to redb says for the first times that it is expected.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(&*self.slot.lock(), Slot::On(journal) if journal.mark().number <= 1)
+    }
+
+    /// Whether redb was told to expect no journal any more.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(*self.slot.lock(), Slot::Ended { .. })
+    }
+
+    /// redb has everything and expects no journal: its file goes. Call it while the store's file is locked:
+    /// whoever opens it next may make a journal of the same name.
     pub(super) fn end(&self, disk: &dyn Disk) {
         let had = std::mem::replace(&mut *self.slot.lock(), Slot::Off);
-        if matches!(had, Slot::Ended) {
-            // It is only litter: the next journal replaces it if this fails.
-            let _: io::Result<()> = disk.remove(&self.path);
+        if let Slot::Ended { journal } = had {
+            Journal::remove_ended(disk, &self.path, self.store, journal);
         }
     }
 }

@@ -228,6 +228,17 @@ impl Journal {
         Ok(())
     }
 
+    /// Removes the file of a journal that has ended, and no other that may stand there by now.
+    pub(super) fn remove_ended(disk: &dyn Disk, path: &Path, store: u64, journal: u64) {
+        let there = Beside::look(disk, path);
+        if let Ok(Beside::Journal(head)) = there
+            && (head.store, head.journal) == (store, journal)
+        {
+            // It is only litter: opening removes it if this fails.
+            let _: io::Result<()> = disk.remove(path);
+        }
+    }
+
     fn has_records(&self) -> Result<bool, StoreError> {
         for segment in 0..SEGMENTS {
             if self.lap_in(segment)?.is_some() {

@@ -114,6 +114,8 @@ impl Store {
         options: &StoreOptions,
     ) -> Result<(), StoreError> {
         let (store, faults) = (self.id(), Arc::clone(&self.faults));
+        // The process may change its directory, or open the same file by a link.
+        let path = &disk.resolve(path)?;
         self.journal_disk = options
             .journal
             .as_ref()
@@ -142,13 +144,13 @@ impl Store {
         let (store, faults) = (self.id(), Arc::clone(&self.faults));
         let path_of = ahead::journal_path(path);
         let (journal, groups) = Journal::replay(disk, &path_of, store, mark, &faults)?;
-        self.release()?;
         let goes_on = options.journal.is_some();
         let mut overlay = Overlay::default();
         self.read(|reader| {
             let mut groups = groups.into_iter();
             groups.try_for_each(|group| resolve::absorb(&mut overlay, reader, group))
         })?;
+        self.release()?;
         let mut changes = overlay.to_changes();
         let expected = if goes_on {
             Expected::This(journal.mark())
@@ -158,12 +160,12 @@ impl Store {
             }
         };
         changes.push(expected.change());
-        self.with(|opened| self.to_redb(opened, [&changes, &[]], Commit::Durable))?;
+        // Should the process die again soon, that opening need not learn what this one has learnt.
+        self.with(|opened| self.to_redb(opened, [&changes, &[]], Commit::QuickRepair))?;
         if goes_on {
             self.ahead = Ahead::going_on(store, path, journal, &faults);
         } else {
-            // It is only litter from now on.
-            let _: io::Result<()> = disk.remove(&path_of);
+            Journal::remove_ended(disk, &path_of, store, mark.journal);
         }
         Ok(())
     }
@@ -221,7 +223,7 @@ impl Store {
                     }
                     Taken::Direct(beside) => {
                         let _turn = self.ahead.checkpointing.lock();
-                        return self.to_redb(opened, [&changes.changes, &beside], commit);
+                        return self.direct(opened, changes, beside, commit);
                     }
                 }
             }
@@ -237,6 +239,25 @@ impl Store {
             all.try_for_each(|change| resolve::supply(&none, reader, change))
         })?;
         Ok(changes)
+    }
+
+    /// Brings redb a group, and what the journal has it say beside.
+    fn direct(
+        &self,
+        opened: &Opened,
+        changes: &Changes,
+        mut beside: Vec<Change>,
+        mut commit: Commit,
+    ) -> Result<(), StoreError> {
+        if self.ahead.has_ended() {
+            // A close in between has told redb to expect no journal, and that stands.
+            beside.clear();
+        }
+        if !beside.is_empty() && self.ahead.is_new() {
+            // From here on groups go to the journal, so this leaves what the next opening wants to know.
+            commit = Commit::QuickRepair;
+        }
+        self.to_redb(opened, [&changes.changes, &beside], commit)
     }
 
     /// Whether groups may go to a journal first.
@@ -345,13 +366,11 @@ impl Store {
         // open it again.
         match slot.take() {
             None => Ok(()),
-            Some(opened) => {
-                let closed = ManuallyDrop::into_inner(opened).close(&self.faults);
-                if let (Ok(()), Ok(()), Some(disk)) = (&drained, &closed, &self.journal_disk) {
+            Some(opened) => ManuallyDrop::into_inner(opened).close(&self.faults, || {
+                if let (Ok(()), Some(disk)) = (&drained, &self.journal_disk) {
                     self.ahead.end(&**disk);
                 }
-                closed
-            }
+            }),
         }
     }
 
@@ -384,8 +403,9 @@ impl Store {
 }
 
 impl Opened {
-    /// The database goes first, then the lock: redb writes when it is dropped.
-    fn close(self, faults: &Faults) -> Result<(), StoreError> {
+    /// The database goes first, then the lock: redb writes when it is dropped. In between, if all is well,
+    /// `end` is called.
+    fn close(self, faults: &Faults, end: impl FnOnce()) -> Result<(), StoreError> {
         let Self { database, file, .. } = self;
         let dropped = faults.guard(|| {
             if faults.panicked() {
@@ -403,6 +423,9 @@ impl Opened {
         }
         faults.drop_cache(&*file);
         let synced = faults.first().map_or(Ok(()), |fault| Err(fault.into()));
+        if dropped.is_ok() && synced.is_ok() {
+            end();
+        }
         let unlocked = file.unlock().map_err(StoreError::from);
         dropped.and(synced).and(unlocked)
     }

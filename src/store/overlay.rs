@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::changes::{Change, Changes, RowKey, Table};
-use crate::format::page_bytes;
+use crate::format::{Block, page_bytes};
 
 /// What an overlay says of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +127,22 @@ impl Overlay {
                 self.drop_blocks(*stream, *from, *to);
             }
             Change::DeleteParts { .. } | Change::DropBlocks { .. } => {}
-            Change::Grow { .. } => debug_assert!(false, "supplied before"),
+            Change::Grow {
+                stream,
+                first_seq,
+                added,
+                whole: None,
+            } => {
+                // Whoever decodes supplies it. What was added is a block, too, and is never left out.
+                debug_assert!(
+                    false,
+                    "block {first_seq} of stream {stream} lacks its whole"
+                );
+                if let Ok(block) = Block::open_any(added) {
+                    self.blocks
+                        .insert((*stream, block.first_seq()), added.as_slice().into());
+                }
+            }
             Change::DropStream { stream } => {
                 self.drop_blocks(*stream, 0, u64::MAX);
                 self.dropped.insert(*stream);

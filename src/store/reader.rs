@@ -16,7 +16,8 @@ use crate::changes::{RowKey, Table};
 use crate::format::Block;
 use crate::format::checksum::unseal;
 
-/// A view of one durable state. Everything read through it is verified first (R26).
+/// A view of one durable state; what became durable in the journal since may be seen in parts. Everything read
+/// through it is verified first (R26).
 ///
 /// It lives only as long as the closure of `Store::read`: an open read transaction makes the file
 /// grow without bound.

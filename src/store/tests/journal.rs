@@ -1,8 +1,8 @@
 //! The journal: what it makes durable, what redb gets of it, and what damage of it comes to.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Barrier};
 
 use fastrand::Rng;
 
@@ -449,4 +449,32 @@ fn blocks_in_memory_are_bounded_whatever_the_journal_has_room_for() {
     }
     assert!(most > 7 << 20, "{most} bytes in memory");
     assert!(most < 9 << 20, "{most} bytes in memory");
+}
+
+#[test]
+fn a_close_beside_the_group_that_tells_redb_of_the_journal_leaves_a_store_that_opens() {
+    for round in 0..300 {
+        let disk = MemoryDisk::new();
+        let store = journaled(&disk).unwrap();
+        for n in 0..4 {
+            apply(&store, vec![put(Table::ConsumerState, 2, n, b"x")]).unwrap();
+        }
+        store.checkpoint().unwrap();
+        let barrier = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                barrier.wait();
+                // It may find the store closed.
+                let _: Result<(), StoreError> =
+                    apply(&store, vec![put(Table::ConsumerState, 2, 4, b"x")]);
+            });
+            barrier.wait();
+            for _ in 0..round % 64 {
+                std::hint::spin_loop();
+            }
+            store.close().unwrap();
+        });
+        assert!(!disk.exists(&file()).unwrap(), "round {round}");
+        drop(journaled(&disk).unwrap());
+    }
 }
