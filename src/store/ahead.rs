@@ -235,7 +235,7 @@ impl Ahead {
                 }
                 Ok(Taken::Durable)
             }
-            Room::TooLarge if self.is_empty() => {
+            Room::TooLarge if journal.is_at_start() && self.is_empty() => {
                 let mark = journal.skip();
                 Ok(Taken::Direct(vec![Expected::This(mark).change()]))
             }
@@ -293,7 +293,7 @@ impl Ahead {
         };
         let mut layers = self.layers.write();
         let active = layers.first().cloned().unwrap_or_default();
-        if active.read().is_empty() && then != Then::Close {
+        if active.read().is_empty() && journal.is_at_start() && then != Then::Close {
             return Frozen {
                 changes,
                 is_empty: true,

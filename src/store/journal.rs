@@ -417,6 +417,11 @@ impl Journal {
         }
     }
 
+    /// Whether the lap has no record.
+    pub(super) fn is_at_start(&self) -> bool {
+        self.written == 0
+    }
+
     pub(super) fn segment_bytes(&self) -> u64 {
         self.head.segment
     }

@@ -478,3 +478,25 @@ fn a_close_beside_the_group_that_tells_redb_of_the_journal_leaves_a_store_that_o
         drop(journaled(&disk).unwrap());
     }
 }
+
+#[test]
+fn groups_that_change_nothing_fill_laps_like_others() {
+    let disk = MemoryDisk::new();
+    let store = with_groups(&disk, 3);
+    store.checkpoint().unwrap();
+    let nothing = || Change::DeleteParts {
+        table: Table::Holes,
+        id: 1,
+        from: 2,
+        to: 1,
+    };
+    for n in 0..1_000 {
+        apply(&store, vec![nothing()]).unwrap();
+        if n % 300 == 299 {
+            let large = vec![7; SEGMENT as usize];
+            apply(&store, vec![put(Table::Holes, 1, n, &large)]).unwrap();
+        }
+    }
+    apply(&store, small(3)).unwrap();
+    assert_eq!(groups(&journaled(&disk.crash_image(5)).unwrap()), 4);
+}
