@@ -9,8 +9,9 @@ use parking_lot::{Mutex, RwLock};
 
 use super::error::StoreError;
 use super::fault::Faults;
-use super::journal::{Expected, Journal, Room, payload};
+use super::journal::{Journal, Room, payload};
 use super::layers::{Layer, Layers};
+use super::mark::Expected;
 use crate::changes::{Change, Changes};
 use crate::disk::Disk;
 use crate::format::journal::Head;

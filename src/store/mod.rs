@@ -13,10 +13,12 @@ mod header;
 mod held;
 mod journal;
 mod layers;
+mod mark;
 mod open;
 mod overlay;
 mod pages;
 mod reader;
+mod replay;
 mod resolve;
 mod salvage;
 mod tables;
@@ -43,11 +45,12 @@ use self::fault::Faults;
 pub(crate) use self::fault::guarded::is_guarded;
 use self::header::Header;
 use self::held::Held;
-#[cfg(any(test, fuzzing))]
-pub(crate) use self::journal::replay_bytes;
-use self::journal::{Expected, Journal, Mark};
+use self::journal::Journal;
+use self::mark::{Expected, Mark};
 use self::overlay::Overlay;
 pub(crate) use self::reader::Reader;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::replay::replay_bytes;
 pub(crate) use self::salvage::{Found, Origin, Scan};
 use crate::changes::{Change, Changes};
 use crate::disk::{Disk, DiskFile};
@@ -120,7 +123,7 @@ impl Store {
             .journal
             .as_ref()
             .map(|wanted| Arc::clone(&wanted.disk));
-        let row = self.read(|reader| reader.row(journal::KEY))?;
+        let row = self.read(|reader| reader.row(mark::KEY))?;
         let path_of = ahead::journal_path(path);
         let ended = match Expected::decode(row.as_deref())? {
             Expected::Never => None,

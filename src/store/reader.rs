@@ -7,8 +7,8 @@ use redb::ReadableTableMetadata;
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, TableError};
 
 use super::error::StoreError;
-use super::journal;
 use super::layers::{Found, Layers};
+use super::mark;
 use super::overlay::Said;
 use super::tables::{self, RowTableKey};
 use super::usage;
@@ -80,7 +80,7 @@ impl Reader {
                 }
             }
             above.next_if_eq(&key);
-            if key == usage::KEY || key == journal::KEY {
+            if key == usage::KEY || key == mark::KEY {
                 continue;
             }
             let shown = match self.layers.row(key) {

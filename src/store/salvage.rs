@@ -16,7 +16,7 @@ use self::bytes::Bytes;
 use self::parts::newest;
 use super::ahead;
 use super::header::{HEADER_LEN, Header};
-use super::journal::{self, Expected};
+use super::mark::{self, Expected};
 use super::pages::may_be_unclean;
 use super::pages::rows::rows;
 use super::tables;
@@ -189,6 +189,6 @@ fn stream_name(store: u64, key: &[u8], sealed: &[u8]) -> Option<(u32, String)> {
 fn expects_journal(store: u64, key: &[u8], sealed: &[u8]) -> bool {
     let row = tables::row_of(store, Table::Meta, key, sealed);
     row.is_some_and(|(key, value)| {
-        key == journal::KEY && matches!(Expected::decode(Some(value)), Ok(Expected::This(_)))
+        key == mark::KEY && matches!(Expected::decode(Some(value)), Ok(Expected::This(_)))
     })
 }
