@@ -149,10 +149,13 @@ impl Store {
         let (journal, groups) = Journal::replay(disk, &path_of, store, mark, &faults)?;
         let goes_on = options.journal.is_some();
         let mut overlay = Overlay::default();
-        self.read(|reader| {
+        let absorbed = self.read(|reader| {
             let mut groups = groups.into_iter();
             groups.try_for_each(|group| resolve::absorb(&mut overlay, reader, group))
-        })?;
+        });
+        // A damaged block is passed over, a damaged page of redb's is not, and is what to tell.
+        self.failure()?;
+        absorbed?;
         self.release()?;
         let mut changes = overlay.to_changes();
         let expected = if goes_on {
