@@ -60,6 +60,7 @@ impl World {
 
     fn on(disk: MemoryDisk, clock: ManualClock) -> Self {
         let builder = Riverbed::builder()
+            .journal_segment(16 << 10)
             .clock(clock.clock())
             .disk(Arc::new(disk.clone()));
         let store = builder.open("/store").unwrap();

@@ -154,6 +154,8 @@ impl World {
 
 fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, riverbed::OpenError> {
     let builder = Riverbed::builder()
+        // So small that it costs little to make one in each world.
+        .journal_segment(16 << 10)
         .cache_bytes(1 << 20)
         .clock(clock.clock());
     let builder = builder.disk(Arc::new(disk.clone())).without_threads();
