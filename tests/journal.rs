@@ -1,12 +1,11 @@
 //! The journal beside the file of an open store, as somebody meets it who closes, moves, kills and damages stores.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
-use riverbed::disk::{Disk, DiskFile, MemoryDisk};
+use riverbed::disk::{Disk, MemoryDisk};
 use riverbed::{ManualClock, OpenError, Riverbed, StreamConfig};
-use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const JOURNAL: &str = "/store.journal";
@@ -31,111 +30,6 @@ fn bytes_of(disk: &MemoryDisk, path: &str) -> Vec<u8> {
     let mut bytes = vec![0; file.len().unwrap() as usize];
     file.read_at(0, &mut bytes).unwrap();
     bytes
-}
-
-type Hook = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
-
-#[derive(Clone)]
-struct Hooked {
-    disk: MemoryDisk,
-    after_unlock: Hook,
-}
-impl std::fmt::Debug for Hooked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hooked")
-    }
-}
-#[derive(Debug)]
-struct HookedFile(Arc<dyn DiskFile>, Hooked);
-
-impl Hooked {
-    fn file(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(HookedFile(file, self.clone()))
-    }
-}
-impl Disk for Hooked {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(self.disk.open(path)?))
-    }
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(self.disk.create(path)?))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.disk.exists(path)
-    }
-}
-impl DiskFile for HookedFile {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, buf)
-    }
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, bytes)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn try_lock(&self) -> io::Result<bool> {
-        self.0.try_lock()
-    }
-    fn unlock(&self) -> io::Result<()> {
-        let unlocked = self.0.unlock();
-        // The thread that closes is not scheduled for a while.
-        let hook = self.1.after_unlock.lock().unwrap().take();
-        if let Some(hook) = hook {
-            hook();
-        }
-        unlocked
-    }
-}
-
-#[test]
-fn a_close_leaves_alone_the_journal_of_who_opens_the_store_next() {
-    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
-    let hooked = Hooked {
-        disk: disk.clone(),
-        after_unlock: Hook::default(),
-    };
-    let first = Riverbed::builder()
-        .disk(Arc::new(hooked.clone()))
-        .clock(clock.clock())
-        .without_threads()
-        .open("/store")
-        .unwrap();
-    first.create_stream(StreamConfig::new("log")).unwrap();
-    work(&first, 10);
-    assert!(disk.exists(Path::new(JOURNAL)).unwrap());
-    let next: Arc<Mutex<Option<Riverbed>>> = Arc::default();
-    *hooked.after_unlock.lock().unwrap() = Some(Box::new({
-        let (disk, clock, next) = (disk.clone(), clock.clone(), Arc::clone(&next));
-        move || {
-            // Another process.
-            let store = open(&disk, &clock).unwrap();
-            work(&store, 10);
-            assert!(disk.exists(Path::new(JOURNAL)).unwrap());
-            *next.lock().unwrap() = Some(store);
-        }
-    }));
-    first.close().unwrap();
-    let next = next.lock().unwrap().take().unwrap();
-    work(&next, 10);
-    let left = disk.kill_image();
-    let again = open(&left, &clock).unwrap_or_else(|why| panic!("30 were acknowledged: {why}"));
-    assert_eq!(again.stream("log").unwrap().info().unwrap().messages, 30);
 }
 
 fn flip_all(bytes: &mut [u8], needle: &[u8]) -> usize {

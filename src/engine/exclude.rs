@@ -111,7 +111,7 @@ impl Engine {
         let blocks = survey.blocks(self.store.id(), audit.id)?;
         loop {
             let mut core = self.enter()?;
-            if core.state.group != group || core.state.has_work() || core.leading {
+            if core.has_moved(group) {
                 return Ok(None);
             }
             match core.state.exclude(audit.id, &lost, &blocks) {

@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::fault::Faults;
 use super::journal::{Journal, Room, payload};
 use super::layers::{Layer, Layers};
-use super::mark::Expected;
+use super::mark::{Expected, Mark};
 use crate::changes::{Change, Changes};
 use crate::disk::Disk;
 use crate::format::journal::Head;
@@ -68,6 +68,21 @@ enum Slot {
 }
 
 impl Slot {
+    /// A journal that is ready is used from now on; what redb must know of it.
+    fn begin_use(&mut self) -> Option<Mark> {
+        match std::mem::replace(self, Self::Off) {
+            Self::Ready(journal) => {
+                let mark = journal.mark();
+                *self = Self::On(journal);
+                Some(mark)
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
     /// The store closes before a journal was used, and none is to be made any more.
     fn end_before_use(&mut self) {
         match self {
@@ -202,11 +217,7 @@ impl Ahead {
     /// Makes a group durable, if that is the journal's to do.
     pub(super) fn take(&self, changes: &Changes) -> Result<Taken, StoreError> {
         let mut slot = self.slot.lock();
-        if matches!(*slot, Slot::Ready(_))
-            && let Slot::Ready(journal) = std::mem::replace(&mut *slot, Slot::Off)
-        {
-            let mark = journal.mark();
-            *slot = Slot::On(journal);
+        if let Some(mark) = slot.begin_use() {
             return Ok(Taken::Direct(vec![Expected::This(mark).change()]));
         }
         if let Slot::Later {
@@ -326,6 +337,10 @@ impl Ahead {
     /// What was frozen is in redb, durably.
     pub(super) fn thaw(&self) {
         self.layers.write().truncate(1);
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        matches!(*self.slot.lock(), Slot::On(_))
     }
 
     /// Whether no group is in the journal yet: what goes to redb says for the first times that it is expected.

@@ -271,6 +271,11 @@ impl Store {
         self.journal_disk.is_some()
     }
 
+    /// Whether groups go to a journal now.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.ahead.is_on()
+    }
+
     /// Whether `checkpoint` has something to do: to make the journal, or to bring redb so much of what only
     /// the journal has that its next lap has room.
     pub(crate) fn wants_checkpoint(&self) -> bool {

@@ -9,6 +9,7 @@ mod faults;
 mod files;
 mod journal;
 mod journal_refused;
+mod journal_views;
 mod page_cache;
 mod race;
 mod rows;

@@ -2,47 +2,61 @@
 
 use std::fmt::{self, Debug};
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
 
 use parking_lot::Mutex;
 
+use super::journal::file;
 use super::{OPTIONS, apply, open, path, put, row};
 use crate::changes::Table;
 use crate::disk::{Disk, DiskFile, MemoryDisk};
-use crate::store::{OpenError, Store};
+use crate::store::{JournalOptions, OpenError, Store, StoreOptions};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum When {
     BeforeCreate,
     AfterOpen,
+    BeforeRemove,
 }
 
 type Others = Box<dyn FnOnce(&MemoryDisk) + Send>;
 
-/// A disk on which somebody else acts in the middle of one call about the temporary name.
+/// A disk on which somebody else acts in the middle of one call about a name.
 struct Contended {
     disk: MemoryDisk,
+    about: PathBuf,
     when: When,
     others: Mutex<Option<Others>>,
 }
 
 impl Contended {
+    /// In a call about the temporary name.
     fn new(
         disk: &MemoryDisk,
+        when: When,
+        others: impl FnOnce(&MemoryDisk) + Send + 'static,
+    ) -> Self {
+        Self::about(disk, temporary(), when, others)
+    }
+
+    fn about(
+        disk: &MemoryDisk,
+        about: &Path,
         when: When,
         others: impl FnOnce(&MemoryDisk) + Send + 'static,
     ) -> Self {
         let others: Others = Box::new(others);
         Self {
             disk: disk.clone(),
+            about: about.to_owned(),
             when,
             others: Mutex::new(Some(others)),
         }
     }
 
     fn act(&self, now: When, about: &Path) {
-        let taken = if now == self.when && about == temporary() {
+        let taken = if now == self.when && about == self.about {
             self.others.lock().take()
         } else {
             None
@@ -76,6 +90,7 @@ impl Disk for Contended {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.act(When::BeforeRemove, path);
         self.disk.remove(path)
     }
 
@@ -157,4 +172,39 @@ fn another_creators_half_made_file_is_not_given_the_name() {
     // The half made file's creator is gone now, and what it left is made use of.
     half_made.lock().take();
     open(&disk).unwrap();
+}
+
+#[test]
+fn a_store_that_closes_removes_its_journal_before_anybody_else_can_open_it() {
+    let disk = MemoryDisk::new();
+    let (asked, answer) = mpsc::channel();
+    let contended = Contended::about(&disk, &file(), When::BeforeRemove, move |disk| {
+        asked.send(open(disk).map(drop)).unwrap();
+    });
+    let store = journaled(&disk, Arc::new(contended)).unwrap();
+    for n in 0..6 {
+        apply(&store, vec![put(Table::Holes, 1, n, b"x")]).unwrap();
+        store.checkpoint().unwrap();
+    }
+    store.close().unwrap();
+    // Who opened it then would make a journal of the same name, which would go.
+    let answer = answer.try_recv().unwrap();
+    assert!(
+        matches!(answer, Err(OpenError::AlreadyOpen { .. })),
+        "{answer:?}"
+    );
+    assert!(!disk.exists(&file()).unwrap());
+}
+
+fn journaled(disk: &MemoryDisk, beside: Arc<dyn Disk>) -> Result<Store, OpenError> {
+    let journal = JournalOptions {
+        disk: beside,
+        segment_bytes: 16 << 10,
+        identity: None,
+    };
+    let options = StoreOptions {
+        journal: Some(journal),
+        ..OPTIONS
+    };
+    Store::open(disk, path(), &options)
 }

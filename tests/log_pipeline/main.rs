@@ -11,12 +11,14 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-#[path = "../examples/log_pipeline/lines.rs"]
+#[path = "../../examples/log_pipeline/lines.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod lines;
-#[path = "../examples/log_pipeline/parse.rs"]
+#[path = "../../examples/log_pipeline/parse.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod parse;
+mod parsers;
+mod reading;
 
 /// Kills that each of the two tests makes.
 const KILLS: u32 = 20;
@@ -403,139 +405,4 @@ fn a_missing_file_fails_before_anything_is_stored() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("none.log"));
     assert!(!store.exists());
-}
-
-mod parsers {
-    use super::parse::{Format, Severity, parse};
-
-    #[track_caller]
-    fn fields(
-        line: &str,
-        format: Format,
-        time: &str,
-        severity: Severity,
-        source: &str,
-        text: &str,
-    ) {
-        let record = parse(line.as_bytes()).unwrap();
-        assert_eq!(record.format, format);
-        assert_eq!((record.time, record.severity), (time, severity));
-        assert_eq!((record.source, record.text), (source, text));
-    }
-
-    #[test]
-    fn the_four_formats_are_taken_apart() {
-        fields(
-            "[Sun Dec 04 04:47:44 2005] [error] mod_jk child in error state 6",
-            Format::Apache,
-            "Sun Dec 04 04:47:44 2005",
-            Severity::Error,
-            "",
-            "mod_jk child in error state 6",
-        );
-        fields(
-            "081109 203615 148 WARN dfs.FSNamesystem: BLOCK* x: y",
-            Format::Hdfs,
-            "081109 203615",
-            Severity::Warning,
-            "dfs.FSNamesystem",
-            "BLOCK* x: y",
-        );
-        fields(
-            "Dec  1 06:55:46 LabSZ sshd[24200]: Invalid user webmaster from 10.0.0.1",
-            Format::OpenSsh,
-            "Dec  1 06:55:46",
-            Severity::Warning,
-            "sshd",
-            "Invalid user webmaster from 10.0.0.1",
-        );
-        fields(
-            "2017-05-16 00:00:00.008 25746 INFO nova.wsgi [req-1 - -] GET /v2",
-            Format::OpenStack,
-            "2017-05-16 00:00:00.008",
-            Severity::Info,
-            "nova.wsgi",
-            "[req-1 - -] GET /v2",
-        );
-        let named =
-            "nova-api.log.1.2017-05-16_13:53:08 2017-05-16 00:00:00.008 7 INFO nova.wsgi [-] x";
-        assert_eq!(parse(named.as_bytes()).unwrap().process, Some(7));
-        let module = "[Sun Dec 04 04:47:44 2005] [core:warn] text";
-        assert_eq!(parse(module.as_bytes()).unwrap().source, "core");
-    }
-
-    #[test]
-    fn what_merely_resembles_a_format_is_refused() {
-        for line in [
-            "",
-            "   ",
-            "[Sun Dec 04 04:47:44 2005] [shouting] text",
-            "[Sun Dec 04 2005] [error] text",
-            "081109 20361 148 INFO dfs.DataNode: text",
-            "081109 203615 148 LOUD dfs.DataNode: text",
-            "081109 203615 - INFO dfs.DataNode: text",
-            "Dec 10 06:55:46 host sshd: text",
-            "Nod 10 06:55:46 host sshd[1]: text",
-            "2017-05-16 00:00:00 25746 INFO nova.wsgi text",
-            "other 2017-05-16 00:00:00.008 25746 INFO nova.wsgi text",
-        ] {
-            assert!(parse(line.as_bytes()).is_err(), "{line}");
-        }
-        assert!(parse(b"\xff").is_err());
-    }
-
-    #[test]
-    fn any_line_has_a_severity() {
-        for (line, severity) in [
-            (&b"12:00 ERROR something"[..], Severity::Error),
-            (b"level=warn msg=x", Severity::Warning),
-            (b"plain words", Severity::Unknown),
-            (b"", Severity::Unknown),
-            (b"ERROR and then \xff", Severity::Error),
-            (b"\xff ERROR", Severity::Unknown),
-            (b"an errorless day", Severity::Unknown),
-        ] {
-            assert_eq!(
-                Severity::of(line),
-                severity,
-                "{}",
-                String::from_utf8_lossy(line)
-            );
-        }
-    }
-}
-
-mod reading {
-    use super::lines::{LONGEST, Lines};
-
-    fn texts(input: &[u8]) -> Vec<(u64, Vec<u8>)> {
-        Lines::new(input)
-            .map(|line| line.unwrap())
-            .map(|line| (line.number, line.bytes))
-            .collect()
-    }
-
-    #[test]
-    fn line_ends_of_both_kinds_are_taken_off() {
-        let lines = texts(b"a\r\nb\n\n\r\nc\rd\r");
-        let expected: [&[u8]; 5] = [b"a", b"b", b"", b"", b"c\rd\r"];
-        assert_eq!(lines.len(), 5);
-        for (at, (line, expected)) in lines.iter().zip(expected).enumerate() {
-            assert_eq!((line.0, line.1.as_slice()), (at as u64 + 1, expected));
-        }
-        assert!(texts(b"").is_empty());
-    }
-
-    #[test]
-    fn a_longer_line_is_cut_and_the_next_one_is_whole() {
-        let input = [vec![b'x'; LONGEST + 10], b"\nnext\n".to_vec()].concat();
-        let lines: Vec<_> = Lines::new(input.as_slice())
-            .map(|line| line.unwrap())
-            .collect();
-        assert_eq!(lines[0].bytes.len(), LONGEST);
-        assert_eq!(lines[0].length, LONGEST as u64 + 10);
-        assert_eq!(lines[1].bytes, b"next");
-        let taken: u64 = lines.iter().map(|line| line.taken).sum();
-        assert_eq!(taken, input.len() as u64);
-    }
 }
