@@ -2,37 +2,16 @@
 
 use super::Engine;
 use crate::changes::{Change, Changes};
-use crate::format::{GROWN_IN_JOURNAL, GROWN_WHOLE, RecordInput, added, cut};
+use crate::format::{BlockBuilder, Growth, RecordInput, added, cut, open_block};
 use crate::state::{Append, Sealed, Stored};
 use crate::store::StoreError;
 use std::collections::HashMap;
 
-/// A stream's last block, while it is short enough to be grown: its first sequence and its bytes.
-pub(super) type Tails = HashMap<u32, Option<Tail>>;
-
-type Tail = (u64, Vec<u8>);
+/// The last blocks of streams, while they are short enough to be grown.
+pub(super) type Tails = HashMap<u32, Option<BlockBuilder>>;
 
 /// Streams whose last blocks are remembered; another's is read again when it is to grow.
 const TAILS_MAX: usize = 512;
-
-/// What a commit writes of a last block that grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Growth {
-    /// All of it, so that a short one costs less.
-    Whole,
-    /// What is new.
-    InJournal,
-}
-
-impl Growth {
-    /// Up to which length a last block is grown.
-    const fn below(self) -> usize {
-        match self {
-            Self::Whole => GROWN_WHOLE,
-            Self::InJournal => GROWN_IN_JOURNAL,
-        }
-    }
-}
 
 impl Engine {
     /// Cuts what the group appends into blocks, which come behind its other changes.
@@ -48,9 +27,7 @@ impl Engine {
         };
         let mut tails = self.tails.lock();
         for append in &sealed.appends {
-            let tail = self.tail(&mut tails, append.stream, growth)?;
-            // A block that is dropped with this group must not come back grown.
-            let tail = tail.filter(|(first, _)| *first >= append.drop_to);
+            let tail = self.tail(&mut tails, append, growth)?;
             let last = self.cut_append(append, tail, growth, &mut changes.changes)?;
             if tails.len() >= TAILS_MAX {
                 tails.clear();
@@ -64,70 +41,75 @@ impl Engine {
     fn cut_append(
         &self,
         append: &Append,
-        tail: Option<Tail>,
+        tail: Option<BlockBuilder>,
         growth: Growth,
         changes: &mut Vec<Change>,
-    ) -> Result<Option<Tail>, StoreError> {
+    ) -> Result<Option<BlockBuilder>, StoreError> {
         let (store, stream) = (self.store.id(), append.stream);
         let records = append.written();
-        let first_seq = records.first().map_or(0, |first| first.seq);
-        let (tail_first, tail) = tail.unzip();
+        let first_new = records.first().map_or(0, |first| first.seq);
         let failed = |why: String| StoreError::Damaged {
             place: format!("a new block: {why}"),
         };
-        let inputs = records.iter().map(input);
-        // A tail that the new messages do not join on to stays as it is.
-        let blocks = cut(
-            store,
-            stream,
-            first_seq,
-            tail.as_deref(),
-            growth.below(),
-            inputs,
-        )
-        .map_err(|why| failed(why.to_string()))?;
-        let last = blocks.last();
-        let last = last.filter(|(_, bytes)| bytes.len() < growth.below());
-        let last = last.cloned();
-        let next = blocks.get(1).map_or(u64::MAX, |(next, _)| *next);
-        for (first, bytes) in blocks {
-            let goes_on = tail_first == Some(first);
+        let tail = tail.unwrap_or_else(|| BlockBuilder::new(store, stream, first_new));
+        let cut =
+            cut(tail, growth, records.iter().map(input)).map_err(|why| failed(why.to_string()))?;
+        let next = cut.blocks.get(1).map_or(u64::MAX, |(next, _)| *next);
+        for (first_seq, bytes) in cut.blocks {
+            let goes_on = first_seq < first_new;
             changes.push(if goes_on && growth == Growth::InJournal {
                 let inside = records.iter().take_while(|stored| stored.seq < next);
                 Change::Grow {
                     stream,
-                    first_seq: first,
-                    added: added(store, stream, first_seq, inside.map(input))
+                    first_seq,
+                    added: added(store, stream, first_new, inside.map(input))
                         .map_err(|why| failed(why.to_string()))?,
                     whole: Some(bytes),
                 }
             } else {
                 Change::Block {
                     stream,
-                    first_seq: first,
+                    first_seq,
                     bytes,
                 }
             });
         }
-        Ok(last)
+        Ok(cut.open)
     }
 
-    /// The last block of a stream, if it is short enough to be grown.
+    /// The last block of a stream, if the group's messages can go on in it.
     fn tail(
         &self,
         tails: &mut Tails,
-        stream: u32,
+        append: &Append,
         growth: Growth,
-    ) -> Result<Option<Tail>, StoreError> {
-        if let Some(known) = tails.get_mut(&stream) {
-            return Ok(known.take());
-        }
-        match self.store.read(|reader| reader.last_block(stream)) {
-            Ok(last) => Ok(last.filter(|(_, bytes)| bytes.len() < growth.below())),
-            // It stays as it is, and who reads it is told; what is published now gets a block of its own.
-            Err(StoreError::Damaged { .. }) => Ok(None),
-            Err(why) => Err(why),
-        }
+    ) -> Result<Option<BlockBuilder>, StoreError> {
+        let stream = append.stream;
+        let Some(first_new) = append.written().first().map(|first| first.seq) else {
+            return Ok(None);
+        };
+        let tail = match tails.get_mut(&stream) {
+            Some(known) => known.take(),
+            None => match self.store.read(|reader| reader.last_block(stream)) {
+                Ok(last) => last
+                    .map(|(_, bytes)| {
+                        open_block(self.store.id(), stream, first_new, Some(&bytes), growth)
+                    })
+                    .transpose()
+                    .map_err(|why| StoreError::Damaged {
+                        place: format!("the last block of a stream: {why}"),
+                    })?,
+                // It stays as it is, and who reads it is told; what is published now gets a block of its own.
+                Err(StoreError::Damaged { .. }) => None,
+                Err(why) => return Err(why),
+            },
+        };
+        Ok(tail.filter(|tail| {
+            tail.next_seq() == first_new
+                && tail.encoded_len() < growth.below()
+                // A block that is dropped with this group must not come back grown.
+                && tail.first_seq() >= append.drop_to
+        }))
     }
 }
 

@@ -6,7 +6,7 @@ use super::load::{Holes, size_of};
 use crate::changes::Change;
 use crate::error::Unavailable;
 use crate::excluded::{Excluded, ExclusionError, Exclusions, NotExcluded};
-use crate::format::{Block, FILLER, GROWN_WHOLE, RecordInput, cut};
+use crate::format::{Block, BlockBuilder, FILLER, Growth, RecordInput, cut};
 use crate::headers::Headers;
 use crate::seq::Seq;
 use crate::state::{Exclusion, Lost, StreamAudit};
@@ -303,17 +303,19 @@ impl Survey {
                 headers: &headers,
                 payload: b"",
             });
-            let blocks =
-                cut(store, stream, gap.from, None, GROWN_WHOLE, records).map_err(|why| {
-                    Unavailable::Damaged {
-                        place: format!("a new block: {why}"),
-                    }
-                })?;
-            changes.extend(blocks.into_iter().map(|(first_seq, bytes)| Change::Block {
-                stream,
-                first_seq,
-                bytes,
-            }));
+            let new = BlockBuilder::new(store, stream, gap.from);
+            let cut = cut(new, Growth::Whole, records).map_err(|why| Unavailable::Damaged {
+                place: format!("a new block: {why}"),
+            })?;
+            changes.extend(
+                cut.blocks
+                    .into_iter()
+                    .map(|(first_seq, bytes)| Change::Block {
+                        stream,
+                        first_seq,
+                        bytes,
+                    }),
+            );
         }
         Ok(changes)
     }

@@ -127,13 +127,13 @@ impl BlockBuilder {
     }
 
     #[cfg(any(test, fuzzing))]
-    /// The block's bytes; none at all when nothing was pushed, since no block is empty.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
-        self.seal()
+    /// As `encode`.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.encode()
     }
 
-    /// As `finish`, and starts over with the sequence behind, keeping its memory.
-    pub(crate) fn seal(&mut self) -> Vec<u8> {
+    /// The block's bytes; none at all while nothing was pushed, since no block is empty.
+    pub(crate) fn encode(&self) -> Vec<u8> {
         if self.ends.is_empty() {
             return Vec::new();
         }
@@ -147,11 +147,22 @@ impl BlockBuilder {
         }
         let sum = checksum(self.store, &header.place(), &out);
         out.extend_from_slice(&sum.to_le_bytes());
+        out
+    }
+
+    /// As `encode`, and starts over with the sequence behind, keeping its memory.
+    pub(crate) fn seal(&mut self) -> Vec<u8> {
+        let out = self.encode();
+        self.start_over();
+        out
+    }
+
+    /// Leaves its records, and goes on with the sequence behind them.
+    pub(super) fn start_over(&mut self) {
         self.first_seq = self.next_seq();
         self.subjects.clear();
         self.records.clear();
         self.ends.clear();
-        out
     }
 
     fn header(&self) -> Header {

@@ -31,18 +31,25 @@ pub(crate) enum ChangesError {
 }
 
 /// The bytes of a group's changes.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn encode_changes(changes: &Changes) -> Vec<u8> {
-    let mut out = Vec::with_capacity(32 + changes.changes.iter().map(size_hint).sum::<usize>());
-    out.push(VERSION);
-    put_varint(&mut out, changes.group);
-    put_varint(&mut out, changes.changes.len() as u64);
-    for change in &changes.changes {
-        encode_change(&mut out, change);
-    }
+    let mut out = Vec::new();
+    put_changes(&mut out, changes);
     out
 }
 
-/// What [`encode_changes`] made these bytes of.
+/// Adds the bytes of a group's changes.
+pub(crate) fn put_changes(out: &mut Vec<u8>, changes: &Changes) {
+    out.reserve(32 * (1 + changes.changes.len()) + least_len(changes));
+    out.push(VERSION);
+    put_varint(out, changes.group);
+    put_varint(out, changes.changes.len() as u64);
+    for change in &changes.changes {
+        encode_change(out, change);
+    }
+}
+
+/// What [`put_changes`] made these bytes of.
 pub(crate) fn decode_changes(bytes: &[u8]) -> Result<Changes, ChangesError> {
     let mut reader = Reader::new(bytes);
     match reader.u8().ok_or(ChangesError::Short)? {
@@ -62,9 +69,14 @@ pub(crate) fn decode_changes(bytes: &[u8]) -> Result<Changes, ChangesError> {
     }
 }
 
-/// Room for one change: its bytes, and what else it can have at most.
-fn size_hint(change: &Change) -> usize {
-    32 + match change {
+/// Fewer bytes than [`put_changes`] adds, and not many fewer if there are many.
+pub(crate) fn least_len(changes: &Changes) -> usize {
+    changes.changes.iter().map(content_len).sum()
+}
+
+/// Bytes of one change beside its kind and key, which have at most 32.
+fn content_len(change: &Change) -> usize {
+    match change {
         Change::Put { value, .. } => value.len(),
         Change::Block { bytes, .. } => bytes.len(),
         Change::Grow { added, .. } => added.len(),

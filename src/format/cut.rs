@@ -1,26 +1,13 @@
 //! Cutting a run of new messages into blocks whose sizes waste little of redb's pages.
-//!
-//! redb gives a big value pages of a power of two. In our tables (a `u64` key, one value of
-//! variable length, one row in the leaf) a value of exactly P - 16 bytes takes one page of P, and
-//! one byte more takes 2 P: measured with redb 4.4's `stats()` for every P from 4 KiB to 128 KiB.
 
 use super::block::Block;
 use super::block_error::BlockError;
 use super::builder::{BlockBuilder, Measured, PushError};
-use super::record::RecordInput;
+use super::page::{Ahead, Growth};
+use super::record::{Body, RecordInput};
 
-/// Bytes of a page that a row's value can't have.
-const ROW_COST: usize = 16;
-/// The smallest page.
-const SMALLEST: usize = 4096;
-/// The largest page that a block fills. Larger ones were measured to gain little, and a block is
-/// what a read of one message pays for.
-const LARGEST: usize = 65536;
-
-/// A last block below this is grown, where a commit writes the whole of it: it takes one page.
-pub(crate) const GROWN_WHOLE: usize = fit(SMALLEST);
-/// The same where a commit writes only what is added, and the whole later, once for many commits.
-pub(crate) const GROWN_IN_JOURNAL: usize = fit(4 * SMALLEST);
+/// Bytes of a record beside its body, about: its time, its subject's number, its entry in the table.
+const RECORD_COST: usize = 8;
 
 /// Why a cut is impossible: a bug further up, or a damaged tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,69 +18,42 @@ pub(crate) enum CutError {
     Tail(#[from] BlockError),
 }
 
-/// The largest block that fits in a page of `page` bytes.
-const fn fit(page: usize) -> usize {
-    page - ROW_COST
+/// What comes of a cut.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// The blocks by first sequence. The first replaces the one that was open, if it goes on in it.
+    pub(crate) blocks: Vec<(u64, Vec<u8>)>,
+    /// The last of them, if it is short enough to be grown.
+    pub(crate) open: Option<BlockBuilder>,
 }
 
-/// The page that a block of `len` bytes takes.
-fn page_of(len: usize) -> usize {
-    (len + ROW_COST).next_power_of_two().max(SMALLEST)
-}
-
-/// The bytes of the page that a block of `len` bytes takes. Small blocks of one stream may share one.
-pub(crate) fn page_bytes(len: usize) -> u64 {
-    page_of(len) as u64
-}
-
-/// Packs consecutive records, the first of them with sequence `first_seq`, into blocks.
+/// Packs consecutive records into blocks: first behind those in `open`, which `open_block` makes.
 ///
-/// `tail` is the stream's last block. When it is shorter than `grown_below`, the first block of the answer
-/// replaces it: the same `first_seq`, its records and then new ones. A tail that stays as it is
-/// does not come back, and without records there is nothing to do at all. A last block that can still be
-/// grown is not split to waste less.
-pub(crate) fn cut<'a>(
-    store: u64,
-    stream: u32,
-    first_seq: u64,
-    tail: Option<&[u8]>,
-    grown_below: usize,
-    records: impl IntoIterator<Item = RecordInput<'a>>,
-) -> Result<Vec<(u64, Vec<u8>)>, CutError> {
-    let mut records = records.into_iter().peekable();
-    if records.peek().is_none() {
-        return Ok(Vec::new());
-    }
-    let mut cutter = Cutter {
-        builder: start(
-            store,
-            stream,
-            first_seq,
-            tail.filter(|bytes| bytes.len() < grown_below),
-        )?,
-        blocks: Vec::new(),
-    };
+/// An open block that nothing is added to does not come back, and without records there is nothing to do
+/// at all.
+pub(crate) fn cut<'a, I>(open: BlockBuilder, growth: Growth, records: I) -> Result<Cut, CutError>
+where
+    I: IntoIterator<Item = RecordInput<'a>, IntoIter: Clone>,
+{
+    let records = records.into_iter();
+    let mut cutter = Cutter::new(open, growth, records.clone());
     for record in records {
         cutter.push(&record)?;
     }
-    let mut blocks = cutter.finish(grown_below)?;
-    // There is one encoding of the same records, so equal bytes mean that nothing was added.
-    if blocks
-        .first()
-        .is_some_and(|(_, bytes)| Some(bytes.as_slice()) == tail)
-    {
-        blocks.remove(0);
-    }
-    Ok(blocks)
+    Ok(cutter.finish())
 }
 
-fn start(
+/// The block that a stream goes on in at a sequence: its last one, if that ends there and is short enough, or
+/// a new one.
+pub(crate) fn open_block(
     store: u64,
     stream: u32,
     first_seq: u64,
-    tail: Option<&[u8]>,
+    last: Option<&[u8]>,
+    growth: Growth,
 ) -> Result<BlockBuilder, BlockError> {
-    if let Some(bytes) = tail {
+    let last = last.filter(|bytes| bytes.len() < growth.below());
+    if let Some(bytes) = last {
         let block = Block::open_any(bytes)?;
         if block.store() != store {
             return Err(BlockError::Store {
@@ -116,117 +76,105 @@ fn start(
 
 struct Cutter {
     builder: BlockBuilder,
-    blocks: Vec<Piece>,
+    growth: Growth,
+    blocks: Vec<(u64, Vec<u8>)>,
+    /// Records that the block had when it was opened.
+    had: usize,
+    /// How long the block is to become.
+    longest: usize,
+    /// Bytes of the records to come, about, and of the largest of all.
+    left: usize,
+    largest: usize,
 }
 
 impl Cutter {
+    fn new<'a>(
+        builder: BlockBuilder,
+        growth: Growth,
+        records: impl Iterator<Item = RecordInput<'a>>,
+    ) -> Self {
+        let (mut left, mut largest) = (0, 0);
+        for record in records {
+            let size = size_of(&record);
+            left += size;
+            largest = size.max(largest);
+        }
+        let had = builder.count();
+        let ahead = Ahead {
+            whole: builder.encoded_len() + left,
+            largest,
+        };
+        let longest = if had > 0 {
+            ahead.longest_grown(growth)
+        } else {
+            ahead.longest(growth)
+        };
+        Self {
+            builder,
+            growth,
+            blocks: Vec::new(),
+            had,
+            longest,
+            left,
+            largest,
+        }
+    }
+
     fn push(&mut self, record: &RecordInput<'_>) -> Result<(), PushError> {
         let measured = self.builder.measure_input(record)?;
         if self.fits(&measured) {
             self.builder.push_measured(&measured);
-            return Ok(());
+        } else {
+            self.next_block();
+            // In a block of its own the record's subject and time are encoded anew.
+            self.builder.push(record)?;
         }
-        self.seal();
-        // In a block of its own the record's subject and time are encoded anew.
-        self.builder.push(record)
+        self.left = self.left.saturating_sub(size_of(record));
+        Ok(())
     }
 
     /// A record that is too large for any block gets one of its own.
     fn fits(&self, measured: &Measured<'_>) -> bool {
-        self.builder.count() == 0 || measured.block_len <= fit(LARGEST)
+        self.builder.count() == 0 || measured.block_len <= self.longest
     }
 
-    fn seal(&mut self) {
-        let first_seq = self.builder.first_seq();
-        self.blocks.push((first_seq, self.builder.seal()));
-    }
-
-    fn finish(mut self, grown_below: usize) -> Result<Vec<Piece>, CutError> {
-        self.seal();
-        if let Some(last) = self.blocks.pop_if(|(_, bytes)| bytes.len() >= grown_below) {
-            self.blocks.extend(split_tail(last)?);
-        }
-        Ok(self.blocks)
-    }
-}
-
-type Piece = (u64, Vec<u8>);
-
-/// Splits the last block at the next lower page size, and again what is then last, as long as
-/// more than an eighth of a page would be wasted and splitting saves pages.
-fn split_tail(whole: Piece) -> Result<Vec<Piece>, CutError> {
-    let page = page_of(whole.1.len());
-    let wasted = fit(page).saturating_sub(whole.1.len());
-    if wasted <= page / 8 || page == SMALLEST || page > LARGEST {
-        return Ok(vec![whole]);
-    }
-    let Some((head, rest)) = split_at(&whole.1, fit(page / 2))? else {
-        return Ok(vec![whole]);
-    };
-    let mut pieces = vec![head];
-    pieces.extend(split_tail(rest)?);
-    let pages: usize = pieces.iter().map(|(_, bytes)| page_of(bytes.len())).sum();
-    Ok(if pages < page { pieces } else { vec![whole] })
-}
-
-/// As many records as fit in `limit` bytes, and the rest; `None` when not even one fits.
-fn split_at(bytes: &[u8], limit: usize) -> Result<Option<(Piece, Piece)>, CutError> {
-    let block = Block::open_any(bytes)?;
-    let mut builder = BlockBuilder::new(block.store(), block.stream(), block.first_seq());
-    let mut head = None;
-    for record in block.records() {
-        let record = record?;
-        let measured = builder.measure_record(&record)?;
-        if head.is_some() || measured.block_len <= limit {
-            builder.push_measured(&measured);
-        } else if builder.count() == 0 {
-            return Ok(None);
+    fn next_block(&mut self) {
+        let (first_seq, count) = (self.builder.first_seq(), self.builder.count());
+        if count > self.had {
+            self.blocks.push((first_seq, self.builder.seal()));
         } else {
-            head = Some((builder.first_seq(), builder.seal()));
-            builder.push_record(&record)?;
+            self.builder.start_over();
+        }
+        self.had = 0;
+        let ahead = Ahead {
+            whole: self.builder.encoded_len() + self.left,
+            largest: self.largest,
+        };
+        self.longest = ahead.longest(self.growth);
+    }
+
+    fn finish(mut self) -> Cut {
+        let stays_open = self.builder.encoded_len() < self.growth.below();
+        if self.builder.count() > self.had {
+            self.blocks
+                .push((self.builder.first_seq(), self.builder.encode()));
+        }
+        Cut {
+            blocks: self.blocks,
+            open: stays_open.then_some(self.builder),
         }
     }
-    let rest = (builder.first_seq(), builder.seal());
-    Ok(head.map(|head| (head, rest)))
 }
 
-/// A block of records alone that belong behind a block.
-pub(crate) fn added<'a>(
-    store: u64,
-    stream: u32,
-    first_seq: u64,
-    records: impl IntoIterator<Item = RecordInput<'a>>,
-) -> Result<Vec<u8>, PushError> {
-    let mut builder = BlockBuilder::new(store, stream, first_seq);
-    for record in records {
-        builder.push(&record)?;
-    }
-    Ok(builder.seal())
-}
-
-/// A block with the records of another behind its own. One that has them already stays as it is.
-pub(crate) fn grow(bytes: &[u8], added: &[u8]) -> Result<Vec<u8>, CutError> {
-    let (block, added) = (Block::open_any(bytes)?, Block::open_any(added)?);
-    if added.last_seq() <= block.last_seq() {
-        return Ok(bytes.to_vec());
-    }
-    if block.last_seq().checked_add(1) != Some(added.first_seq()) {
-        return Err(CutError::Tail(BlockError::FirstSeq {
-            found: added.first_seq(),
-            expected: block.last_seq().saturating_add(1),
-        }));
-    }
-    let mut builder = BlockBuilder::resume(&block)?;
-    for record in added.records() {
-        builder.push_record(&record?)?;
-    }
-    Ok(builder.seal())
+fn size_of(record: &RecordInput<'_>) -> usize {
+    Body::of_input(record).encoded_len() + RECORD_COST
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{GROWN_IN_JOURNAL, GROWN_WHOLE, added, cut, fit, grow, page_of};
-    use crate::format::{Block, RecordInput};
+    use super::super::page::{fit, page_of};
+    use super::{cut, open_block};
+    use crate::format::{Block, Growth, RecordInput};
     use crate::headers::Headers;
 
     type Message = (u64, String, Vec<u8>);
@@ -255,18 +203,19 @@ mod tests {
     }
 
     fn cut_all(first_seq: u64, tail: Option<&[u8]>, messages: &[Message]) -> Vec<(u64, Vec<u8>)> {
-        cut_below(GROWN_WHOLE, first_seq, tail, messages)
+        cut_as(Growth::Whole, first_seq, tail, messages)
     }
 
-    fn cut_below(
-        grown_below: usize,
+    fn cut_as(
+        growth: Growth,
         first_seq: u64,
         tail: Option<&[u8]>,
         messages: &[Message],
     ) -> Vec<(u64, Vec<u8>)> {
         let headers = Headers::new();
         let inputs = messages.iter().map(|message| input(message, &headers));
-        cut(5, 6, first_seq, tail, grown_below, inputs).unwrap()
+        let open = open_block(5, 6, first_seq, tail, growth).unwrap();
+        cut(open, growth, inputs).unwrap().blocks
     }
 
     /// Each block is sound, and together they hold exactly these messages.
@@ -336,34 +285,56 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_grows_by_records_of_another_is_what_all_of_them_make() {
-        for seed in 0..40 {
+    fn a_journal_s_last_block_is_filled_up_and_no_more() {
+        let messages: Vec<_> = (0..1500)
+            .map(|n| (n, "s".to_owned(), vec![1; 95]))
+            .collect();
+        let before = cut_as(Growth::InJournal, 1, None, &messages[..50]);
+        let [(1, tail)] = before.as_slice() else {
+            panic!("they fit one block");
+        };
+        let blocks = cut_as(Growth::InJournal, 51, Some(tail), &messages[50..]);
+        let lens: Vec<_> = blocks.iter().map(|(_, bytes)| bytes.len()).collect();
+        check(&blocks, 1, &messages);
+        assert!(
+            lens[0] < Growth::InJournal.below() && lens[0] > 16_000,
+            "{lens:?}"
+        );
+        // Of the 147 KB behind it none is encoded twice, and little of their pages is left empty.
+        assert_eq!(page_of(lens[1]), 65_536, "{lens:?}");
+        let pages: usize = lens.iter().map(|len| page_of(*len)).sum();
+        assert!(pages < lens.iter().sum::<usize>() * 9 / 8, "{lens:?}");
+    }
+
+    #[test]
+    fn a_block_that_stays_open_goes_on_as_one_that_is_read_again() {
+        for seed in 0..60 {
             let rng = &mut fastrand::Rng::with_seed(seed);
-            let count = rng.usize(2..60);
-            let messages = messages(rng, count, 200);
-            let grown_from = rng.usize(1..messages.len());
-            let all = cut_below(GROWN_IN_JOURNAL, 3, None, &messages).remove(0).1;
-            let before = cut_below(GROWN_IN_JOURNAL, 3, None, &messages[..grown_from]);
-            let [(3, before)] = before.as_slice() else {
-                panic!("they fit one block");
-            };
+            let growth = [Growth::Whole, Growth::InJournal][seed as usize % 2];
+            let largest = [200, 3000][seed as usize % 3 / 2];
+            let messages = messages(rng, 200, largest);
             let headers = Headers::new();
-            let records = messages[grown_from..]
-                .iter()
-                .map(|message| input(message, &headers));
-            let more = added(5, 6, 3 + grown_from as u64, records).unwrap();
-            let whole = grow(before, &more).unwrap();
-            assert_eq!(whole, all);
-            // Once more changes nothing, and what does not follow is refused.
-            assert_eq!(grow(&whole, &more).unwrap(), whole);
-            let headers = Headers::new();
-            let apart = added(
-                5,
-                6,
-                4 + messages.len() as u64,
-                [input(&messages[0], &headers)],
-            );
-            assert!(grow(&whole, &apart.unwrap()).is_err());
+            let (mut open, mut last) =
+                (open_block(5, 6, 1, None, growth).unwrap(), None::<Vec<u8>>);
+            let mut from = 0;
+            while from < messages.len() {
+                let to = messages.len().min(from + rng.usize(1..30));
+                let inputs = || {
+                    messages[from..to]
+                        .iter()
+                        .map(|message| input(message, &headers))
+                };
+                let next = 1 + from as u64;
+                let read = open_block(5, 6, next, last.as_deref(), growth).unwrap();
+                let expected = cut(read, growth, inputs()).unwrap();
+                let found = cut(open, growth, inputs()).unwrap();
+                assert_eq!(found.blocks, expected.blocks);
+                last = found.blocks.last().map(|(_, bytes)| bytes.clone());
+                open = found
+                    .open
+                    .unwrap_or_else(|| open_block(5, 6, 1 + to as u64, None, growth).unwrap());
+                from = to;
+            }
         }
     }
 

@@ -121,26 +121,57 @@ pub(crate) fn record_len(payload: usize) -> u64 {
     (RECORD_HEAD_LEN as u64 + payload as u64).next_multiple_of(ALIGNMENT)
 }
 
-/// A record's bytes, and its checksum.
-pub(crate) fn encode_record(store: u64, place: Place, payload: &[u8]) -> (Vec<u8>, u64) {
-    let len = usize::try_from(record_len(payload.len())).unwrap_or(usize::MAX);
-    let mut out = Vec::with_capacity(len);
-    out.extend_from_slice(&RECORD_MAGIC);
-    out.extend_from_slice(&[0; 4]);
-    for field in [
-        place.journal,
-        place.lap,
-        place.number,
-        place.after,
-        payload.len() as u64,
-    ] {
-        out.extend_from_slice(&field.to_le_bytes());
+/// A record whose payload is written where it belongs, and then the head in front of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Draft(Vec<u8>);
+
+impl Draft {
+    /// With the payload that `write` adds.
+    pub(crate) fn new(write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut bytes = vec![0; RECORD_HEAD_LEN];
+        write(&mut bytes);
+        Self(bytes)
     }
-    let sum = sum_of(store, &out, payload);
-    out.extend_from_slice(&sum.to_le_bytes());
-    out.extend_from_slice(payload);
-    out.resize(len, 0);
-    (out, sum)
+
+    /// Bytes of its payload.
+    fn payload_len(&self) -> usize {
+        self.0.len().saturating_sub(RECORD_HEAD_LEN)
+    }
+
+    /// Bytes that the record takes.
+    pub(crate) fn record_len(&self) -> u64 {
+        record_len(self.payload_len())
+    }
+
+    /// The record's bytes, and its checksum.
+    pub(crate) fn finish(self, store: u64, place: Place) -> (Vec<u8>, u64) {
+        let len = usize::try_from(self.record_len()).unwrap_or(usize::MAX);
+        let mut head = Vec::with_capacity(RECORD_HEAD_LEN);
+        head.extend_from_slice(&RECORD_MAGIC);
+        head.extend_from_slice(&[0; 4]);
+        for field in [
+            place.journal,
+            place.lap,
+            place.number,
+            place.after,
+            self.payload_len() as u64,
+        ] {
+            head.extend_from_slice(&field.to_le_bytes());
+        }
+        let Self(mut bytes) = self;
+        let (room, payload) = bytes.split_at_mut(RECORD_HEAD_LEN);
+        let sum = sum_of(store, &head, payload);
+        head.extend_from_slice(&sum.to_le_bytes());
+        room.copy_from_slice(&head);
+        bytes.resize(len, 0);
+        (bytes, sum)
+    }
+}
+
+/// A record's bytes, and its checksum.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn encode_record(store: u64, place: Place, payload: &[u8]) -> (Vec<u8>, u64) {
+    Draft::new(|out| out.extend_from_slice(payload)).finish(store, place)
 }
 
 /// The record that stands at the beginning of `bytes`, if it is one of this lap.

@@ -1,7 +1,9 @@
 //! Any bytes: an error, or a block that encodes back to the same bytes.
 
 use crate::format::checksum::{CHECKSUM_LEN, checksum};
-use crate::format::{Block, BlockBuilder, GROWN_WHOLE, HEADER_LEN, Header, RecordInput, cut};
+use crate::format::{
+    Block, BlockBuilder, Growth, HEADER_LEN, Header, RecordInput, cut, open_block,
+};
 use crate::headers::Headers;
 
 /// Decodes the bytes as they are, and again with lengths and checksum made right, since no
@@ -91,16 +93,17 @@ fn grow(block: &Block<'_>, bytes: &[u8], verified: bool) {
         headers: &headers,
         payload: b"new",
     };
-    let grown = cut(
-        block.store(),
-        block.stream(),
-        next,
-        Some(bytes),
-        GROWN_WHOLE,
-        [new],
-    );
-    if verified {
-        for (first_seq, bytes) in grown.expect("a sound tail") {
+    for growth in [Growth::Whole, Growth::InJournal] {
+        let open = open_block(block.store(), block.stream(), next, Some(bytes), growth);
+        let Ok(open) = open else {
+            assert!(!verified, "a sound tail");
+            continue;
+        };
+        let grown = cut(open, growth, [new]);
+        if !verified {
+            continue;
+        }
+        for (first_seq, bytes) in grown.expect("a sound tail").blocks {
             let block = Block::open(&bytes, block.store(), block.stream(), first_seq);
             assert_eq!(block.expect("just made").verify(), Ok(()));
         }

@@ -1,7 +1,7 @@
 //! Any messages: what is pushed is what is read, alone, cut and grown.
 
 use super::source::Source;
-use crate::format::{Block, BlockBuilder, GROWN_WHOLE, RecordInput, cut};
+use crate::format::{Block, BlockBuilder, Growth, RecordInput, cut, open_block};
 use crate::headers::Headers;
 
 struct Message {
@@ -32,7 +32,8 @@ pub fn record(data: &[u8]) {
     let messages = messages(&mut source);
     let sound = build(first_seq, &messages);
     if first_seq > 0 && sound == messages.len() {
-        cut_and_grow(first_seq, &messages, at);
+        cut_and_grow(first_seq, &messages, at, Growth::Whole);
+        cut_and_grow(first_seq, &messages, at, Growth::InJournal);
     }
 }
 
@@ -117,30 +118,26 @@ fn read<'a>(first_seq: u64, bytes: &[u8], expected: &mut impl Iterator<Item = &'
 }
 
 /// Publishes in two groups, split at `at`: the second may grow the first one's tail.
-fn cut_and_grow(first_seq: u64, messages: &[Message], at: usize) {
+fn cut_and_grow(first_seq: u64, messages: &[Message], at: usize, growth: Growth) {
     let (before, new) = messages.split_at(at.min(messages.len()));
     // Wraps when nothing follows the very last sequence.
     let next = first_seq.wrapping_add(before.len() as u64);
-    let mut blocks = cut(
-        3,
-        4,
-        first_seq,
-        None,
-        GROWN_WHOLE,
-        before.iter().map(Message::input),
-    )
-    .expect("sound");
+    let new_block = BlockBuilder::new(3, 4, first_seq);
+    let first = cut(new_block, growth, before.iter().map(Message::input)).expect("sound");
+    let mut blocks = first.blocks;
     let tail = blocks.last().cloned();
     let tail_bytes = tail.as_ref().map(|(_, bytes)| bytes.as_slice());
-    let grown = cut(
-        3,
-        4,
-        next,
-        tail_bytes,
-        GROWN_WHOLE,
-        new.iter().map(Message::input),
-    )
-    .expect("sound");
+    let open = open_block(3, 4, next, tail_bytes, growth).expect("sound");
+    let grown = cut(open, growth, new.iter().map(Message::input)).expect("sound");
+    if let Some(kept) = first
+        .open
+        .filter(|kept| kept.count() > 0 && !new.is_empty())
+    {
+        // To go on in the block that is open is to go on in its bytes.
+        let same = cut(kept, growth, new.iter().map(Message::input)).expect("sound");
+        assert_eq!(same.blocks, grown.blocks);
+    }
+    let grown = grown.blocks;
     if grown.first().map(|(seq, _)| seq) == tail.as_ref().map(|(seq, _)| seq) {
         blocks.pop();
     }

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::error::StoreError;
 use super::fault::Faults;
-use super::journal::{Journal, Room, payload};
+use super::journal::{Journal, Room};
 use super::layers::{Layer, Layers};
 use super::mark::{Expected, Mark};
 use crate::changes::{Change, Changes};
@@ -235,13 +235,13 @@ impl Ahead {
         let Slot::On(journal) = &mut *slot else {
             return Ok(Taken::Direct(Vec::new()));
         };
-        let payload = payload(changes);
-        match journal.room_for(payload.len()) {
+        let (room, record) = journal.draft(changes);
+        match room {
             Room::Fits if self.active_bytes() > most_in_memory(journal) => {
                 Ok(Taken::AfterCheckpoint)
             }
             Room::Fits => {
-                journal.append(&payload)?;
+                journal.append(record)?;
                 if let Some(active) = self.layers.read().first() {
                     active.write().absorb(changes);
                 }

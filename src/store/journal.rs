@@ -14,8 +14,8 @@ use super::open::directory;
 use super::replay::OF_ANOTHER_TIME;
 use crate::changes::Changes;
 use crate::disk::{Disk, DiskFile};
-use crate::format::encode_changes;
-use crate::format::journal::{HEAD_LEN, Head, Place, SEGMENTS, encode_record, record_len};
+use crate::format::journal::{Draft, HEAD_LEN, Head, Place, SEGMENTS};
+use crate::format::{least_len, put_changes};
 
 /// Bytes that are written at once to fill a new file.
 const FILLED_AT_ONCE: usize = 1 << 20;
@@ -177,11 +177,24 @@ impl Journal {
         }
     }
 
-    pub(super) fn room_for(&self, payload: usize) -> Room {
-        let len = record_len(payload);
+    /// Whether there is room for a group, and then the record that it is.
+    pub(super) fn draft(&self, changes: &Changes) -> (Room, Draft) {
+        // A very large group is not encoded in vain.
+        if self.is_too_large(least_len(changes) as u64) {
+            return (Room::TooLarge, Draft::default());
+        }
+        let record = Draft::new(|out| put_changes(out, changes));
+        (self.room_for(record.record_len()), record)
+    }
+
+    fn is_too_large(&self, len: u64) -> bool {
         // Until two commits expect the journal nothing depends on it: should redb fall back to the one before
         // the last, it must still know of it.
-        if self.number == 0 || len > self.head.segment / LARGEST_PART {
+        self.number == 0 || len > self.head.segment / LARGEST_PART
+    }
+
+    fn room_for(&self, len: u64) -> Room {
+        if self.is_too_large(len) {
             Room::TooLarge
         } else if self.written + len > self.head.segment {
             Room::Full
@@ -205,14 +218,14 @@ impl Journal {
     }
 
     /// Makes a group durable.
-    pub(super) fn append(&mut self, payload: &[u8]) -> io::Result<()> {
+    pub(super) fn append(&mut self, record: Draft) -> io::Result<()> {
         let place = Place {
             journal: self.head.journal,
             lap: self.lap,
             number: self.number + 1,
             after: self.after,
         };
-        let (record, checksum) = encode_record(self.head.store, place, payload);
+        let (record, checksum) = record.finish(self.head.store, place);
         let at = self.head.start_of(self.lap) + self.written;
         self.file
             .write_at(at, &record)
@@ -254,8 +267,3 @@ const _: () = assert!(
     SEGMENTS == 3,
     "two laps may be needed while a third is written"
 );
-
-/// A group's payload.
-pub(super) fn payload(changes: &Changes) -> Vec<u8> {
-    encode_changes(changes)
-}

@@ -110,7 +110,7 @@ fn count_blocks(blocks: &impl ReadableTable<u64, &'static [u8]>) -> Result<u64, 
 #[cfg(test)]
 mod tests {
     use super::UsageChange;
-    use crate::format::{GROWN_WHOLE, RecordInput, cut};
+    use crate::format::{BlockBuilder, RecordInput};
     use crate::headers::Headers;
 
     fn block() -> Vec<u8> {
@@ -121,10 +121,9 @@ mod tests {
             headers: &Headers::new(),
             payload: &[7; 500],
         };
-        cut(5, 6, 1, None, GROWN_WHOLE, [record])
-            .unwrap()
-            .remove(0)
-            .1
+        let mut builder = BlockBuilder::new(5, 6, 1);
+        builder.push(&record).unwrap();
+        builder.encode()
     }
 
     #[test]
