@@ -99,7 +99,8 @@ mod sync;
 
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use config::{
-    AckDurability, ConsumerConfig, DeliverPolicy, Discard, Limits, OnExhausted, StreamConfig,
+    AckDurability, ConsumerConfig, DeliverPolicy, Discard, Durability, Limits, OnExhausted,
+    StreamConfig,
 };
 pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};

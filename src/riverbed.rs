@@ -1,7 +1,7 @@
 //! `Riverbed`: a store, and how it is opened.
 
 use crate::clock::Clock;
-use crate::config::{Limits, StreamConfig};
+use crate::config::{Durability, Limits, StreamConfig};
 use crate::disk::{Disk, FileDisk};
 use crate::engine::{Engine, JOURNAL_SEGMENT, Options, Target, Threads};
 use crate::error::{CloseError, PublishError, StreamError, Unavailable};
@@ -157,6 +157,47 @@ impl Builder {
         self
     }
 
+    /// Sets when commits are on the disk ([`Durability::Synced`], before a call returns).
+    ///
+    /// With [`Durability::Written`] a commit is written to the operating system before the call returns and
+    /// synced within the time that it names: calls take a fraction of the time, the death of the process
+    /// still loses nothing, and **a power cut or a crash of the operating system loses the newest commits**,
+    /// those of the last moments. What is left is what the store was at one moment before: nothing
+    /// older is missing, no commit is there in part. Until that moment, everything that waits for a commit
+    /// goes on without the sync, so that after a power cut
+    ///
+    /// * published messages may be gone though `publish` returned `Ok` (G1), and their message ids with them
+    ///   (G8); their sequences are given to others (G7);
+    /// * messages may have been delivered that are gone (G2), and deliveries that were counted may not be (G4);
+    /// * acks may be gone, and their messages due again (G3).
+    ///
+    /// Everything else holds. [`Riverbed::sync`] makes all of it durable on demand; closing does, too.
+    ///
+    /// It needs the journal: opening refuses it together with [`without_journal`](Self::without_journal) or
+    /// [`max_store_bytes`](crate::Limits::max_store_bytes). Commits that go past the journal (see
+    /// [`journal_segment`](Self::journal_segment)) are synced at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Durability, Riverbed, StreamConfig};
+    /// use std::time::Duration;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let store = Riverbed::builder()
+    ///     .durability(Durability::written(Duration::from_millis(50)))
+    ///     .open(folder.path().join("metrics"))?;
+    /// store.create_stream(StreamConfig::new("samples"))?;
+    /// store.publish("samples", "42")?;
+    /// // From here on it survives a power cut, too.
+    /// store.sync()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.options.durability = durability;
+        self
+    }
+
     /// Opens the store at a path, or makes one where nothing is.
     ///
     /// # Crash safety
@@ -204,6 +245,7 @@ impl Riverbed {
                 threads: Threads::Own,
                 identity: None,
                 journal_segment: Some(JOURNAL_SEGMENT),
+                durability: Durability::Synced,
             },
         }
     }
@@ -350,6 +392,28 @@ impl Riverbed {
         self.root.engine.store_info()
     }
 
+    /// Makes durable everything that was answered so far: commits that [`Durability::Written`] leaves to be
+    /// synced, and acks of consumers whose acks are [lazy](crate::AckDurability::Lazy).
+    ///
+    /// In a store that syncs each commit, and whose acks are not lazy, there is nothing to do.
+    ///
+    /// # Crash safety
+    ///
+    /// After `Ok` all of it survives a power cut. A crash before leaves what the store was at one moment
+    /// since the last sync.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`]: closed, or stopped by an earlier failure; when this sync itself fails the store
+    /// stops, and what was written since the last one may be lost.
+    ///
+    /// # Examples
+    ///
+    /// See [`Builder::durability`].
+    pub fn sync(&self) -> Result<(), Unavailable> {
+        self.root.engine.sync()
+    }
+
     /// Closes the store: new calls answer `Closed`, work that was staged gets its real answer, waiting
     /// fetches and publishers wake with `Closed`, deliveries in flight are released, and the file can be
     /// opened again, even while handles live.
@@ -455,6 +519,7 @@ impl Riverbed {
     pub fn drive(&self) -> Result<(), Unavailable> {
         self.root.engine.sweep()?;
         self.root.engine.checkpoint()?;
+        self.root.engine.sync_if_due()?;
         self.root.engine.commit_idle()
     }
 }

@@ -1,10 +1,12 @@
 //! Configuration of streams and consumers, with the bounds that every setting must keep.
 
 mod consumer;
+mod durability;
 mod limits;
 mod stream;
 
 pub use consumer::{AckDurability, ConsumerConfig, DeliverPolicy, OnExhausted};
+pub use durability::Durability;
 pub use limits::Limits;
 pub(crate) use limits::{
     BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_ID_BYTES_MAX, REASON_BYTES_MAX, SET_ASIDE_MAX,

@@ -135,6 +135,7 @@ impl Engine {
         if self.store.wants_checkpoint() {
             self.checkpointer.raise();
         }
+        self.schedule_sync();
         Ok(sealed)
     }
 

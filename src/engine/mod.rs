@@ -30,6 +30,7 @@ mod settle;
 mod start;
 mod store_time;
 mod sweeper;
+mod sync_later;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -47,8 +48,8 @@ pub(crate) use start::ConsumerRef;
 
 use self::core::Core;
 use self::failure::Failure;
-use crate::clock::{Clock, Signal};
-use crate::config::Limits;
+use crate::clock::{Clock, Mono, Signal};
+use crate::config::{Durability, Limits};
 use crate::error::Unavailable;
 use crate::state::{Need, Sealed};
 use crate::store::{Store, StoreError};
@@ -70,6 +71,9 @@ pub(crate) struct Engine {
     committer: Arc<Signal>,
     /// Wakes the checkpointer.
     checkpointer: Arc<Signal>,
+    durability: Durability,
+    /// When what is written is to be synced, if anything is not.
+    sync_due: Mutex<Option<Mono>>,
     /// Callers that wait for the open group: what a leader gathers (see `commit`).
     joined: AtomicUsize,
     /// Small last blocks of streams, to be grown; only a leader uses them.

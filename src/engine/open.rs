@@ -6,11 +6,11 @@ use super::load::read_message;
 use super::store_time::StoreTime;
 use super::{Engine, threads};
 use crate::clock::Clock;
-use crate::config::Limits;
+use crate::config::{Durability, Limits};
 use crate::disk::Disk;
 use crate::error::Unavailable;
 use crate::state::{Recovered, Room, State, TABLES};
-use crate::store::{JournalOptions, OpenError, Reader, Store, StoreError, StoreOptions};
+use crate::store::{JournalOptions, OpenError, Reader, Store, StoreError, StoreOptions, Syncing};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use std::collections::BTreeSet;
@@ -30,6 +30,7 @@ pub(crate) struct Options {
     pub(crate) identity: Option<u64>,
     /// Bytes of a segment of the journal that groups go to first; `None` without one.
     pub(crate) journal_segment: Option<u64>,
+    pub(crate) durability: Durability,
 }
 
 /// Bytes of a segment, by default. A checkpoint takes half of one, about as much as redb commits without
@@ -47,6 +48,21 @@ pub(crate) enum Threads {
 
 impl Options {
     fn validate(&self) -> Result<(), String> {
+        self.durability.validate()?;
+        if self.durability != Durability::Synced {
+            let without = |setting: &str| {
+                Err(format!(
+                    "Durability::Written together with {setting}: commits are written without a sync to a journal \
+                     only, and this keeps none; leave out one of the two"
+                ))
+            };
+            if self.journal_segment.is_none() {
+                return without("without_journal");
+            }
+            if self.limits.max_store_bytes.is_some() {
+                return without("max_store_bytes");
+            }
+        }
         match self.journal_segment {
             Some(bytes) if !JOURNAL_SEGMENTS.contains(&bytes) => Err(format!(
                 "a journal's segment of {bytes} bytes; 16 KiB to 1 GiB are allowed, and a store can go without a journal"
@@ -97,6 +113,8 @@ impl Engine {
             sweeper: Arc::default(),
             committer: Arc::default(),
             checkpointer: Arc::default(),
+            durability: options.durability,
+            sync_due: Mutex::default(),
             joined: AtomicUsize::new(0),
             tails: Mutex::new(Tails::new()),
             spent: Mutex::default(),
@@ -165,6 +183,10 @@ fn journal_options(options: &Options) -> Option<JournalOptions> {
             disk: Arc::clone(&options.disk),
             segment_bytes: segment_bytes.next_multiple_of(PAGE),
             identity: options.identity,
+            syncing: match options.durability {
+                Durability::Synced => Syncing::Each,
+                Durability::Written { .. } => Syncing::Later,
+            },
         })
 }
 

@@ -72,9 +72,11 @@ impl Engine {
 
     fn run_checkpointer(&self) {
         while !self.is_over() {
-            self.clock.wait(&self.checkpointer, None);
+            let until = *self.sync_due.lock();
+            self.clock.wait(&self.checkpointer, until);
             // A failure stops the store, and whoever waits hears of it.
             let _ = self.checkpoint();
+            let _ = self.sync_if_due();
         }
     }
 

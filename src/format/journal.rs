@@ -104,6 +104,8 @@ pub(crate) struct Place {
     pub(crate) number: u64,
     /// The checksum of the record before it; what it is in the first of a lap nobody asks.
     pub(crate) after: u64,
+    /// How many records before it were not known to be synced when it was written.
+    pub(crate) unsynced: u32,
 }
 
 /// A record, and where the next one begins.
@@ -114,6 +116,19 @@ pub(crate) struct Record<'a> {
     pub(crate) checksum: u64,
     /// Bytes from its beginning to that of the next.
     pub(crate) len: u64,
+    unsynced: u32,
+}
+
+impl Record<'_> {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn unsynced(&self) -> u32 {
+        self.unsynced
+    }
+
+    /// The last record that was synced before this one was written.
+    pub(crate) fn last_synced(&self) -> u64 {
+        self.number.saturating_sub(1 + u64::from(self.unsynced))
+    }
 }
 
 /// Bytes that a record takes.
@@ -148,7 +163,7 @@ impl Draft {
         let len = usize::try_from(self.record_len()).unwrap_or(usize::MAX);
         let mut head = Vec::with_capacity(RECORD_HEAD_LEN);
         head.extend_from_slice(&RECORD_MAGIC);
-        head.extend_from_slice(&[0; 4]);
+        head.extend_from_slice(&place.unsynced.to_le_bytes());
         for field in [
             place.journal,
             place.lap,
@@ -195,6 +210,7 @@ pub(crate) fn decode_record(
         payload,
         checksum: sum,
         len: record_len(len),
+        unsynced: u32_at(fields, 4).unwrap_or(0),
     })
 }
 
@@ -232,16 +248,23 @@ pub(crate) fn follows(bytes: &[u8]) -> Option<u64> {
 /// How often as many bytes are hashed in vain as there are, in the search for a record.
 const IN_VAIN: u64 = 16;
 
-/// Whether any whole record of a lap stands in these bytes, at whatever place records may begin. So does
-/// one, for all that can be told, where so much begins like a record that the search would not end.
-pub(crate) fn holds_record(store: u64, journal: u64, lap: u64, bytes: &[u8]) -> bool {
+/// Whether any whole record of a lap stands in these bytes that is one of those looked for, at whatever place
+/// records may begin. So does one, for all that can be told, where so much begins like a record that the
+/// search would not end.
+pub(crate) fn holds_record(
+    store: u64,
+    journal: u64,
+    lap: u64,
+    bytes: &[u8],
+    is_looked_for: impl Fn(&Record<'_>) -> bool,
+) -> bool {
     let mut room = (bytes.len() as u64).saturating_mul(IN_VAIN);
     for at in (0..bytes.len()).step_by(ALIGNMENT as usize) {
         let rest = bytes.get(at..).unwrap_or_default();
         if !begins_record(journal, lap, rest) {
             continue;
         }
-        if decode_record(store, journal, lap, rest).is_some() {
+        if decode_record(store, journal, lap, rest).is_some_and(|found| is_looked_for(&found)) {
             return true;
         }
         let hashed = declared_len(rest).filter(|len| *len <= rest.len() as u64);
@@ -279,6 +302,7 @@ mod tests {
         lap: 3,
         number: 12,
         after: 99,
+        unsynced: 2,
     };
 
     #[test]
@@ -305,6 +329,7 @@ mod tests {
         let record = decode_record(5, 7, 3, &bytes).unwrap();
         assert_eq!((record.number, record.payload), (12, &b"payload"[..]));
         assert_eq!((record.checksum, record.len), (sum, bytes.len() as u64));
+        assert_eq!(record.last_synced(), 9);
         assert_eq!(follows(&bytes), Some(99));
         assert_eq!(decode_record(6, 7, 3, &bytes), None);
         assert_eq!(decode_record(5, 8, 3, &bytes), None);
@@ -323,10 +348,10 @@ mod tests {
     fn a_later_record_is_found_wherever_it_may_begin() {
         let (record, _) = encode_record(5, PLACE, b"later");
         let mut bytes = vec![0; 4096];
-        assert!(!holds_record(5, 7, 3, &bytes));
+        assert!(!holds_record(5, 7, 3, &bytes, |_| true));
         bytes[1032..1032 + record.len()].copy_from_slice(&record);
-        assert!(holds_record(5, 7, 3, &bytes));
-        assert!(!holds_record(5, 7, 2, &bytes));
+        assert!(holds_record(5, 7, 3, &bytes, |_| true));
+        assert!(!holds_record(5, 7, 2, &bytes, |_| true));
     }
 
     #[test]
@@ -334,9 +359,9 @@ mod tests {
         let (record, _) = encode_record(5, PLACE, &vec![1; 100_000]);
         // Heads alone, each with bytes behind it that are not its own.
         let heads = record[..56].repeat(5_000);
-        assert!(holds_record(5, 7, 3, &heads));
-        assert!(!holds_record(5, 7, 4, &heads));
-        assert!(!holds_record(5, 7, 3, &heads[..40_000]));
+        assert!(holds_record(5, 7, 3, &heads, |_| true));
+        assert!(!holds_record(5, 7, 4, &heads, |_| true));
+        assert!(!holds_record(5, 7, 3, &heads[..40_000], |_| true));
     }
 
     #[test]

@@ -44,12 +44,13 @@ fn each(store: u64, journal: u64, lap: u64, segment: &[u8]) {
             lap,
             number: record.number,
             after,
+            unsynced: record.unsynced(),
         };
         let (encoded, sum) = encode_record(store, place, record.payload);
         assert_eq!((sum, encoded.len() as u64), (record.checksum, record.len));
         let used = RECORD_HEAD_LEN + record.payload.len();
         assert_eq!(rest[..used], encoded[..used]);
-        assert!(holds_record(store, journal, lap, rest));
+        assert!(holds_record(store, journal, lap, rest, |_| true));
         rest = rest.get(encoded.len()..).unwrap_or_default();
     }
 }
@@ -96,6 +97,8 @@ impl Made {
             lap,
             number: self.number + 1,
             after: self.after,
+            // None, one or two of those before it.
+            unsynced: (self.number % 3) as u32,
         };
         let group = group(source, place.number);
         let (record, sum) = encode_record(STORE, place, &encode_changes(&group));
@@ -111,6 +114,8 @@ impl Made {
             lap,
             number: self.number + 1,
             after: self.after,
+            // None, one or two of those before it.
+            unsynced: (self.number % 3) as u32,
         };
         let mut store = STORE;
         match source.below(5) {

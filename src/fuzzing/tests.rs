@@ -184,6 +184,7 @@ fn seed_journal() {
         lap: 1,
         number: 1,
         after: 0,
+        unsynced: 0,
     };
     let payload = encode_changes(&seed_changes());
     file.extend(journal::encode_record(5, place, &payload).0);

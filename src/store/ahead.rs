@@ -24,6 +24,17 @@ pub(crate) struct JournalOptions {
     pub(crate) segment_bytes: u64,
     /// Its identity, which is random otherwise.
     pub(crate) identity: Option<u64>,
+    pub(crate) syncing: Syncing,
+}
+
+/// When a group that is in the journal is synced there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Syncing {
+    /// Before the next one is written, and before anybody hears of it (J2).
+    #[default]
+    Each,
+    /// When somebody asks, and before redb takes it (J12).
+    Later,
 }
 
 /// Commits that an open store does without a journal, before it is worth making one.
@@ -133,6 +144,7 @@ pub(super) struct Ahead {
     pub(super) checkpointing: Mutex<()>,
     /// Held while a journal is made, which takes a while and stops nobody.
     making: Mutex<()>,
+    syncing: Syncing,
     store: u64,
     path: PathBuf,
     faults: Arc<Faults>,
@@ -146,12 +158,15 @@ impl Ahead {
         options: Option<JournalOptions>,
         faults: &Arc<Faults>,
     ) -> Self {
+        let syncing = options
+            .as_ref()
+            .map_or(Syncing::Each, |options| options.syncing);
         let slot = options.map_or(Slot::Off, |options| Slot::Later {
             options,
             commits: COMMITS_BEFORE,
             wait: COMMITS_BEFORE,
         });
-        Self::with(store, path, slot, faults)
+        Self::with(store, path, slot, syncing, faults)
     }
 
     /// Of a store that goes on in a journal.
@@ -159,17 +174,19 @@ impl Ahead {
         store: u64,
         path: &Path,
         journal: Journal,
+        syncing: Syncing,
         faults: &Arc<Faults>,
     ) -> Self {
-        Self::with(store, path, Slot::On(journal), faults)
+        Self::with(store, path, Slot::On(journal), syncing, faults)
     }
 
-    fn with(store: u64, path: &Path, slot: Slot, faults: &Arc<Faults>) -> Self {
+    fn with(store: u64, path: &Path, slot: Slot, syncing: Syncing, faults: &Arc<Faults>) -> Self {
         Self {
             slot: Mutex::new(slot),
             layers: RwLock::new(vec![Layer::default()]),
             checkpointing: Mutex::new(()),
             making: Mutex::new(()),
+            syncing,
             store,
             path: journal_path(path),
             faults: Arc::clone(faults),
@@ -241,7 +258,7 @@ impl Ahead {
                 Ok(Taken::AfterCheckpoint)
             }
             Room::Fits => {
-                journal.append(record)?;
+                journal.append(record, self.syncing)?;
                 if let Some(active) = self.layers.read().first() {
                     active.write().absorb(changes);
                 }
@@ -290,7 +307,7 @@ impl Ahead {
     }
 
     /// Takes what is in memory out for redb; from now on the next lap is written. Call it in turn.
-    pub(super) fn freeze(&self, then: Then) -> Frozen {
+    pub(super) fn freeze(&self, then: Then) -> Result<Frozen, StoreError> {
         let _made = (then == Then::Close).then(|| self.making.lock());
         let mut slot = self.slot.lock();
         let mut changes = Changes::default();
@@ -298,18 +315,20 @@ impl Ahead {
             if then == Then::Close {
                 slot.end_before_use();
             }
-            return Frozen {
+            return Ok(Frozen {
                 changes,
                 is_empty: true,
-            };
+            });
         };
+        // redb takes only what the journal has for good (J1).
+        journal.sync()?;
         let mut layers = self.layers.write();
         let active = layers.first().cloned().unwrap_or_default();
         if active.read().is_empty() && journal.is_at_start() && then != Then::Close {
-            return Frozen {
+            return Ok(Frozen {
                 changes,
                 is_empty: true,
-            };
+            });
         }
         let mark = journal.next_lap();
         layers.insert(0, Layer::default());
@@ -328,10 +347,28 @@ impl Ahead {
             },
         };
         changes.changes.push(expected.change());
-        Frozen {
+        Ok(Frozen {
             changes,
             is_empty: false,
+        })
+    }
+
+    /// Whether a group is in the journal and not synced there.
+    pub(super) fn has_unsynced(&self) -> bool {
+        matches!(&*self.slot.lock(), Slot::On(journal) if journal.has_unsynced())
+    }
+
+    /// Syncs what is in the journal. Groups go on being written to it meanwhile.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        let written = match &*self.slot.lock() {
+            Slot::On(journal) if journal.has_unsynced() => journal.written(),
+            _ => return Ok(()),
+        };
+        written.sync()?;
+        if let Slot::On(journal) = &mut *self.slot.lock() {
+            journal.is_synced(&written);
         }
+        Ok(())
     }
 
     /// What was frozen is in redb, durably.

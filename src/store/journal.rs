@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::ahead::Syncing;
 use super::error::StoreError;
 use super::fault::Faults;
 use super::mark::Mark;
@@ -69,6 +70,27 @@ pub(super) struct Journal {
     written: u64,
     pub(super) number: u64,
     pub(super) after: u64,
+    /// The last record that is synced, or was in redb.
+    synced: u64,
+}
+
+/// What a journal had at a moment.
+#[derive(Debug)]
+pub(super) struct Written {
+    file: Arc<dyn DiskFile>,
+    faults: Arc<Faults>,
+    number: u64,
+}
+
+impl Written {
+    /// Makes it durable. A sync that failed may have lost it, so that nobody may go on.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.file
+            .sync()
+            .map_err(|why| self.faults.io(why))
+            .inspect_err(|_| self.faults.drop_cache(&*self.file))?;
+        Ok(())
+    }
 }
 
 impl Journal {
@@ -174,6 +196,7 @@ impl Journal {
             written: 0,
             number: 0,
             after: 0,
+            synced: 0,
         }
     }
 
@@ -217,24 +240,61 @@ impl Journal {
         self.written > self.head.segment / 2
     }
 
-    /// Makes a group durable.
-    pub(super) fn append(&mut self, record: Draft) -> io::Result<()> {
+    /// Writes a group, and makes it durable if it is to be.
+    pub(super) fn append(&mut self, record: Draft, syncing: Syncing) -> Result<(), StoreError> {
         let place = Place {
             journal: self.head.journal,
             lap: self.lap,
             number: self.number + 1,
             after: self.after,
+            unsynced: u32::try_from(self.number - self.synced).unwrap_or(u32::MAX),
         };
         let (record, checksum) = record.finish(self.head.store, place);
         let at = self.head.start_of(self.lap) + self.written;
         self.file
             .write_at(at, &record)
-            .and_then(|()| self.file.sync())
             .map_err(|why| self.faults.io(why))
             .inspect_err(|_| self.faults.drop_cache(&*self.file))?;
         self.written += record.len() as u64;
         (self.number, self.after) = (place.number, checksum);
+        match syncing {
+            Syncing::Each => self.sync(),
+            Syncing::Later => Ok(()),
+        }
+    }
+
+    pub(super) fn has_unsynced(&self) -> bool {
+        self.synced < self.number
+    }
+
+    /// What it has now, for `sync`.
+    pub(super) fn written(&self) -> Written {
+        Written {
+            file: Arc::clone(&self.file),
+            faults: Arc::clone(&self.faults),
+            number: self.number,
+        }
+    }
+
+    /// What it had then is synced.
+    pub(super) fn is_synced(&mut self, written: &Written) {
+        self.synced = self.synced.max(written.number);
+    }
+
+    /// Makes all that was appended durable.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        if self.has_unsynced() {
+            let written = self.written();
+            written.sync()?;
+            self.is_synced(&written);
+        }
         Ok(())
+    }
+
+    /// What was read back is synced, too: a process that was killed may have written it without.
+    pub(super) fn sync_replayed(&mut self) -> Result<(), StoreError> {
+        self.synced = 0;
+        self.sync()
     }
 
     /// Goes on in the next segment, whose records redb has had for two commits, if anything is in this one.
@@ -259,6 +319,7 @@ impl Journal {
     /// A group went to redb at once: it takes a number as well (J7). The lap is empty.
     pub(super) fn skip(&mut self) -> Mark {
         self.number += 1;
+        self.synced = self.number;
         self.mark()
     }
 }

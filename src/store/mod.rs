@@ -35,8 +35,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::RwLock;
 use redb::{Database, ReadableDatabase};
 
-pub(crate) use self::ahead::JournalOptions;
 use self::ahead::{Ahead, Taken, Then};
+pub(crate) use self::ahead::{JournalOptions, Syncing};
 pub(crate) use self::apply::Commit;
 pub use self::error::OpenError;
 pub(crate) use self::error::StoreError;
@@ -146,8 +146,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (store, faults) = (self.id(), Arc::clone(&self.faults));
         let path_of = ahead::journal_path(path);
-        let (journal, groups) = Journal::replay(disk, &path_of, store, mark, &faults)?;
-        let goes_on = options.journal.is_some();
+        let (mut journal, groups) = Journal::replay(disk, &path_of, store, mark, &faults)?;
+        let goes_on = options.journal.as_ref();
         let mut overlay = Overlay::default();
         let absorbed = self.read(|reader| {
             let mut groups = groups.into_iter();
@@ -156,9 +156,10 @@ impl Store {
         // A damaged block is passed over, a damaged page of redb's is not, and is what to tell.
         self.failure()?;
         absorbed?;
+        journal.sync_replayed()?;
         self.release()?;
         let mut changes = overlay.to_changes();
-        let expected = if goes_on {
+        let expected = if goes_on.is_some() {
             Expected::This(journal.mark())
         } else {
             Expected::Ended {
@@ -168,8 +169,8 @@ impl Store {
         changes.push(expected.change());
         // Should the process die again soon, that opening need not learn what this one has learnt.
         self.with(|opened| self.to_redb(opened, [&changes, &[]], Commit::QuickRepair))?;
-        if goes_on {
-            self.ahead = Ahead::going_on(store, path, journal, &faults);
+        if let Some(wanted) = goes_on {
+            self.ahead = Ahead::going_on(store, path, journal, wanted.syncing, &faults);
         } else {
             Journal::remove_ended(disk, &path_of, store, mark.journal);
         }
@@ -291,9 +292,19 @@ impl Store {
         })
     }
 
+    /// Whether a group is written and not yet synced.
+    pub(crate) fn has_unsynced(&self) -> bool {
+        self.ahead.has_unsynced()
+    }
+
+    /// Makes every group durable that `apply` has returned for, if it was told to leave that for later.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.with(|_| self.ahead.sync())
+    }
+
     fn checkpoint_in(&self, opened: &Opened, then: Then) -> Result<(), StoreError> {
         let _turn = self.ahead.checkpointing.lock();
-        let frozen = self.ahead.freeze(then);
+        let frozen = self.ahead.freeze(then)?;
         if frozen.is_empty && then != Then::Rest {
             return Ok(());
         }

@@ -12,8 +12,8 @@ use crate::changes::Changes;
 use crate::disk::Disk;
 use crate::format::decode_changes;
 use crate::format::journal::{
-    HEAD_LEN, Head, RECORD_HEAD_LEN, SEGMENTS, declared_len, decode_record, follows, holds_record,
-    lap_of,
+    HEAD_LEN, Head, RECORD_HEAD_LEN, Record, SEGMENTS, declared_len, decode_record, follows,
+    holds_record, lap_of,
 };
 
 /// What to know and to do when a journal is not as it should be.
@@ -149,9 +149,10 @@ impl Journal {
             let len = usize::try_from(record.len).unwrap_or(usize::MAX);
             rest = rest.get(len..).unwrap_or_default();
         }
-        // Only the last record can be torn: nothing is written before it is synced (J2).
-        if holds_record(store, id, lap, rest) {
-            let next = self.number.wrapping_add(1);
+        // What was synced before another record was written can't be torn (J2).
+        let next = self.number.wrapping_add(1);
+        let is_behind_a_sync = |later: &Record<'_>| later.last_synced() >= next;
+        if holds_record(store, id, lap, rest, is_behind_a_sync) {
             return Err(format!(
                 "record {next} at byte {} is not what was written there",
                 place(rest)

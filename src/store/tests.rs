@@ -13,6 +13,7 @@ mod journal_views;
 mod page_cache;
 mod race;
 mod rows;
+mod unsynced;
 
 use std::ops::ControlFlow;
 use std::path::Path;

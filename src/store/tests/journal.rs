@@ -9,7 +9,7 @@ use crate::changes::{Change, Changes, Table};
 use crate::disk::{Disk, MemoryDisk};
 use crate::format::grow;
 use crate::store::ahead::journal_path;
-use crate::store::{Commit, JournalOptions, OpenError, Store, StoreError, StoreOptions};
+use crate::store::{Commit, JournalOptions, OpenError, Store, StoreError, StoreOptions, Syncing};
 
 const SEGMENT: u64 = 16 << 10;
 
@@ -22,6 +22,7 @@ fn journaled_by(disk: &MemoryDisk, segment_bytes: u64) -> Result<Store, OpenErro
         disk: Arc::new(disk.clone()),
         segment_bytes,
         identity: None,
+        syncing: Syncing::Each,
     };
     let options = StoreOptions {
         journal: Some(journal),

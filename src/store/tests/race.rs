@@ -11,7 +11,7 @@ use super::journal::file;
 use super::{OPTIONS, apply, open, path, put, row};
 use crate::changes::Table;
 use crate::disk::{Disk, DiskFile, MemoryDisk};
-use crate::store::{JournalOptions, OpenError, Store, StoreOptions};
+use crate::store::{JournalOptions, OpenError, Store, StoreOptions, Syncing};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum When {
@@ -201,6 +201,7 @@ fn journaled(disk: &MemoryDisk, beside: Arc<dyn Disk>) -> Result<Store, OpenErro
         disk: beside,
         segment_bytes: 16 << 10,
         identity: None,
+        syncing: Syncing::Each,
     };
     let options = StoreOptions {
         journal: Some(journal),
