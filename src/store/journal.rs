@@ -135,20 +135,20 @@ impl Journal {
         Ok(Self::at_start(file, head, faults))
     }
 
-    /// Removes the file of a journal that redb does not expect: one that was being made, or that had ended,
-    /// when the process died. What is not a journal of this store is not ours to remove, and one that holds
-    /// records of another time is not litter.
-    pub(super) fn remove_leftover(
+    /// Whether there is a journal that redb does not expect: one that was being made, or that had ended, when
+    /// the process died. What is not a journal of this store is not ours to remove, and one that holds records
+    /// of another time is not litter.
+    pub(super) fn is_leftover(
         disk: &dyn Disk,
         path: &Path,
         store: u64,
         ended: Option<u64>,
         faults: &Arc<Faults>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let head = match Beside::look(disk, path)? {
             Beside::Journal(head) if head.store == store => head,
             // A blank one is filled or left as it is.
-            _ => return Ok(()),
+            _ => return Ok(false),
         };
         let file = disk.open(path)?;
         let len = file.len()?;
@@ -161,9 +161,7 @@ impl Journal {
                 ),
             });
         }
-        // Only litter: it is no matter if this fails.
-        let _: io::Result<()> = disk.remove(path);
-        Ok(())
+        Ok(true)
     }
 
     /// Removes the file of a journal that has ended, and no other that may stand there by now.

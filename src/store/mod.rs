@@ -130,8 +130,14 @@ impl Store {
             Expected::Ended { journal } => Some(journal),
             Expected::This(mark) => return self.replay(disk, path, options, mark),
         };
-        Journal::remove_leftover(disk, &path_of, store, ended, &faults)?;
+        let leftover = Journal::is_leftover(disk, &path_of, store, ended, &faults)?;
         self.release()?;
+        if leftover {
+            // A process that died in the middle of a commit may have written that redb has all of it, and not
+            // synced that: until then it is no litter.
+            self.settle()?;
+            let _: io::Result<()> = disk.remove(&path_of);
+        }
         self.ahead = Ahead::new(store, path, options.journal.clone(), &faults);
         Ok(())
     }
@@ -182,6 +188,15 @@ impl Store {
         self.with(|opened| {
             let held = opened.held.as_ref().map_or(Ok(()), |held| held.release());
             Ok(held.map_err(|why| self.faults.io(why))?)
+        })
+    }
+
+    /// Makes durable what was read, which a process that died may only have written.
+    fn settle(&self) -> Result<(), StoreError> {
+        self.with(|opened| {
+            let synced = opened.file.sync().map_err(|why| self.faults.io(why));
+            synced.inspect_err(|_| self.faults.drop_cache(&*opened.file))?;
+            Ok(())
         })
     }
 

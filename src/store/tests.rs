@@ -8,6 +8,7 @@ mod damaged_blocks;
 mod faults;
 mod files;
 mod journal;
+mod journal_leftover;
 mod journal_refused;
 mod journal_views;
 mod page_cache;
