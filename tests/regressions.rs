@@ -415,3 +415,87 @@ fn r19_a_refusal_does_not_hide_that_room_was_made_for_others() {
     assert_eq!(worker.info().unwrap().refused, 1);
     assert_eq!(dead.info().unwrap().messages, 1);
 }
+
+/// A stream whose only message its consumer gave up, and a dead-letter stream that has no room for it.
+fn refused(store: &Riverbed) -> (Consumer, riverbed::Stream, riverbed::Stream) {
+    let dead = StreamConfig::new("dead")
+        .subjects(["dead.>"])
+        .without_dedup();
+    let dead = dead.max_messages(1).discard(riverbed::Discard::New);
+    let dead = dead.max_age(Duration::from_secs(10));
+    let dead = store.create_stream(dead).unwrap();
+    dead.publish("dead.by.hand", "in the way").unwrap();
+    let jobs = StreamConfig::new("jobs")
+        .subjects(["jobs.>"])
+        .without_dedup();
+    let jobs = store
+        .create_stream(jobs.max_age(Duration::from_secs(10)))
+        .unwrap();
+    let worker = ConsumerConfig::new("worker")
+        .filter("jobs.a")
+        .max_deliver(1);
+    let worker = jobs.create_consumer(worker.dead_letter("dead")).unwrap();
+    // Blocks of their own, so that not all of the stream is read at once.
+    for _ in 0..4 {
+        jobs.publish("jobs.b", vec![7; 70_000]).unwrap();
+    }
+    jobs.publish("jobs.a", "work").unwrap();
+    let message = worker.fetch(1).unwrap().into_iter().next().unwrap();
+    message.nak().unwrap();
+    store.drive().unwrap();
+    assert_eq!(worker.info().unwrap().refused, 1);
+    (worker, jobs, dead)
+}
+
+/// Found by the simulation: it depended on which of the two streams had to be read first.
+#[test]
+fn r19_what_is_too_old_is_lost_whatever_room_ages_make() {
+    for restart in [false, true] {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        let mut store = driven(&disk, &clock);
+        let (mut worker, ..) = refused(&store);
+        if restart {
+            store.close().unwrap();
+            drop((worker, store));
+            store = driven(&disk, &clock);
+            worker = store.stream("jobs").unwrap().consumer("worker").unwrap();
+        }
+        clock.advance(Duration::from_secs(60));
+        store.drive().unwrap();
+        let info = worker.info().unwrap();
+        assert_eq!((info.dead_lettered, info.lost), (0, 1), "restart {restart}");
+        assert_eq!(store.stream("dead").unwrap().info().unwrap().messages, 0);
+    }
+}
+
+/// Found by the simulation: a power cut in the middle of a purge, and room for a letter that was refused.
+#[test]
+fn r19_a_message_that_is_purged_becomes_no_dead_letter() {
+    let mut met = 0;
+    for at in 0.. {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        let store = driven(&disk, &clock);
+        let (_worker, jobs, dead) = refused(&store);
+        dead.purge(riverbed::Purge::all()).unwrap();
+        disk.fail_from(disk.operations() + at);
+        let purged = jobs.purge(riverbed::Purge::all().filter("jobs.a"));
+        let image = disk.crash_image(1);
+        drop((store, jobs, dead, _worker));
+        let store = driven(&image, &clock);
+        let info = |name| store.stream(name).unwrap().info().unwrap();
+        let worker = store.stream("jobs").unwrap().consumer("worker").unwrap();
+        let totals = worker.info().unwrap();
+        let is_gone = info("jobs").messages == 4;
+        assert_eq!(
+            (totals.lost, totals.dead_lettered),
+            if is_gone { (1, 0) } else { (0, 1) }
+        );
+        assert_eq!(info("dead").messages, u64::from(!is_gone));
+        assert_eq!(store.check().unwrap(), Vec::<String>::new());
+        met |= 1 << u8::from(is_gone);
+        if purged.is_ok() {
+            break;
+        }
+    }
+    assert_eq!(met, 3, "both were met");
+}

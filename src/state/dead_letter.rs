@@ -329,6 +329,10 @@ impl State {
             let Place::Condemned { reason } = consumer.entries.get(seq).place.clone() else {
                 continue;
             };
+            if self.is_purged(source, seq) {
+                // The purge that is at work accounts for it.
+                continue;
+            }
             self.give_up(id, seq, DeadReason::from(&reason))?;
         }
         let Some(consumer) = self.consumers.get_mut(&id) else {
@@ -338,6 +342,15 @@ impl State {
             consumer.retry_left = 0;
         }
         Ok(consumer.retry_left > 0)
+    }
+}
+
+impl State {
+    fn is_purged(&self, stream: u32, seq: u64) -> bool {
+        let (known, message) = (self.streams.get(&stream), self.message(stream, seq));
+        known
+            .zip(message)
+            .is_some_and(|(known, message)| known.is_purged(seq, &message.subject))
     }
 }
 

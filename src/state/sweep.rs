@@ -58,17 +58,13 @@ impl State {
         self.now = self.now.max(at.now);
         self.end_delays();
         let mut more = self.expire_leases(at.mono, limits.leases)?;
-        for id in self.condemned_in.clone() {
-            more |= self.retry_condemned(id, limits.letters)?;
-            let condemned = self
-                .consumers
-                .get(&id)
-                .map(|consumer| consumer.condemned.is_empty());
-            if condemned != Some(false) {
-                self.condemned_in.remove(&id);
-            }
+        // Ages first, of all streams: else whether a dead letter gets the room that they make, or is too old
+        // itself, would depend on what has to be read.
+        if self.expire_messages(budget)? {
+            more = true;
+        } else {
+            more |= self.move_condemned(limits.letters)?;
         }
-        more |= self.expire_messages(budget)?;
         more |= self.forget_ids(limits.ids);
         more |= self.continue_purges(budget)?;
         self.tell_idle(at.mono, limits.idle);
@@ -87,6 +83,22 @@ impl State {
                 consumer.end_delays(now);
             }
         }
+    }
+
+    /// Tries again what dead-letter streams refused.
+    fn move_condemned(&mut self, limit: usize) -> Result<bool, Need> {
+        let mut more = false;
+        for id in self.condemned_in.clone() {
+            more |= self.retry_condemned(id, limit)?;
+            let condemned = self
+                .consumers
+                .get(&id)
+                .map(|consumer| consumer.condemned.is_empty());
+            if condemned != Some(false) {
+                self.condemned_in.remove(&id);
+            }
+        }
+        Ok(more)
     }
 
     fn expire_leases(&mut self, mono: Mono, limit: usize) -> Result<bool, Need> {
