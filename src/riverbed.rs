@@ -161,17 +161,19 @@ impl Builder {
     ///
     /// With [`Durability::Written`] a commit is written to the operating system before the call returns and
     /// synced within the time that it names: calls take a fraction of the time, the death of the process
-    /// still loses nothing, and **a power cut or a crash of the operating system loses the newest commits**,
-    /// those of the last moments. What is left is what the store was at one moment before: nothing
-    /// older is missing, no commit is there in part. Until that moment, everything that waits for a commit
-    /// goes on without the sync, so that after a power cut
+    /// still loses nothing, and **a power cut, a crash of the operating system or a sync that fails loses the
+    /// newest commits**, those of the last moments. What is left is what the store was at one moment before:
+    /// nothing older is missing, no commit is there in part. So after one of these
     ///
     /// * published messages may be gone though `publish` returned `Ok` (G1), and their message ids with them
     ///   (G8); their sequences are given to others (G7);
     /// * messages may have been delivered that are gone (G2), and deliveries that were counted may not be (G4);
-    /// * acks may be gone, and their messages due again (G3).
+    /// * acks, naks and terms may be gone, and their messages due again (G3);
+    /// * so may be what was created, changed, purged, deleted or redriven.
     ///
-    /// Everything else holds. [`Riverbed::sync`] makes all of it durable on demand; closing does, too.
+    /// All of it goes back to the same moment. [`Riverbed::sync`] makes everything durable on demand; closing
+    /// does, too. Until the journal is next brought to the store's file, damage to a commit in it takes along
+    /// those that were written between it and the sync that followed, where otherwise it would be reported.
     ///
     /// It needs the journal: opening refuses it together with [`without_journal`](Self::without_journal) or
     /// [`max_store_bytes`](crate::Limits::max_store_bytes). Commits that go past the journal (see

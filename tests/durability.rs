@@ -164,7 +164,11 @@ fn a_sync_of_a_store_that_syncs_each_commit_does_nothing() {
     let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
     let store = builder(&disk, &clock).open("/store").unwrap();
     store.create_stream(StreamConfig::new("log")).unwrap();
-    store.publish("log", "1").unwrap();
+    for n in 0..9 {
+        store.publish("log", format!("{n}")).unwrap();
+        store.drive().unwrap();
+    }
+    assert!(disk.exists(Path::new(JOURNAL)).unwrap());
     let before = disk.operations();
     store.sync().unwrap();
     assert_eq!(disk.operations(), before);

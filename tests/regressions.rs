@@ -475,12 +475,12 @@ fn r19_a_message_that_is_purged_becomes_no_dead_letter() {
     for at in 0.. {
         let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
         let store = driven(&disk, &clock);
-        let (_worker, jobs, dead) = refused(&store);
+        let (old, jobs, dead) = refused(&store);
         dead.purge(riverbed::Purge::all()).unwrap();
         disk.fail_from(disk.operations() + at);
         let purged = jobs.purge(riverbed::Purge::all().filter("jobs.a"));
         let image = disk.crash_image(1);
-        drop((store, jobs, dead, _worker));
+        drop((store, jobs, dead, old));
         let store = driven(&image, &clock);
         let info = |name| store.stream(name).unwrap().info().unwrap();
         let worker = store.stream("jobs").unwrap().consumer("worker").unwrap();

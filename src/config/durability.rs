@@ -13,8 +13,8 @@ pub enum Durability {
     Synced,
     /// Written to the operating system before the call returns, and synced later.
     Written {
-        /// How long after it was written a commit is synced at the latest (1 ms to 60 s), as long as the disk
-        /// keeps up.
+        /// How long after it was written a commit is synced (1 ms to 60 s); a little later where the store is
+        /// about to bring its journal to its file.
         synced_within: Duration,
     },
 }

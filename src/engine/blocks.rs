@@ -29,7 +29,7 @@ impl Engine {
         for append in &sealed.appends {
             let tail = self.tail(&mut tails, append, growth)?;
             let last = self.cut_append(append, tail, growth, &mut changes.changes)?;
-            if tails.len() >= TAILS_MAX {
+            if tails.len() >= TAILS_MAX && !tails.contains_key(&append.stream) {
                 tails.clear();
             }
             tails.insert(append.stream, last);

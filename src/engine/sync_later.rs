@@ -45,7 +45,6 @@ impl Engine {
     fn sync_written(&self) -> Result<(), Unavailable> {
         match self.store.sync() {
             Ok(()) => Ok(()),
-            // Closing has synced it.
             Err(StoreError::Closed) => Err(Unavailable::Closed),
             Err(why) => Err(self.poison(&why).unknown()),
         }

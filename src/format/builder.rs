@@ -165,6 +165,13 @@ impl BlockBuilder {
         self.ends.clear();
     }
 
+    /// Gives back memory that only what it held before needed.
+    pub(super) fn shrink(&mut self) {
+        self.subjects.shrink();
+        self.records.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     fn header(&self) -> Header {
         Header {
             store: self.store,

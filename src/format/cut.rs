@@ -3,20 +3,11 @@
 use super::block::Block;
 use super::block_error::BlockError;
 use super::builder::{BlockBuilder, Measured, PushError};
-use super::page::{Ahead, Growth};
+use super::page::{Growth, Rest};
 use super::record::{Body, RecordInput};
 
 /// Bytes of a record beside its body, about: its time, its subject's number, its entry in the table.
 const RECORD_COST: usize = 8;
-
-/// Why a cut is impossible: a bug further up, or a damaged tail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum CutError {
-    #[error(transparent)]
-    Push(#[from] PushError),
-    #[error("the stream's last block is damaged: {0}")]
-    Tail(#[from] BlockError),
-}
 
 /// What comes of a cut.
 #[derive(Debug)]
@@ -31,7 +22,7 @@ pub(crate) struct Cut {
 ///
 /// An open block that nothing is added to does not come back, and without records there is nothing to do
 /// at all.
-pub(crate) fn cut<'a, I>(open: BlockBuilder, growth: Growth, records: I) -> Result<Cut, CutError>
+pub(crate) fn cut<'a, I>(open: BlockBuilder, growth: Growth, records: I) -> Result<Cut, PushError>
 where
     I: IntoIterator<Item = RecordInput<'a>, IntoIter: Clone>,
 {
@@ -100,14 +91,14 @@ impl Cutter {
             largest = size.max(largest);
         }
         let had = builder.count();
-        let ahead = Ahead {
+        let rest = Rest {
             whole: builder.encoded_len() + left,
             largest,
         };
         let longest = if had > 0 {
-            ahead.longest_grown(growth)
+            rest.longest_grown(growth)
         } else {
-            ahead.longest(growth)
+            rest.longest(growth)
         };
         Self {
             builder,
@@ -146,15 +137,19 @@ impl Cutter {
             self.builder.start_over();
         }
         self.had = 0;
-        let ahead = Ahead {
+        let rest = Rest {
             whole: self.builder.encoded_len() + self.left,
             largest: self.largest,
         };
-        self.longest = ahead.longest(self.growth);
+        self.longest = rest.longest(self.growth);
     }
 
     fn finish(mut self) -> Cut {
         let stays_open = self.builder.encoded_len() < self.growth.below();
+        if !self.blocks.is_empty() {
+            // It may be kept for long, and has the memory of a larger block.
+            self.builder.shrink();
+        }
         if self.builder.count() > self.had {
             self.blocks
                 .push((self.builder.first_seq(), self.builder.encode()));

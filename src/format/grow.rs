@@ -3,8 +3,16 @@
 use super::block::Block;
 use super::block_error::BlockError;
 use super::builder::{BlockBuilder, PushError};
-use super::cut::CutError;
 use super::record::RecordInput;
+
+/// Why a block can't grow: a bug further up, or damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum GrowError {
+    #[error(transparent)]
+    Push(#[from] PushError),
+    #[error("the stream's last block is damaged: {0}")]
+    Tail(#[from] BlockError),
+}
 
 /// A block of records alone that belong behind a block.
 pub(crate) fn added<'a>(
@@ -21,13 +29,13 @@ pub(crate) fn added<'a>(
 }
 
 /// A block with the records of another behind its own. One that has them already stays as it is.
-pub(crate) fn grow(bytes: &[u8], added: &[u8]) -> Result<Vec<u8>, CutError> {
+pub(crate) fn grow(bytes: &[u8], added: &[u8]) -> Result<Vec<u8>, GrowError> {
     let (block, added) = (Block::open_any(bytes)?, Block::open_any(added)?);
     if added.last_seq() <= block.last_seq() {
         return Ok(bytes.to_vec());
     }
     if block.last_seq().checked_add(1) != Some(added.first_seq()) {
-        return Err(CutError::Tail(BlockError::FirstSeq {
+        return Err(GrowError::Tail(BlockError::FirstSeq {
             found: added.first_seq(),
             expected: block.last_seq().saturating_add(1),
         }));

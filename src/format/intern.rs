@@ -118,7 +118,21 @@ impl Interner {
     }
 
     fn grow(&mut self) {
-        let len = (self.slots.len() * 2).max(32);
+        self.rebuild((self.slots.len() * 2).max(32));
+    }
+
+    /// Gives back memory that only what it held before needed.
+    pub(crate) fn shrink(&mut self) {
+        self.names.shrink_to_fit();
+        self.entries.shrink_to_fit();
+        let enough = (self.entries.len() * 2).next_power_of_two().max(32);
+        if self.slots.len() > enough {
+            self.rebuild(enough);
+            self.slots.shrink_to_fit();
+        }
+    }
+
+    fn rebuild(&mut self, len: usize) {
         self.slots.clear();
         self.slots.resize(len, 0);
         for index in 0..self.entries.len() {
@@ -173,5 +187,16 @@ mod tests {
         assert_eq!(interner.len(), 1000);
         interner.clear();
         assert!(matches!(interner.find("s.1"), Found::New(_)));
+        for n in 0..16_u32 {
+            let subject = format!("t.{n}");
+            let found = interner.find(&subject);
+            assert_eq!(interner.count(found, &subject, n), n);
+        }
+        interner.shrink();
+        assert_eq!(interner.slots.capacity(), 32);
+        for n in 0..20_u32 {
+            let found = interner.find(&format!("t.{n}"));
+            assert_eq!(found == Found::Known(n), n < 16);
+        }
     }
 }

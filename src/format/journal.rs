@@ -137,7 +137,7 @@ pub(crate) fn record_len(payload: usize) -> u64 {
 }
 
 /// A record whose payload is written where it belongs, and then the head in front of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Draft(Vec<u8>);
 
 impl Draft {
@@ -150,7 +150,7 @@ impl Draft {
 
     /// Bytes of its payload.
     fn payload_len(&self) -> usize {
-        self.0.len().saturating_sub(RECORD_HEAD_LEN)
+        self.0.len() - RECORD_HEAD_LEN
     }
 
     /// Bytes that the record takes.

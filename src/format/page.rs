@@ -57,14 +57,14 @@ pub(crate) fn page_bytes(len: usize) -> u64 {
 
 /// What is to go into blocks, in bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ahead {
-    /// Of one block of all of it, at least.
+pub(super) struct Rest {
+    /// Of one block of all of it, about.
     pub(super) whole: usize,
     /// Of its largest record.
     pub(super) largest: usize,
 }
 
-impl Ahead {
+impl Rest {
     /// How long the next block is to become. One that would leave over an eighth of its page empty ends at
     /// the next lower size, if its records are small enough for that to save pages; one that can be grown
     /// later is left alone.

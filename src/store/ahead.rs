@@ -120,7 +120,7 @@ pub(super) enum Then {
 
 /// What became of a group.
 pub(super) enum Taken {
-    /// It is durable.
+    /// It is as durable as the journal makes it.
     Durable,
     /// redb must take what is in memory first; then ask again.
     AfterCheckpoint,
@@ -231,7 +231,7 @@ impl Ahead {
         layers.iter().map(|layer| layer.read().block_bytes()).sum()
     }
 
-    /// Makes a group durable, if that is the journal's to do.
+    /// Writes a group to the journal, if it is to go there: durable, unless that is left for later.
     pub(super) fn take(&self, changes: &Changes) -> Result<Taken, StoreError> {
         let mut slot = self.slot.lock();
         if let Some(mark) = slot.begin_use() {
@@ -252,12 +252,11 @@ impl Ahead {
         let Slot::On(journal) = &mut *slot else {
             return Ok(Taken::Direct(Vec::new()));
         };
-        let (room, record) = journal.draft(changes);
-        match room {
-            Room::Fits if self.active_bytes() > most_in_memory(journal) => {
+        match journal.room_for(changes) {
+            Room::Fits(_) if self.active_bytes() > most_in_memory(journal) => {
                 Ok(Taken::AfterCheckpoint)
             }
-            Room::Fits => {
+            Room::Fits(record) => {
                 journal.append(record, self.syncing)?;
                 if let Some(active) = self.layers.read().first() {
                     active.write().absorb(changes);

@@ -1,11 +1,13 @@
 //! `Journal`: the file beside the store that makes a group durable before redb has it (RULES J1 to J11).
 //!
 //! A group is one record, appended to a part of the file that was filled before, and one sync. At most one
-//! record is not synced at any time (J2).
+//! record is not synced at any time (J2), unless the store was told to sync later (J12).
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::ahead::Syncing;
 use super::error::StoreError;
@@ -24,9 +26,9 @@ const FILLED_AT_ONCE: usize = 1 << 20;
 const LARGEST_PART: u64 = 8;
 
 /// Whether a group can be appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Room {
-    Fits,
+    Fits(Draft),
     /// Not in this lap.
     Full,
     /// In none, or not yet: it goes to redb at once.
@@ -72,6 +74,8 @@ pub(super) struct Journal {
     pub(super) after: u64,
     /// The last record that is synced, or was in redb.
     synced: u64,
+    /// Held while the file is synced.
+    syncing: Arc<Mutex<()>>,
 }
 
 /// What a journal had at a moment.
@@ -80,11 +84,15 @@ pub(super) struct Written {
     file: Arc<dyn DiskFile>,
     faults: Arc<Faults>,
     number: u64,
+    syncing: Arc<Mutex<()>>,
 }
 
 impl Written {
-    /// Makes it durable. A sync that failed may have lost it, so that nobody may go on.
+    /// Makes it durable. A sync that failed may have lost it, and only one of several that run at once is told
+    /// of that (R8): so they run one at a time, and none behind one that failed.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
+        let _turn = self.syncing.lock();
+        self.faults.check()?;
         self.file
             .sync()
             .map_err(|why| self.faults.io(why))
@@ -195,33 +203,30 @@ impl Journal {
             number: 0,
             after: 0,
             synced: 0,
+            syncing: Arc::default(),
         }
     }
 
-    /// Whether there is room for a group, and then the record that it is.
-    pub(super) fn draft(&self, changes: &Changes) -> (Room, Draft) {
+    /// Whether there is room for a group.
+    pub(super) fn room_for(&self, changes: &Changes) -> Room {
         // A very large group is not encoded in vain.
         if self.is_too_large(least_len(changes) as u64) {
-            return (Room::TooLarge, Draft::default());
+            return Room::TooLarge;
         }
         let record = Draft::new(|out| put_changes(out, changes));
-        (self.room_for(record.record_len()), record)
+        if self.is_too_large(record.record_len()) {
+            Room::TooLarge
+        } else if self.written + record.record_len() > self.head.segment {
+            Room::Full
+        } else {
+            Room::Fits(record)
+        }
     }
 
     fn is_too_large(&self, len: u64) -> bool {
         // Until two commits expect the journal nothing depends on it: should redb fall back to the one before
         // the last, it must still know of it.
         self.number == 0 || len > self.head.segment / LARGEST_PART
-    }
-
-    fn room_for(&self, len: u64) -> Room {
-        if self.is_too_large(len) {
-            Room::TooLarge
-        } else if self.written + len > self.head.segment {
-            Room::Full
-        } else {
-            Room::Fits
-        }
     }
 
     /// Whether the lap has no record.
@@ -245,6 +250,7 @@ impl Journal {
             lap: self.lap,
             number: self.number + 1,
             after: self.after,
+            // A lap is synced before the next one, and has far fewer records than this can count.
             unsynced: u32::try_from(self.number - self.synced).unwrap_or(u32::MAX),
         };
         let (record, checksum) = record.finish(self.head.store, place);
@@ -271,6 +277,7 @@ impl Journal {
             file: Arc::clone(&self.file),
             faults: Arc::clone(&self.faults),
             number: self.number,
+            syncing: Arc::clone(&self.syncing),
         }
     }
 

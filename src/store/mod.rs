@@ -1,7 +1,7 @@
 //! The store: redb tables in one file, and the only place that names redb.
 //!
 //! What comes in is a [`Changes`] for each commit group, and it is durable when [`Store::apply`]
-//! returns. What goes out is read through a [`Reader`], verified.
+//! returns, unless the store was told to sync later. What goes out is read through a [`Reader`], verified.
 
 mod ahead;
 mod apply;
@@ -319,6 +319,8 @@ impl Store {
 
     fn checkpoint_in(&self, opened: &Opened, then: Then) -> Result<(), StoreError> {
         let _turn = self.ahead.checkpointing.lock();
+        // Groups go on being written meanwhile; what they leave for `freeze` to sync is little.
+        self.ahead.sync()?;
         let frozen = self.ahead.freeze(then)?;
         if frozen.is_empty && then != Then::Rest {
             return Ok(());

@@ -178,14 +178,18 @@ fn another_creators_half_made_file_is_not_given_the_name() {
 fn a_store_that_closes_removes_its_journal_before_anybody_else_can_open_it() {
     let disk = MemoryDisk::new();
     let (asked, answer) = mpsc::channel();
-    let contended = Contended::about(&disk, &file(), When::BeforeRemove, move |disk| {
-        asked.send(open(disk).map(drop)).unwrap();
+    let contended = Arc::new(Contended {
+        others: Mutex::new(None),
+        ..Contended::about(&disk, &file(), When::BeforeRemove, |_| {})
     });
-    let store = journaled(&disk, Arc::new(contended)).unwrap();
+    let store = journaled(&disk, Arc::<Contended>::clone(&contended)).unwrap();
     for n in 0..6 {
         apply(&store, vec![put(Table::Holes, 1, n, b"x")]).unwrap();
         store.checkpoint().unwrap();
     }
+    *contended.others.lock() = Some(Box::new(move |disk| {
+        asked.send(open(disk).map(drop)).unwrap();
+    }));
     store.close().unwrap();
     // Who opened it then would make a journal of the same name, which would go.
     let answer = answer.try_recv().unwrap();
