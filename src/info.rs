@@ -100,3 +100,13 @@ pub struct StoreInfo {
     /// Events that full subscribers missed.
     pub events_missed: u64,
 }
+
+/// What a compaction came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compaction {
+    /// Length of the file before, in bytes.
+    pub before_bytes: u64,
+    /// Its length now.
+    pub after_bytes: u64,
+}

@@ -7,7 +7,7 @@ use crate::engine::{Engine, JOURNAL_SEGMENT, Options, Target, Threads};
 use crate::error::{CloseError, PublishError, StreamError, Unavailable};
 use crate::event::Event;
 use crate::excluded::Exclusions;
-use crate::info::StoreInfo;
+use crate::info::{Compaction, StoreInfo};
 use crate::publish::{Publish, PublishAck};
 use crate::root::{Root, one};
 use crate::store::OpenError;
@@ -414,6 +414,40 @@ impl Riverbed {
     /// See [`Builder::durability`].
     pub fn sync(&self) -> Result<(), Unavailable> {
         self.root.engine.sync()
+    }
+
+    /// Gives back what the file does not need: after a purge, or when a backlog is worked off.
+    ///
+    /// A store's file keeps what is freed for what is stored next, and does not become shorter by itself.
+    /// This moves what is stored to the front, which writes all of it that lies behind, and cuts the file
+    /// off. **Every other call waits meanwhile**: some seconds for each gigabyte that is stored.
+    ///
+    /// # Crash safety
+    ///
+    /// Nothing that is stored changes, whenever the process dies. Opening after a crash in the middle reads the
+    /// whole file once.
+    ///
+    /// # Errors
+    ///
+    /// The store is unavailable; when this fails, as where the disk does, the store stops (G12) and loses
+    /// nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Purge, Riverbed, StreamConfig};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let store = Riverbed::open(folder.path().join("store"))?;
+    /// let jobs = store.create_stream(StreamConfig::new("jobs"))?;
+    /// jobs.publish_batch((0..1_000).map(|_| ("jobs", vec![7; 4_096])))?;
+    /// jobs.purge(Purge::all())?;
+    /// let compaction = store.compact()?;
+    /// assert!(compaction.after_bytes < compaction.before_bytes);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn compact(&self) -> Result<Compaction, Unavailable> {
+        self.root.engine.compact()
     }
 
     /// Closes the store: new calls answer `Closed`, work that was staged gets its real answer, waiting

@@ -243,3 +243,26 @@ fn a_second_kill_costs_no_look_at_all_of_it_either() {
     assert!(read[1].0 <= read[0].0 + (2 << 20), "first: {read:?}");
     assert!(read[1].1 <= read[0].1 + (2 << 20), "second: {read:?}");
 }
+
+#[cfg(not(debug_assertions))]
+#[test]
+fn opening_after_a_kill_behind_a_compaction_does_not_read_the_backlog() {
+    let read = [2_000, 20_000].map(|messages| {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        let store = open(&disk, &clock);
+        let stream = store.create_stream(StreamConfig::new("log")).unwrap();
+        for _ in 0..messages / 1_000 {
+            stream
+                .publish_batch((0..1_000).map(|_| ("log", vec![7; 1_024])))
+                .unwrap();
+        }
+        store.compact().unwrap();
+        let left = disk.kill_image();
+        drop(open(&left, &clock));
+        left.bytes_read()
+    });
+    assert!(
+        read[1] <= read[0] + (256 << 10),
+        "bytes read after 2,000 messages and after 20,000: {read:?}"
+    );
+}

@@ -38,6 +38,13 @@ impl Mark {
         bound
     }
 
+    fn word(self) -> &'static str {
+        match self {
+            Self::AtMost(_) => "at most",
+            Self::AtLeast(_) => "at least",
+        }
+    }
+
     fn is_met(self, value: f64) -> bool {
         match self {
             Self::AtMost(bound) => value <= bound,
@@ -109,11 +116,8 @@ impl Row {
             format!("{what} {}, ratio {ratio:.2}", shown(*figure))
         });
         let mark = self.mark.map(|mark| {
-            let word = match mark {
-                Mark::AtMost(_) => "at most",
-                Mark::AtLeast(_) => "at least",
-            };
-            format!("{word} {}: {}", mark.bound(), mark.verdict(self.value()))
+            let (word, bound) = (mark.word(), mark.bound());
+            format!("{word} {bound}: {}", mark.verdict(self.value()))
         });
         let probes: Vec<String> = self.probes.iter().map(|us| format!("{us:.0}")).collect();
         format!(
@@ -131,7 +135,7 @@ impl Row {
         let number = |value: Option<f64>| value.map_or("null".to_owned(), json_number);
         let probes: Vec<String> = self.probes.iter().copied().map(json_number).collect();
         format!(
-            r#"{{"row":"{}","case":"{}","figure":{},"unit":"{}","beside":"{}","beside_figure":{},"value":{},"mark":{},"met":{},"probes_us":[{}]}}"#,
+            r#"{{"row":"{}","case":"{}","figure":{},"unit":"{}","beside":"{}","beside_figure":{},"value":{},"mark":{},"bound":{},"met":{},"probes_us":[{}]}}"#,
             self.workload,
             self.case,
             json_number(self.figure),
@@ -140,6 +144,8 @@ impl Row {
             number(self.beside.as_ref().map(|(_, figure)| *figure)),
             json_number(self.value()),
             number(self.mark.map(Mark::bound)),
+            self.mark
+                .map_or("null".to_owned(), |mark| format!(r#""{}""#, mark.word())),
             self.mark.map_or("null".to_owned(), |mark| mark
                 .is_met(self.value())
                 .to_string()),

@@ -68,10 +68,7 @@ impl Engine {
 
     /// Commits the open group, when it is this thread's turn; then passes the turn on.
     pub(crate) fn lead(&self) {
-        let turn = Turnkeeper {
-            engine: self,
-            passed: false,
-        };
+        let turn = Turnkeeper::of(self);
         self.gather();
         let outcome = self.commit_open();
         turn.pass(outcome);
@@ -175,13 +172,21 @@ const TRIMMED_MAX: usize = 16_384;
 const FREED_ELSEWHERE: usize = 512;
 
 /// Whoever leads must pass the turn on, also when it panics (R7).
-struct Turnkeeper<'a> {
+pub(super) struct Turnkeeper<'a> {
     engine: &'a Engine,
     passed: bool,
 }
 
-impl Turnkeeper<'_> {
-    fn pass(mut self, outcome: Result<Option<Sealed>, StoreError>) {
+impl<'a> Turnkeeper<'a> {
+    /// Of whoever leads by now.
+    pub(super) const fn of(engine: &'a Engine) -> Self {
+        Self {
+            engine,
+            passed: false,
+        }
+    }
+
+    pub(super) fn pass(mut self, outcome: Result<Option<Sealed>, StoreError>) {
         self.passed = true;
         match outcome {
             Ok(sealed) => self.engine.committed(sealed),

@@ -10,6 +10,7 @@ mod blocks;
 mod check;
 mod close;
 mod commit;
+mod compact;
 mod core;
 mod deliver;
 mod exclude;

@@ -226,6 +226,15 @@ impl From<redb::CommitError> for StoreError {
     }
 }
 
+impl From<redb::CompactionError> for StoreError {
+    fn from(error: redb::CompactionError) -> Self {
+        match error {
+            redb::CompactionError::Storage(error) => error.into(),
+            other => Self::Io(io::Error::other(other.to_string())),
+        }
+    }
+}
+
 impl From<redb::DatabaseError> for StoreError {
     fn from(error: redb::DatabaseError) -> Self {
         match error {

@@ -6,6 +6,7 @@
 mod ahead;
 mod apply;
 mod backend;
+mod compact;
 mod create;
 mod error;
 mod fault;

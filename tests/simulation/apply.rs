@@ -48,6 +48,7 @@ impl Oracle {
                 self.drive();
                 "driven".to_owned()
             }
+            Op::Compact => "compacted".to_owned(),
             Op::Purge {
                 stream,
                 filter,

@@ -450,7 +450,8 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
         955..=964 => Some(Op::Reopen),
         965..=974 => Some(Op::Kill),
         975..=984 => Some(Op::PowerCut(rng.u64(..1_000))),
-        985..=991 => Some(group(rng, oracle)),
+        985..=990 => Some(group(rng, oracle)),
+        991 => Some(Op::Compact),
         _ => Some(Op::Trouble(Trouble::random(rng, 30))),
     };
     op.unwrap_or(Op::Drive)

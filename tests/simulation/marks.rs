@@ -27,6 +27,7 @@ pub(crate) const MUST_MEET: &[&str] = &[
     "delete_stream deleted",
     "discard NotParked",
     "discard done",
+    "compact compacted",
     "drive driven",
     "drop done",
     "fall OutcomeUnknown",

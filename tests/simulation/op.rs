@@ -79,6 +79,7 @@ pub(crate) enum Op {
     /// In milliseconds.
     Advance(u64),
     Drive,
+    Compact,
     Purge {
         stream: String,
         filter: Option<String>,
@@ -188,6 +189,7 @@ impl Op {
             Self::AckFetch { .. } => "ack_and_fetch",
             Self::Advance(_) => "advance",
             Self::Drive => "drive",
+            Self::Compact => "compact",
             Self::Purge { .. } => "purge",
             Self::Delete { .. } => "delete",
             Self::Redrive {

@@ -263,6 +263,10 @@ impl Real {
                 Ok(()) => said("driven"),
                 Err(why) => Answer::Down(why),
             },
+            Op::Compact => match self.store().compact() {
+                Ok(_) => said("compacted"),
+                Err(why) => Answer::Down(why),
+            },
             Op::Purge {
                 stream,
                 filter,

@@ -23,7 +23,7 @@ riverbed-peers [measure] [OPTIONS]
     --quick            0.05 seconds and one repetition, to see that it works; its figures mean nothing
     --dir PATH         a folder on the disk to be measured; target/peers if left out
     --out FILE         every repetition as a line of JSON; target/peers/results.jsonl if left out
-riverbed-peers report --in FILE [--syncs FILE] --out FOLDER
+riverbed-peers report --in FILE [--syncs FILE] [--marks FILE] --out FOLDER
     writes tables and plots of results
 riverbed-peers count --peer NAME --messages N [--dir PATH]
     publishes so many single messages and nothing else; for `count_syncs`
@@ -46,6 +46,8 @@ pub struct Measure {
 pub struct Report {
     pub input: PathBuf,
     pub syncs: Option<PathBuf>,
+    /// What the library's own benchmark wrote.
+    pub marks: Option<PathBuf>,
     pub out: PathBuf,
 }
 
@@ -73,6 +75,7 @@ pub fn parse() -> Result<Command> {
         Some("report") => Command::Report(Report {
             input: args.value_from_str("--in")?,
             syncs: args.opt_value_from_str("--syncs")?,
+            marks: args.opt_value_from_str("--marks")?,
             out: args.value_from_str("--out")?,
         }),
         Some("count") => Command::Count(Count {

@@ -23,6 +23,7 @@ pub fn page(summary: &Summary, syncs: &Syncs) -> String {
             let _ = writeln!(page, "- [{title}]({name}.md)");
         }
     }
+    page.push_str("\n[What riverbed was to reach](marks.md), and whether it did; [how it came there](history.md).\n");
     page.push_str(
         "\n## Who promises what\n\n\
          Every peer in its most durable mode. The calls of the third column were counted under strace, for one \

@@ -1,6 +1,7 @@
 //! Tables and plots of what was measured.
 
 mod index;
+mod marks;
 mod plot;
 mod summary;
 mod syncs;
@@ -33,6 +34,8 @@ pub fn run(options: &Report) -> Result<()> {
         let plot = plot::svg(workload, &cells);
         write(&out.join(format!("{name}.svg")), &plot)?;
     }
+    let marks = marks::page(&summary, options.marks.as_deref())?;
+    write(&out.join("marks.md"), &marks)?;
     write(&out.join("README.md"), &index::page(&summary, &syncs))
 }
 

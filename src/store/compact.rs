@@ -1,0 +1,30 @@
+//! Compaction: redb moves its pages to the front of its file and cuts it off behind them.
+
+use super::apply::Commit;
+use super::error::StoreError;
+use super::{Store, Then};
+use crate::info::Compaction;
+
+impl Store {
+    /// Everybody else waits meanwhile. It is many commits of redb's, none of which changes what is stored, so
+    /// that it may be cut off at any of them.
+    pub(crate) fn compact(&self) -> Result<Compaction, StoreError> {
+        // What only the journal has is moved once and not twice.
+        self.with(|opened| self.checkpoint_in(opened, Then::GoOn))?;
+        // Alone: redb compacts only while nobody reads.
+        let mut slot = self.opened.write();
+        let opened = slot.as_mut().ok_or(StoreError::Closed)?;
+        self.faults.check()?;
+        self.faults.guard(|| {
+            let before_bytes = opened.file.len()?;
+            opened.database.compact()?;
+            // It left out what lets the next opening do without a look at all of the file.
+            self.to_redb(opened, [&[], &[]], Commit::QuickRepair)?;
+            let after_bytes = opened.file.len()?;
+            Ok(Compaction {
+                before_bytes,
+                after_bytes,
+            })
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! Giving back space: what compaction frees, what it leaves alone, and what a crash in it leaves.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use riverbed::disk::MemoryDisk;
+use riverbed::{
+    ConsumerConfig, Fetch, ManualClock, OpenError, Purge, Riverbed, StreamConfig, Unavailable,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, OpenError> {
+    Riverbed::builder()
+        .disk(Arc::new(disk.clone()))
+        .clock(clock.clock())
+        .journal_segment(16 << 10)
+        .identity(7)
+        .without_threads()
+        .open("/store")
+}
+
+/// A store that holds little behind much that was purged; the last groups are in the journal alone.
+fn prepared(disk: &MemoryDisk, clock: &ManualClock) -> Riverbed {
+    let store = open(disk, clock).unwrap();
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    let kept = store.create_stream(StreamConfig::new("kept")).unwrap();
+    let worker = kept.create_consumer(ConsumerConfig::new("worker")).unwrap();
+    for n in 0..20 {
+        jobs.publish_batch((0..10).map(|_| ("jobs", vec![7; 4_000])))
+            .unwrap();
+        kept.publish("kept", format!("{n}")).unwrap();
+        store.drive().unwrap();
+    }
+    for message in worker.fetch(Fetch::new(5).no_wait()).unwrap() {
+        message.ack().unwrap();
+    }
+    jobs.purge(Purge::all()).unwrap();
+    store.drive().unwrap();
+    kept.publish("kept", "20").unwrap();
+    store
+}
+
+/// What is in such a store, held against what was put there.
+fn verify(store: &Riverbed, place: &str) {
+    let kept = store.stream("kept").unwrap();
+    let found = kept.range(..).map(|message| {
+        let message = message.unwrap();
+        String::from_utf8(message.payload().to_vec()).unwrap()
+    });
+    let expected: Vec<String> = (0..=20).map(|n| n.to_string()).collect();
+    assert_eq!(found.collect::<Vec<_>>(), expected, "{place}");
+    let jobs = store.stream("jobs").unwrap().info().unwrap();
+    assert_eq!((jobs.messages, jobs.last_seq.get()), (0, 200), "{place}");
+    let worker = kept.consumer("worker").unwrap().info().unwrap();
+    assert_eq!((worker.acked, worker.ack_floor.get()), (5, 5), "{place}");
+    assert_eq!(store.check().unwrap(), Vec::<String>::new(), "{place}");
+}
+
+#[test]
+fn what_a_purge_freed_is_given_back_and_nothing_else_changes() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = prepared(&disk, &clock);
+    let compaction = store.compact().unwrap();
+    assert!(compaction.before_bytes > 1 << 20, "{compaction:?}");
+    assert!(
+        compaction.after_bytes < compaction.before_bytes / 2,
+        "{compaction:?}"
+    );
+    assert_eq!(store.info().unwrap().file_bytes, compaction.after_bytes);
+    verify(&store, "compacted");
+    // Once more there is nothing to do, and the store goes on.
+    let again = store.compact().unwrap();
+    assert!(again.after_bytes <= compaction.after_bytes);
+    for n in 0..50 {
+        store.publish("jobs", format!("{n}")).unwrap();
+        store.drive().unwrap();
+    }
+    store.close().unwrap();
+    let store = open(&disk, &clock).unwrap();
+    let jobs = store.stream("jobs").unwrap().info().unwrap();
+    assert_eq!((jobs.messages, jobs.last_seq.get()), (50, 250));
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_crash_at_any_moment_of_it_changes_nothing() {
+    let (mut cuts, mut shorter) = (0, BTreeSet::new());
+    for at in 0.. {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        let store = prepared(&disk, &clock);
+        disk.fail_from(disk.operations() + at);
+        let compacted = store.compact();
+        if compacted.is_err() {
+            let after = store.publish("kept", "21").unwrap_err().to_string();
+            assert!(after.contains("the store stopped"), "{after}");
+        }
+        let images = [0, 1, at + 2, at + 900].map(|seed| disk.crash_image(seed));
+        for image in images.into_iter().chain([disk.kill_image()]) {
+            let place = format!("cut at {at}");
+            let store = open(&image, &clock);
+            let store = store.unwrap_or_else(|why| panic!("{place}: {why}"));
+            verify(&store, &place);
+            shorter.insert(store.info().unwrap().file_bytes);
+            cuts += 1;
+        }
+        if compacted.is_ok() {
+            break;
+        }
+    }
+    // Before it and behind it were met, and something in between.
+    assert!(cuts > 100 && shorter.len() > 2, "{cuts} {shorter:?}");
+}
+
+#[test]
+fn everybody_else_waits_and_goes_on() {
+    let disk = MemoryDisk::new();
+    let store = Riverbed::builder().disk(Arc::new(disk));
+    let store = store.open("/store").unwrap();
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    let worker = jobs.create_consumer(ConsumerConfig::new("worker")).unwrap();
+    let (done, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    let received = std::thread::scope(|scope| {
+        let publishers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        jobs.publish("jobs", vec![7; 500]).unwrap();
+                        sent.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        let reader = scope.spawn(|| {
+            let mut received = BTreeSet::new();
+            loop {
+                let last = done.load(Ordering::Relaxed);
+                let batch = worker.fetch(Fetch::new(100).no_wait()).unwrap();
+                received.extend(batch.iter().map(riverbed::Message::seq));
+                batch.ack().unwrap();
+                if last && batch.is_empty() {
+                    return received;
+                }
+            }
+        });
+        for _ in 0..10 {
+            while sent.load(Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            sent.fetch_min(0, Ordering::Relaxed);
+            store.compact().unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
+        // What came in while it looked for the last time is what is left.
+        let mut received = reader.join().unwrap();
+        let rest = worker.fetch(Fetch::new(10_000).no_wait()).unwrap();
+        received.extend(rest.iter().map(riverbed::Message::seq));
+        received
+    });
+    let info = jobs.info().unwrap();
+    assert_eq!(received.len() as u64, info.messages);
+    assert_eq!(info.messages, info.last_seq.get());
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_closed_store_compacts_nothing() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = prepared(&disk, &clock);
+    store.close().unwrap();
+    assert_eq!(store.compact(), Err(Unavailable::Closed));
+}
