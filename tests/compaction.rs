@@ -35,7 +35,6 @@ fn prepared(disk: &MemoryDisk, clock: &ManualClock) -> Riverbed {
         message.ack().unwrap();
     }
     jobs.purge(Purge::all()).unwrap();
-    store.drive().unwrap();
     kept.publish("kept", "20").unwrap();
     store
 }

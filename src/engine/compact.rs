@@ -11,6 +11,8 @@ impl Engine {
     /// Moves what is stored to the front of the file and gives back the rest.
     pub(crate) fn compact(&self) -> Result<Compaction, Unavailable> {
         self.check_process()?;
+        // What was purged or deleted may not be freed yet.
+        self.sweep_what_is_whole()?;
         // Nobody commits meanwhile; whoever wants to waits for its turn.
         let turn = self.take_turn()?;
         match self.store.compact() {
