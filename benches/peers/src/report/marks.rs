@@ -331,6 +331,9 @@ fn own_cause(workload: &str) -> &'static str {
         "bounded" => {
             "the database keeps what a purge frees for what comes next and gives none back; it does not compact"
         }
+        "leases" => {
+            "up to 1,024 leases lapse in one commit, and whoever publishes meanwhile waits for it; fewer in each make all of it take longer"
+        }
         "filter" => "every block's summary is read and verified to be passed over",
         _ => "not known; see history.md",
     }
