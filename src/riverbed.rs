@@ -420,12 +420,15 @@ impl Riverbed {
     ///
     /// A store's file keeps what is freed for what is stored next, and does not become shorter by itself.
     /// This moves what is stored to the front, which writes all of it that lies behind, and cuts the file
-    /// off. **Every other call waits meanwhile**: some seconds for each gigabyte that is stored.
+    /// off. **Every other call waits meanwhile**: some seconds for each gigabyte that is stored. The commit at its
+    /// end may let the file grow again, sparsely, by up to as much as is stored: what it takes on the disk is
+    /// what counts, and closing cuts that off, too. It needs some room itself, so that a disk that is full is
+    /// too late for it, and some hundred bytes of memory for each page that it moves.
     ///
     /// # Crash safety
     ///
     /// Nothing that is stored changes, whenever the process dies. Opening after a crash in the middle reads the
-    /// whole file once.
+    /// part of the file in use twice, to repair it.
     ///
     /// # Errors
     ///

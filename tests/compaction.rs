@@ -171,3 +171,25 @@ fn a_closed_store_compacts_nothing() {
     store.close().unwrap();
     assert_eq!(store.compact(), Err(Unavailable::Closed));
 }
+
+#[test]
+fn a_store_that_is_mostly_full_becomes_no_longer() {
+    for kept in [2_000, 4_000, 6_000, 9_000] {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        let store = open(&disk, &clock).unwrap();
+        let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+        for _ in 0..100 {
+            jobs.publish_batch((0..100).map(|_| ("jobs", vec![7; 1_000])))
+                .unwrap();
+        }
+        jobs.purge(Purge::all().keep(kept)).unwrap();
+        let compaction = store.compact().unwrap();
+        assert!(compaction.after_bytes <= compaction.before_bytes);
+        // The file may grow again, sparsely, as far as twice of what is stored.
+        let used = store.info().unwrap().used_bytes;
+        let room = compaction.after_bytes.saturating_sub(2 * used);
+        assert!(room < 256 << 10, "{compaction:?} for {used}");
+        assert_eq!(jobs.range(..).flatten().count() as u64, kept);
+        assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    }
+}

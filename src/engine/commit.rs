@@ -83,7 +83,7 @@ impl Engine {
         spin(GATHER, || self.joined.load(Ordering::Relaxed) >= expected);
     }
 
-    fn commit_open(&self) -> Result<Option<Sealed>, StoreError> {
+    pub(super) fn commit_open(&self) -> Result<Option<Sealed>, StoreError> {
         let Some(sealed) = self.seal()? else {
             return Ok(None);
         };

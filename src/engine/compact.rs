@@ -11,28 +11,49 @@ impl Engine {
     /// Moves what is stored to the front of the file and gives back the rest.
     pub(crate) fn compact(&self) -> Result<Compaction, Unavailable> {
         self.check_process()?;
-        // What was purged or deleted may not be freed yet.
-        self.sweep_what_is_whole()?;
+        self.free_all()?;
         // Nobody commits meanwhile; whoever wants to waits for its turn.
         let turn = self.take_turn()?;
+        // A turn that was handed over is that of a group, which nobody else would commit.
+        let sealed = match self.commit_open() {
+            Ok(sealed) => sealed,
+            Err(why) => return Err(self.give_up(turn, why)),
+        };
+        if let Err(why) = self.enter().map(drop) {
+            // It closes.
+            turn.pass(Ok(sealed));
+            return Err(why);
+        }
         match self.store.compact() {
             Ok(compaction) => {
-                turn.pass(Ok(None));
+                turn.pass(Ok(sealed));
                 Ok(compaction)
             }
-            Err(StoreError::Closed) => {
-                turn.pass(Err(StoreError::Closed));
-                Err(Unavailable::Closed)
-            }
-            Err(why) => {
-                let stopped = self.poison(&why).unknown();
-                turn.pass(Err(why));
-                Err(stopped)
+            Err(why) => Err(self.give_up(turn, why)),
+        }
+    }
+
+    /// What was purged or deleted may not be freed yet. A damaged block stops no compaction.
+    fn free_all(&self) -> Result<(), Unavailable> {
+        loop {
+            match self.free_some() {
+                Ok(true) => {}
+                Ok(false) | Err(Unavailable::Damaged { .. }) => return Ok(()),
+                Err(why) => return Err(why),
             }
         }
     }
 
-    /// Waits until it is this caller's turn to write.
+    fn give_up(&self, turn: Turnkeeper<'_>, why: StoreError) -> Unavailable {
+        let told = match &why {
+            StoreError::Closed => Unavailable::Closed,
+            why => self.poison(why).unknown(),
+        };
+        turn.pass(Err(why));
+        told
+    }
+
+    /// Waits until it is this caller's turn to commit. Whoever has it must commit the open group.
     fn take_turn(&self) -> Result<Turnkeeper<'_>, Unavailable> {
         loop {
             let slot = {
@@ -46,7 +67,8 @@ impl Engine {
             };
             match slot.wait() {
                 Turn::Lead => return Ok(Turnkeeper::of(self)),
-                Turn::Done(outcome) => outcome?,
+                // Whatever became of the others' group.
+                Turn::Done(_) => {}
             }
         }
     }

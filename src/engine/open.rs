@@ -144,8 +144,7 @@ impl Engine {
     /// waits for it.
     fn begin(self: &Arc<Self>, threads: Threads) -> Result<(), Begun> {
         let group = self.core.lock().state.group;
-        // What died alone too often is given up before anybody can fetch.
-        let begun = self.wait(group).and_then(|()| self.sweep_what_is_whole());
+        let begun = self.wait(group).and_then(|()| self.sweep_failures());
         // Damage of a page stops the store: whoever opens it again would only meet it again.
         let failure = self.store.failure();
         if let Err(why @ StoreError::Damaged { .. }) = failure {
@@ -157,6 +156,15 @@ impl Engine {
         match threads {
             Threads::Own => threads::start(self).map_err(Begun::Threads),
             Threads::None => Ok(()),
+        }
+    }
+
+    /// Gives up what died alone too often, before anybody can fetch. A damaged block that shows up is
+    /// reported to whoever reads it, not to whoever opens.
+    fn sweep_failures(&self) -> Result<(), Unavailable> {
+        match self.sweep() {
+            Ok(()) | Err(Unavailable::Damaged { .. }) => Ok(()),
+            Err(why) => Err(why),
         }
     }
 }

@@ -171,6 +171,50 @@ fn r10_close_waits_for_the_group_on_its_way_to_the_disk() {
     assert_eq!(store.stream("jobs").unwrap().info().unwrap().messages, 1);
 }
 
+/// The turn that a compaction is handed is that of a group, which nobody else would commit.
+#[test]
+fn r6_what_nobody_waits_for_is_committed_behind_a_compaction() {
+    let store = Riverbed::builder().disk(Arc::new(MemoryDisk::new()));
+    let store = store.open("/store").unwrap();
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    let engine = Arc::clone(&jobs.root.engine);
+    // With the tails held, the leader stands between sealing the group and applying it.
+    let tails = engine.tails.lock();
+    let publisher = std::thread::spawn({
+        let jobs = jobs.clone();
+        move || jobs.publish("jobs", "first")
+    });
+    while {
+        let core = engine.core.lock();
+        !core.leading || core.state.has_work()
+    } {
+        std::thread::yield_now();
+    }
+    let compactor = std::thread::spawn({
+        let store = store.clone();
+        move || store.compact()
+    });
+    while engine.core.lock().slots.is_empty() {
+        std::thread::yield_now();
+    }
+    let pipelined = jobs.publish_async(("jobs", "second")).unwrap();
+    drop(tails);
+    publisher.join().unwrap().unwrap();
+    compactor.join().unwrap().unwrap();
+    let group = engine.core.lock().state.group;
+    for _ in 0..10_000_000 {
+        let core = engine.core.lock();
+        if !core.leading && !core.state.has_work() && core.durable + 1 >= group {
+            break;
+        }
+        drop(core);
+        std::thread::yield_now();
+    }
+    assert!(!engine.core.lock().state.has_work(), "it is still staged");
+    pipelined.wait().unwrap();
+    assert_eq!(jobs.info().unwrap().messages, 2);
+}
+
 #[test]
 fn g9_an_unreadable_dead_letter_stops_no_other_timeout() {
     let (_disk, clock, store) = store();

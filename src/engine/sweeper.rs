@@ -51,16 +51,8 @@ impl Engine {
         }
     }
 
-    /// The same, where damage does not matter: who reads the damaged block is told.
-    pub(super) fn sweep_what_is_whole(&self) -> Result<(), Unavailable> {
-        match self.sweep() {
-            Ok(()) | Err(Unavailable::Damaged { .. }) => Ok(()),
-            Err(why) => Err(why),
-        }
-    }
-
     /// Frees a step of what was cut off or deleted; says whether there was anything.
-    fn free_some(&self) -> Result<bool, Unavailable> {
+    pub(super) fn free_some(&self) -> Result<bool, Unavailable> {
         let next = self.enter()?.state.next_drop();
         let Some(next) = next else { return Ok(false) };
         let (id, below) = match next {

@@ -283,6 +283,10 @@ impl State {
     /// Frees the blocks of a stream up to and including the one that starts at `to`; `None` says that
     /// there are no more before its first message.
     pub(crate) fn free_blocks(&mut self, id: u32, to: Option<u64>) {
+        if !self.drops.contains(&Drop::Blocks(id)) && !self.drops.contains(&Drop::Stream(id)) {
+            // Somebody else has freed it meanwhile.
+            return;
+        }
         let group = self.group;
         if let Some(to) = to {
             let change = Change::DropBlocks {
@@ -306,6 +310,9 @@ impl State {
 
     /// Frees what is left of a deleted stream, once its blocks are gone.
     pub(crate) fn free_stream(&mut self, id: u32) {
+        if !self.drops.contains(&Drop::Stream(id)) {
+            return;
+        }
         let all = |table| Change::DeleteParts {
             table,
             id,

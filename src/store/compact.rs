@@ -17,7 +17,8 @@ impl Store {
         self.faults.check()?;
         self.faults.guard(|| {
             let before_bytes = opened.file.len()?;
-            opened.database.compact()?;
+            let compacted = opened.database.compact();
+            compacted.map_err(|why| self.faults.call(why.into()))?;
             // It left out what lets the next opening do without a look at all of the file.
             self.to_redb(opened, [&[], &[]], Commit::QuickRepair)?;
             let after_bytes = opened.file.len()?;

@@ -27,6 +27,7 @@ mod tables;
 mod tests;
 mod usage;
 
+use std::cell::Cell;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -434,11 +435,42 @@ impl Store {
         if self.leaked.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
-        // Recursive, because a closure that reads may read again while a close is waiting.
-        let slot = self.opened.read_recursive();
+        // A closure that reads may read again while a close or a compaction waits; whoever comes anew waits
+        // behind that.
+        let inside = Inside::enter();
+        let slot = if inside.is_outermost {
+            self.opened.read()
+        } else {
+            self.opened.read_recursive()
+        };
         let opened = slot.as_ref().ok_or(StoreError::Closed)?;
         self.faults.check()?;
         self.faults.guard(|| call(opened))
+    }
+}
+
+thread_local! {
+    /// How many calls of stores this thread is in.
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// That this thread is in a call of a store, as long as the value lives.
+struct Inside {
+    is_outermost: bool,
+}
+
+impl Inside {
+    fn enter() -> Self {
+        let before = CALLS.with(|calls| calls.replace(calls.get() + 1));
+        Self {
+            is_outermost: before == 0,
+        }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        CALLS.with(|calls| calls.set(calls.get() - 1));
     }
 }
 
