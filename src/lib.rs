@@ -64,6 +64,7 @@
 //! file what its journal has. Time comes from a [`Clock`]; tests give a [`ManualClock`] and need not sleep.
 #![forbid(unsafe_code)]
 
+mod builder;
 mod changes;
 mod clock;
 mod config;
@@ -97,6 +98,7 @@ mod stream;
 mod subject;
 mod sync;
 
+pub use builder::Builder;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use config::{
     AckDurability, ConsumerConfig, DeliverPolicy, Discard, Durability, Limits, OnExhausted,
@@ -118,7 +120,7 @@ pub use message::{Message, StoredMessage};
 pub use name::{NameError, validate_name};
 pub use publish::{Publish, PublishAck};
 pub use publish_handle::PublishHandle;
-pub use riverbed::{Builder, Riverbed};
+pub use riverbed::Riverbed;
 pub use run::{RunOptions, RunReport, Runner};
 pub use seq::Seq;
 pub use store::OpenError;

@@ -12,6 +12,7 @@ mod error;
 mod fault;
 mod header;
 mod held;
+mod inside;
 mod journal;
 mod layers;
 mod mark;
@@ -27,7 +28,6 @@ mod tables;
 mod tests;
 mod usage;
 
-use std::cell::Cell;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -47,6 +47,7 @@ use self::fault::Faults;
 pub(crate) use self::fault::guarded::is_guarded;
 use self::header::Header;
 use self::held::Held;
+use self::inside::Inside;
 use self::journal::Journal;
 use self::mark::{Expected, Mark};
 use self::overlay::Overlay;
@@ -438,7 +439,7 @@ impl Store {
         // A closure that reads may read again while a close or a compaction waits; whoever comes anew waits
         // behind that.
         let inside = Inside::enter();
-        let slot = if inside.is_outermost {
+        let slot = if inside.is_outermost() {
             self.opened.read()
         } else {
             self.opened.read_recursive()
@@ -446,31 +447,6 @@ impl Store {
         let opened = slot.as_ref().ok_or(StoreError::Closed)?;
         self.faults.check()?;
         self.faults.guard(|| call(opened))
-    }
-}
-
-thread_local! {
-    /// How many calls of stores this thread is in.
-    static CALLS: Cell<u32> = const { Cell::new(0) };
-}
-
-/// That this thread is in a call of a store, as long as the value lives.
-struct Inside {
-    is_outermost: bool,
-}
-
-impl Inside {
-    fn enter() -> Self {
-        let before = CALLS.with(|calls| calls.replace(calls.get() + 1));
-        Self {
-            is_outermost: before == 0,
-        }
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        CALLS.with(|calls| calls.set(calls.get() - 1));
     }
 }
 

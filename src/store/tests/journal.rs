@@ -11,18 +11,28 @@ use crate::format::grow;
 use crate::store::ahead::journal_path;
 use crate::store::{Commit, JournalOptions, OpenError, Store, StoreError, StoreOptions, Syncing};
 
-const SEGMENT: u64 = 16 << 10;
+pub(super) const SEGMENT: u64 = 16 << 10;
 
 pub(super) fn journaled(disk: &MemoryDisk) -> Result<Store, OpenError> {
     journaled_by(disk, SEGMENT)
 }
 
 fn journaled_by(disk: &MemoryDisk, segment_bytes: u64) -> Result<Store, OpenError> {
+    open_beside(disk, Arc::new(disk.clone()), segment_bytes, Syncing::Each)
+}
+
+/// A store whose journal is on a disk of its own.
+pub(super) fn open_beside(
+    disk: &MemoryDisk,
+    beside: Arc<dyn Disk>,
+    segment_bytes: u64,
+    syncing: Syncing,
+) -> Result<Store, OpenError> {
     let journal = JournalOptions {
-        disk: Arc::new(disk.clone()),
+        disk: beside,
         segment_bytes,
         identity: None,
-        syncing: Syncing::Each,
+        syncing,
     };
     let options = StoreOptions {
         journal: Some(journal),

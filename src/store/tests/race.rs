@@ -7,11 +7,11 @@ use std::sync::{Arc, mpsc};
 
 use parking_lot::Mutex;
 
-use super::journal::file;
+use super::journal::{SEGMENT, file, open_beside};
 use super::{OPTIONS, apply, open, path, put, row};
 use crate::changes::Table;
 use crate::disk::{Disk, DiskFile, MemoryDisk};
-use crate::store::{JournalOptions, OpenError, Store, StoreOptions, Syncing};
+use crate::store::{OpenError, Store, Syncing};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum When {
@@ -182,7 +182,8 @@ fn a_store_that_closes_removes_its_journal_before_anybody_else_can_open_it() {
         others: Mutex::new(None),
         ..Contended::about(&disk, &file(), When::BeforeRemove, |_| {})
     });
-    let store = journaled(&disk, Arc::<Contended>::clone(&contended)).unwrap();
+    let beside = Arc::<Contended>::clone(&contended);
+    let store = open_beside(&disk, beside, SEGMENT, Syncing::Each).unwrap();
     for n in 0..6 {
         apply(&store, vec![put(Table::Holes, 1, n, b"x")]).unwrap();
         store.checkpoint().unwrap();
@@ -198,18 +199,4 @@ fn a_store_that_closes_removes_its_journal_before_anybody_else_can_open_it() {
         "{answer:?}"
     );
     assert!(!disk.exists(&file()).unwrap());
-}
-
-fn journaled(disk: &MemoryDisk, beside: Arc<dyn Disk>) -> Result<Store, OpenError> {
-    let journal = JournalOptions {
-        disk: beside,
-        segment_bytes: 16 << 10,
-        identity: None,
-        syncing: Syncing::Each,
-    };
-    let options = StoreOptions {
-        journal: Some(journal),
-        ..OPTIONS
-    };
-    Store::open(disk, path(), &options)
 }

@@ -7,29 +7,15 @@ use std::sync::{Arc, mpsc};
 
 use parking_lot::Mutex;
 
-use super::journal::groups;
-use super::{OPTIONS, apply, path, put};
+use super::journal::{SEGMENT, groups, open_beside};
+use super::{apply, put};
 use crate::changes::{Change, Table};
 use crate::disk::{Disk, DiskFault, DiskFile, MemoryDisk};
 use crate::store::ahead::Then;
-use crate::store::{JournalOptions, OpenError, Store, StoreOptions, Syncing};
+use crate::store::{OpenError, Store, Syncing};
 
 fn open(disk: &MemoryDisk) -> Result<Store, OpenError> {
-    open_beside(disk, Arc::new(disk.clone()))
-}
-
-fn open_beside(disk: &MemoryDisk, beside: Arc<dyn Disk>) -> Result<Store, OpenError> {
-    let journal = JournalOptions {
-        disk: beside,
-        segment_bytes: 16 << 10,
-        identity: None,
-        syncing: Syncing::Later,
-    };
-    let options = StoreOptions {
-        journal: Some(journal),
-        ..OPTIONS
-    };
-    Store::open(disk, path(), &options)
+    open_beside(disk, Arc::new(disk.clone()), SEGMENT, Syncing::Later)
 }
 
 /// A group with bytes enough for a power cut to tear them.
@@ -48,7 +34,7 @@ fn with_groups_beside(
     synced: u64,
     unsynced: u64,
 ) -> Store {
-    let store = open_beside(disk, beside).unwrap();
+    let store = open_beside(disk, beside, SEGMENT, Syncing::Later).unwrap();
     for n in 0..4 {
         apply(&store, vec![put(Table::ConsumerState, 2, n, b"x")]).unwrap();
     }
