@@ -17,7 +17,7 @@ pub struct StreamInfo {
     pub bytes: u64,
     /// The first message stored, or the next sequence when there is none.
     pub first_seq: Seq,
-    /// The last sequence given out, stored or not; 0 when there was none.
+    /// The last sequence given out, stored or not; the one before `first_sequence` (0) when there was none.
     pub last_seq: Seq,
     /// When the last message was published.
     pub last_time: Option<Timestamp>,

@@ -101,8 +101,8 @@ mod sync;
 pub use builder::Builder;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use config::{
-    AckDurability, ConsumerConfig, DeliverPolicy, Discard, Durability, Limits, OnExhausted,
-    StreamConfig,
+    Access, AckDurability, ConsumerConfig, DeliverPolicy, Deny, Discard, Durability, Limits,
+    OnExhausted, StreamConfig,
 };
 pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};

@@ -63,7 +63,8 @@ impl Publish {
         self
     }
 
-    /// Publishes only if this is the stream's last sequence; 0 means that it never had a message.
+    /// Publishes only if this is the stream's last sequence; 0 means that it never had a message (in a stream
+    /// with another [`first_sequence`](crate::StreamConfig::first_sequence) the one before that does).
     ///
     /// A duplicate is answered as a duplicate whatever is expected. In a batch only the first message
     /// may expect something.

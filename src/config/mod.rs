@@ -2,11 +2,13 @@
 
 mod consumer;
 mod durability;
+mod guard;
 mod limits;
 mod stream;
 
 pub use consumer::{AckDurability, ConsumerConfig, DeliverPolicy, OnExhausted};
 pub use durability::Durability;
+pub use guard::{Access, Deny};
 pub use limits::Limits;
 pub(crate) use limits::{
     BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_ID_BYTES_MAX, REASON_BYTES_MAX, SET_ASIDE_MAX,

@@ -1,10 +1,13 @@
 //! Configuration of a stream.
 
+use super::guard::{Access, Deny};
 use super::limits::{MESSAGE_BYTES_MAX, SUBJECTS_MAX};
 use crate::error::InvalidSetting;
 use crate::name::validate_name;
+use crate::seq::Seq;
 use crate::subject::SubjectFilter;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What a full stream does with the next message.
@@ -60,6 +63,14 @@ pub struct StreamConfig {
     /// Most message ids remembered at once (1,000,000). At the bound a publish with a new id is
     /// refused, because forgetting an id early would break G8 in silence.
     pub dedup_ids: u64,
+    /// The sequence of the first message (1). Only for a stream to be created; 1 to 2^63 - 1.
+    pub first_sequence: Seq,
+    /// Most consumers; `None` means no limit. Counted when one is created.
+    pub max_consumers: Option<u64>,
+    /// What is denied for good.
+    pub deny: BTreeSet<Deny>,
+    /// Whether the stream still changes; it is sealed by an update, for good.
+    pub access: Access,
 }
 
 impl StreamConfig {
@@ -75,6 +86,10 @@ impl StreamConfig {
             discard: Discard::Old,
             dedup_window: Some(Duration::from_secs(120)),
             dedup_ids: 1_000_000,
+            first_sequence: Seq::new(1),
+            max_consumers: None,
+            deny: BTreeSet::new(),
+            access: Access::Open,
         }
     }
 
@@ -155,6 +170,8 @@ impl StreamConfig {
         at_least_one("max_bytes", self.max_bytes)?;
         at_least_one("dedup_ids", Some(self.dedup_ids))?;
         at_least_one("max_message_size", Some(self.max_message_size))?;
+        at_least_one("max_consumers", self.max_consumers)?;
+        self.validate_first_sequence()?;
         if self.max_message_size > MESSAGE_BYTES_MAX {
             let why = format!("{} is more than {MESSAGE_BYTES_MAX}", self.max_message_size);
             return Err(InvalidSetting::new("max_message_size", why));

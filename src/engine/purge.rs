@@ -27,7 +27,10 @@ impl Engine {
         let purged = self.try_purge(id, name, ask);
         if matches!(
             purged,
-            Err(PurgeError::StreamGone { .. } | PurgeError::TooMany { .. })
+            Err(PurgeError::StreamGone { .. }
+                | PurgeError::TooMany { .. }
+                | PurgeError::Denied { .. }
+                | PurgeError::Sealed { .. })
         ) {
             // Also a refusal is an answer about a state that must be durable (R1).
             let group = self.enter()?.newest_group();
@@ -40,6 +43,7 @@ impl Engine {
         let gone = || PurgeError::StreamGone {
             stream: name.to_owned(),
         };
+        self.enter()?.state.permit_purge(id)?;
         let bound = match (ask.up_to, ask.keep) {
             (Some(_), Some(_)) => return Err(PurgeError::TwoBounds),
             (Some(seq), None) => PurgeBound::Below(seq.get()),

@@ -1,6 +1,7 @@
 //! Errors of managing streams and consumers, of reading and of purging.
 
 use super::Unavailable;
+use crate::config::Deny;
 use crate::seq::Seq;
 use crate::subject::SubjectError;
 use std::fmt::Display;
@@ -71,6 +72,22 @@ pub enum StreamError {
         /// The stream of that consumer.
         source_stream: String,
     },
+    /// An update may not change this setting.
+    #[error("`{setting}` of the stream `{name}` can't be changed; create another stream with it")]
+    Fixed {
+        /// The stream's name.
+        name: String,
+        /// The setting.
+        setting: &'static str,
+    },
+    /// The stream has this setting for good, and the update left it out.
+    #[error("`{setting}` of the stream `{name}` can't be taken back; keep it in the update")]
+    Irrevocable {
+        /// The stream's name.
+        name: String,
+        /// The setting.
+        setting: &'static str,
+    },
     /// The store itself.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -112,6 +129,16 @@ pub enum ConsumerError {
     Fixed {
         /// The setting.
         setting: &'static str,
+    },
+    /// The stream has as many consumers as it may.
+    #[error(
+        "the stream `{stream}` has {limit} consumers, its limit; delete one, or raise max_consumers"
+    )]
+    TooMany {
+        /// The stream.
+        stream: String,
+        /// Its `max_consumers`.
+        limit: u64,
     },
     /// The dead-letter stream can't take this consumer's messages.
     #[error("the stream `{stream}` can't take the dead letters: {why}")]
@@ -161,6 +188,20 @@ pub enum PurgeError {
         stream: String,
         /// The sequence asked for.
         seq: Seq,
+    },
+    /// The stream's configuration denies it.
+    #[error("the stream `{stream}` denies {denied}; what it denies can't be taken back")]
+    Denied {
+        /// The stream.
+        stream: String,
+        /// What it denies.
+        denied: Deny,
+    },
+    /// The stream is sealed.
+    #[error("the stream `{stream}` is sealed and keeps what it has")]
+    Sealed {
+        /// The stream.
+        stream: String,
     },
     /// The filter is malformed.
     #[error(transparent)]
@@ -216,6 +257,12 @@ pub enum RedriveError {
     Refused {
         /// The target.
         stream: String,
+        /// Why.
+        why: String,
+    },
+    /// The stream that holds the dead letter keeps it: it is sealed, or denies deletes.
+    #[error("the dead letter stays where it is: {why}; publish a copy of it yourself")]
+    Kept {
         /// Why.
         why: String,
     },

@@ -70,6 +70,12 @@ pub enum PublishErrorKind {
         /// Another.
         other: String,
     },
+    /// The stream is sealed.
+    #[error("the stream `{stream}` is sealed and takes no more messages; publish to another one")]
+    Sealed {
+        /// The stream.
+        stream: String,
+    },
     /// The stream is gone.
     #[error("the stream `{stream}` is deleted")]
     StreamGone {

@@ -12,7 +12,7 @@ use super::rows::{
     decode_row, encode_row,
 };
 use crate::clock::Timestamp;
-use crate::config::{ConsumerConfig, DeliverPolicy, Discard, OnExhausted, StreamConfig};
+use crate::config::{ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, StreamConfig};
 use crate::seq::Seq;
 
 /// Compares with bytes in hex; white space only helps the reader.
@@ -79,12 +79,20 @@ fn stream_config_row() {
     golden(
         &StreamConfigRow { config },
         "01 066f7264657273 02 03612e3e 02c3bc 01fbe803 00 01 5a fc0065cd1d
-         fc00008000 01 01 5a fc0065cd1d fc40420f00",
+         fc00008000 01 01 5a fc0065cd1d fc40420f00
+         01 00 00 00",
     );
-    let config = StreamConfig::new("s").without_dedup().dedup_ids(5);
+    let config = StreamConfig::new("s")
+        .without_dedup()
+        .dedup_ids(5)
+        .first_sequence(300)
+        .max_consumers(7)
+        .deny(Deny::Purge)
+        .deny(Deny::Delete)
+        .sealed();
     golden(
         &StreamConfigRow { config },
-        "01 0173 00 00 00 00 fc00008000 00 00 05",
+        "01 0173 00 00 00 00 fc00008000 00 00 05 fb2c01 0107 020001 01",
     );
 }
 

@@ -26,6 +26,10 @@ impl State {
                 None => Ok(id),
             };
         }
+        if config.is_sealed() {
+            let why = "a stream is sealed by an update, when it has all that it is to have";
+            return Err(InvalidSetting::new("sealed", why).into());
+        }
         self.refuse_overlap(&config, None)?;
         Ok(self.add_stream(config))
     }
@@ -71,6 +75,9 @@ impl State {
             name: config.name.clone(),
         };
         let id = self.stream_id(&config.name).ok_or_else(not_found)?;
+        if let Some(known) = self.streams.get(&id) {
+            known.permit_update(&config)?;
+        }
         self.refuse_overlap(&config, Some(id))?;
         self.keep_dead_letters(&config)?;
         let now = self.now;
@@ -207,6 +214,9 @@ impl State {
         next: u64,
         live: u64,
     ) -> Result<u32, ConsumerError> {
+        if let Some(source) = self.streams.get(&stream) {
+            source.admit_consumer()?;
+        }
         self.prepare_dead_letters(stream, &config)?;
         let id = self.next_consumer;
         self.next_consumer += 1;
@@ -269,6 +279,9 @@ impl State {
             self.add_stream(made);
             return Ok(());
         };
+        target
+            .admit_open()
+            .map_err(|why| refused(why.to_string()))?;
         let subject = envelope::subject(to, &source.config.name, &config.name);
         if !target.captures(&subject) {
             return Err(refused(format!(
@@ -424,6 +437,10 @@ fn stream_difference(one: &StreamConfig, other: &StreamConfig) -> Option<&'stati
         ("discard", one.discard == other.discard),
         ("dedup_window", one.dedup_window == other.dedup_window),
         ("dedup_ids", one.dedup_ids == other.dedup_ids),
+        ("first_sequence", one.first_sequence == other.first_sequence),
+        ("max_consumers", one.max_consumers == other.max_consumers),
+        ("deny", one.deny == other.deny),
+        ("sealed", one.access == other.access),
         ("configuration", one == other),
     ];
     settings

@@ -162,6 +162,7 @@ fn check(
         stream.admit(message)?;
         let verdict = judge_id(stream, secret, message, now, at, &mut batch_ids);
         if let Verdict::New { hash } = &verdict {
+            stream.admit_open()?;
             new_messages += 1;
             let size = message.stored_size();
             new_bytes += size;

@@ -233,6 +233,7 @@ impl State {
         };
         let stream = self.streams.get_mut(&id).ok_or_else(gone)?;
         let name = || stream.config.name.clone();
+        stream.admit_open()?;
         if !stream.captures(&letter.subject) {
             let subject = letter.subject.clone();
             return Err(PublishErrorKind::NotCaptured {

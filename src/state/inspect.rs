@@ -40,7 +40,7 @@ impl State {
             bytes: stream.bytes,
             first_seq: Seq::new(stream.first()),
             last_seq: Seq::new(stream.last),
-            last_time: (stream.last > 0).then_some(Timestamp::from_micros(stream.last_time)),
+            last_time: (stream.published > 0).then_some(Timestamp::from_micros(stream.last_time)),
             subjects: stream.subjects.len(),
             deleted: stream.holes,
             dedup_ids: stream.dedup.len(),

@@ -18,6 +18,7 @@ mod dedup;
 mod entries;
 mod envelope;
 mod exclude;
+mod guard;
 mod inspect;
 mod purge;
 mod recent;

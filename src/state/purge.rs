@@ -4,6 +4,7 @@ use super::stored::{Fact, Need};
 use super::stream::PurgeMark;
 use super::windows::window_of;
 use super::{State, Stream};
+use crate::config::Deny;
 use crate::error::PurgeError;
 use crate::event::Removal;
 use crate::seq::Seq;
@@ -35,6 +36,7 @@ impl State {
                 stream: String::new(),
             });
         };
+        target.permit(Deny::Purge)?;
         let end = target.last + 1;
         let below = match bound {
             PurgeBound::All => end,
@@ -126,6 +128,9 @@ impl State {
                 stream: String::new(),
             }));
         };
+        if let Err(why) = target.permit(Deny::Delete) {
+            return Ok(Err(why));
+        }
         let Some(fact) = stored_fact(target, seq)? else {
             let (stream, seq) = (target.config.name.clone(), Seq::new(seq));
             return Ok(Err(PurgeError::NoMessage { stream, seq }));

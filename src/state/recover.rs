@@ -9,7 +9,7 @@ use crate::format::rows::{
     ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, RowError, StoreRow, StreamConfigRow,
     StreamRow, SubjectsRow, decode_row,
 };
-use crate::state::stream::PurgeMark;
+use crate::state::stream::{PurgeMark, new_row};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Runs that a pending set may have when it is read: in flight, due and set aside at their bounds.
@@ -121,10 +121,7 @@ impl Recovered {
     fn streams(&mut self, state: &mut State) -> Result<(), RowError> {
         for (id, row) in std::mem::take(&mut self.stream_configs) {
             let counters = self.stream_states.remove(&id);
-            let counters = counters.unwrap_or(StreamRow {
-                head: 1,
-                ..StreamRow::default()
-            });
+            let counters = counters.unwrap_or_else(|| new_row(&row.config));
             state.now = state.now.max(counters.last_time);
             let malformed = |why| RowError::Malformed(format!("stream {id}: {why}"));
             let mut stream = Stream::restore(id, row.config, &counters).map_err(malformed)?;

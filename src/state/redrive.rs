@@ -5,6 +5,7 @@ use super::envelope::Envelope;
 use super::purge::stored_fact;
 use super::stored::{Need, Stored};
 use super::stream::Appended;
+use crate::config::Deny;
 use crate::error::RedriveError;
 use crate::event::Removal;
 use crate::format::rows::{EntryRow, Place};
@@ -39,6 +40,14 @@ impl State {
                 seq: Seq::new(seq),
             }));
         };
+        let kept = self
+            .streams
+            .get(&from)
+            .map(|known| known.permit(Deny::Delete));
+        if let Some(Err(why)) = kept {
+            let why = why.to_string();
+            return Ok(Err(RedriveError::Kept { why }));
+        }
         let Some(message) = self.message(from, seq) else {
             return Err(Need::Messages(vec![(from, seq)]));
         };

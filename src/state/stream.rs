@@ -109,10 +109,7 @@ pub(crate) struct Placed {
 
 impl Stream {
     pub(crate) fn new(id: u32, config: StreamConfig) -> Self {
-        let row = StreamRow {
-            head: 1,
-            ..StreamRow::default()
-        };
+        let row = new_row(&config);
         Self::with(id, config, &row, Vec::new())
     }
 
@@ -135,6 +132,7 @@ impl Stream {
         subjects.restore_next(row.next_subject);
         let mut dedup = Dedup::default();
         dedup.restore_next(row.next_dedup);
+        let first = config.first_sequence.get();
         Self {
             id,
             filters: config.filters(),
@@ -155,9 +153,9 @@ impl Stream {
             consumers: BTreeSet::new(),
             recent: Recent::default(),
             facts: VecDeque::new(),
-            // Which block holds the head is not known yet.
-            drop_to: 1,
-            dropped_to: 1,
+            // Which block holds the head is not known yet; before the first one there is none.
+            drop_to: first,
+            dropped_to: first,
             unreadable: None,
             marks_group: 0,
             purged: 0,
@@ -202,6 +200,7 @@ impl Stream {
     pub(crate) fn over_limits(&self) -> bool {
         let over = |value: u64, most: Option<u64>| most.is_some_and(|most| value > most);
         self.config.discard == Discard::Old
+            && !self.config.is_sealed()
             && (over(self.messages, self.config.max_messages)
                 || over(self.bytes, self.config.max_bytes))
     }
@@ -445,6 +444,16 @@ impl Stream {
         self.recent.complete(durable.last);
         self.durable = durable;
         self.windows.evict(group);
+    }
+}
+
+/// The counters of a stream that has stored nothing.
+pub(super) fn new_row(config: &StreamConfig) -> StreamRow {
+    let head = config.first_sequence.get();
+    StreamRow {
+        head,
+        last: head - 1,
+        ..StreamRow::default()
     }
 }
 

@@ -120,6 +120,9 @@ fn reason_to_go(
     if stream.head < stream.cut {
         return Ok(Some(Removal::Purge));
     }
+    if config.is_sealed() {
+        return Ok(None);
+    }
     let over = |value: u64, most: Option<u64>| most.is_some_and(|most| value > most);
     if over(stream.messages - gone, config.max_messages) && config.discard == Discard::Old {
         return Ok(Some(Removal::MaxMessages));
@@ -139,7 +142,7 @@ impl Stream {
     /// can't be read expires never.
     pub(crate) fn next_expiry(&self) -> Option<u64> {
         let age = self.config.max_age?;
-        if self.messages == 0 || self.unreadable.is_some() {
+        if self.messages == 0 || self.unreadable.is_some() || self.config.is_sealed() {
             return None;
         }
         let fact = self.fact(self.head);

@@ -1,7 +1,7 @@
 //! The histories that are cut, each by its name.
 
 use crate::world::{Outcome, World, down, open, payload};
-use riverbed::{ConsumerConfig, Fetch, OnExhausted, Publish, Purge, Seq, StreamConfig};
+use riverbed::{ConsumerConfig, Deny, Fetch, OnExhausted, Publish, Purge, Seq, StreamConfig};
 use std::time::Duration;
 
 pub(crate) struct History {
@@ -251,6 +251,28 @@ pub(crate) const HISTORIES: &[History] = &[
         },
     },
     History {
+        name: "guards",
+        consumer: plain,
+        before: some_out,
+        cut: |world| {
+            let begun = world.store.create_stream(begun_config()).map_err(down)?;
+            world.told.begun = Some(FIRST - 1);
+            for seq in [FIRST, FIRST + 1] {
+                begun.publish("begun", "").map_err(down)?;
+                world.told.begun = Some(seq);
+            }
+            world.publish(&["b1"])?;
+            world.told.seal.0 = true;
+            world
+                .store
+                .update_stream(stream_config().sealed())
+                .map_err(down)?;
+            world.told.seal.1 = true;
+            world.ack(&["a1"])?;
+            world.store.drive().map_err(down)
+        },
+    },
+    History {
         name: "close_and_open",
         consumer: dead,
         before: some_dead,
@@ -335,6 +357,16 @@ pub(crate) const HISTORIES: &[History] = &[
         },
     },
 ];
+
+/// Where a stream of the history `guards` begins.
+pub(crate) const FIRST: u64 = 5_000;
+
+pub(crate) fn begun_config() -> StreamConfig {
+    StreamConfig::new("begun")
+        .first_sequence(FIRST)
+        .max_consumers(1)
+        .deny(Deny::Purge)
+}
 
 pub(crate) fn stream_config() -> StreamConfig {
     StreamConfig::new("s")

@@ -1,7 +1,11 @@
 //! Holds what a power cut left against what the application was told before it.
 
+use crate::histories::{FIRST, begun_config};
 use crate::world::{Told, World, payload, text};
-use riverbed::{Consumer, Fetch, ManualClock, Publish, Riverbed, Seq};
+use riverbed::{
+    Access, Consumer, Fetch, ManualClock, Publish, PublishError, PublishErrorKind, Purge, Riverbed,
+    Seq,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -81,7 +85,11 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
         );
         return;
     }
+    verify_begun(told, store);
     let stream = store.stream("s").unwrap();
+    let sealed = stream.info().unwrap().config.access == Access::Sealed;
+    assert!(!sealed || told.seal.0, "a stream is sealed");
+    assert!(sealed || !told.seal.1, "a sealed stream is open");
     let consumer = stream.consumer("c").unwrap();
     let parked = consumer.parked(Seq::new(0), 100).unwrap();
     let mut places = Places {
@@ -159,24 +167,48 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
         .filter(|name| !told.without_id.contains(*name))
     {
         let again = Publish::new("s.x", payload(name)).id(name.clone());
-        let ack = stream.publish_message(again).unwrap();
+        let duplicate = match stream.publish_message(again) {
+            Ok(ack) => ack.duplicate,
+            Err(why) => !is_sealed(&why),
+        };
         assert_eq!(
-            ack.duplicate,
+            duplicate,
             places.stream.contains_key(name),
             "{name} is stored once"
         );
     }
-    let fresh = stream.publish("s.x", payload("fresh")).unwrap();
-    assert!(
-        fresh.seq.get() > highest,
-        "sequence {} is used again",
-        fresh.seq
-    );
+    match stream.publish("s.x", payload("fresh")) {
+        Ok(fresh) => {
+            let seq = fresh.seq.get();
+            assert!(seq > highest, "sequence {seq} is used again");
+            assert!(!sealed, "a sealed stream takes messages");
+        }
+        Err(why) => assert!(sealed && is_sealed(&why), "{why}"),
+    }
     assert_eq!(
         store.check().unwrap(),
         Vec::<String>::new(),
         "check() in the end"
     );
+}
+
+fn is_sealed(why: &PublishError) -> bool {
+    matches!(why.kind, PublishErrorKind::Sealed { .. })
+}
+
+/// A stream that begins with another sequence is there as it was created, or not at all.
+fn verify_begun(told: &Told, store: &Riverbed) {
+    let Ok(begun) = store.stream("begun") else {
+        assert_eq!(told.begun, None, "a stream is lost");
+        return;
+    };
+    let info = begun.info().unwrap();
+    assert_eq!(info.config, begun_config().subjects(["begun"]));
+    let last = info.last_seq.get();
+    assert_eq!(info.messages, last + 1 - FIRST);
+    assert!(told.begun.is_none_or(|told| last >= told), "{last} is less");
+    assert_eq!(begun.publish("begun", "").unwrap().seq, last + 1);
+    assert!(begun.purge(Purge::all()).is_err(), "purges are denied");
 }
 
 /// Every acknowledged message is stored once, and for its consumer in exactly one place.

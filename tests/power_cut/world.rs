@@ -38,6 +38,10 @@ pub(crate) struct Told {
     pub(crate) highest: u64,
     /// The dedup window has passed.
     pub(crate) late: bool,
+    /// Whether the stream was sealed: asked for, and told.
+    pub(crate) seal: (bool, bool),
+    /// The sequence of the last message of a stream that begins with another one.
+    pub(crate) begun: Option<u64>,
     /// A second consumer was deleted.
     pub(crate) consumer_gone: bool,
 }

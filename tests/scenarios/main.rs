@@ -31,5 +31,6 @@ mod r_events;
 mod r_parked;
 mod r_redrive;
 mod r_store_size;
+mod s_guards;
 mod t_storm;
 mod t_threads;

@@ -95,7 +95,7 @@ pub(crate) fn expected(oracle: &Oracle, with_ids: bool) -> Vec<String> {
             stream.subjects(),
             span - stream.stored.len() as u64,
             stream.consumers.len(),
-            (stream.last > 0).then_some(stream.last_time),
+            stream.was_used().then_some(stream.last_time),
         ));
         lines.push(format!("  {}", config_line(&stream.config)));
         if with_ids {

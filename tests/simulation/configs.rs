@@ -2,7 +2,9 @@
 
 use crate::history::{chance, ms};
 use fastrand::Rng;
-use riverbed::{ConsumerConfig, DeliverPolicy, Discard, OnExhausted, Seq, StreamConfig, Timestamp};
+use riverbed::{
+    ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, Seq, StreamConfig, Timestamp,
+};
 
 pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
     let subjects: Vec<String> = match name {
@@ -31,9 +33,36 @@ pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
     if chance(rng, 3) {
         config = config.max_age(ms(rng.u64(2_000..60_000)));
     }
+    if chance(rng, 4) {
+        config = config.first_sequence(rng.u64(2..40));
+    }
+    if chance(rng, 6) {
+        config = config.max_consumers(rng.u64(1..4));
+    }
+    for what in [Deny::Delete, Deny::Purge] {
+        if chance(rng, 16) {
+            config = config.deny(what);
+        }
+    }
     // A dead-letter stream takes what its sources take.
     if name != "dlq" && chance(rng, 5) {
         config = config.max_message_size(rng.u64(100..400));
+    }
+    config
+}
+
+/// Another configuration of a stream that there is, mostly one that it may have.
+pub(crate) fn stream_update(rng: &mut Rng, known: &StreamConfig) -> StreamConfig {
+    let mut config = stream_config(rng, &known.name);
+    if !chance(rng, 8) {
+        config.first_sequence = known.first_sequence;
+    }
+    if !chance(rng, 8) {
+        config.deny.extend(known.deny.iter().copied());
+        config.access = known.access;
+    }
+    if chance(rng, 12) {
+        config = config.sealed();
     }
     config
 }

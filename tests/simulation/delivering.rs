@@ -27,6 +27,10 @@ impl Oracle {
             }
             .to_owned();
         }
+        let most = source.config.max_consumers;
+        if most.is_some_and(|most| source.consumers.len() as u64 >= most) {
+            return "TooMany".to_owned();
+        }
         let wanted = |subject: &str| {
             config.filters.is_empty()
                 || config
@@ -73,7 +77,7 @@ impl Oracle {
         };
         let subject = format!("{dead}.{stream}.{}", config.name);
         let needed = self.streams[stream].config.max_message_size;
-        target.captures(&subject) && target.config.max_message_size >= needed
+        !target.is_sealed() && target.captures(&subject) && target.config.max_message_size >= needed
     }
 
     pub(crate) fn update_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> String {

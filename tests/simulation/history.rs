@@ -1,6 +1,6 @@
 //! Histories: what a seed does next. It looks at the oracle, so that most of what it does hits.
 
-use crate::configs::{behaviour, consumer_config, stream_config};
+use crate::configs::{behaviour, consumer_config, stream_config, stream_update};
 use crate::group_history::group;
 use crate::model::{Draft, Held, Place, Stream};
 use crate::op::{Op, Then, Verdict};
@@ -332,9 +332,12 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
                 .streams
                 .get(stream)
                 .map(|stream| stream.config.clone());
-            let config = known
+            let mut config = known
                 .filter(|_| rng.bool())
                 .unwrap_or_else(|| stream_config(rng, stream));
+            if chance(rng, 10) {
+                config = config.sealed();
+            }
             Op::CreateStream(config)
         }
         1 => {
@@ -343,8 +346,11 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
             Op::CreateStream(config)
         }
         2..=4 => {
-            let config = stream_config(rng, stream);
-            Op::UpdateStream(config)
+            let known = oracle.streams.get(stream);
+            Op::UpdateStream(match known.map(|known| known.config.clone()) {
+                Some(known) => stream_update(rng, &known),
+                None => stream_config(rng, stream),
+            })
         }
         5 => Op::DeleteStream(["a", "b", "dlq", "none"][rng.usize(..4)].into()),
         6..=8 => {
@@ -386,6 +392,10 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
                 seq,
                 to_consumer: false,
             };
+        }
+        if known.is_some_and(Stream::is_sealed) && chance(rng, 30) {
+            // Little can happen to it any more.
+            return Op::DeleteStream(stream.into());
         }
         if known.is_none() && chance(rng, 8) {
             return Op::CreateStream(stream_config(rng, stream));

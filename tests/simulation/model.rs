@@ -1,6 +1,6 @@
 //! What the oracle knows: plain values, no cleverness.
 
-use riverbed::{ConsumerConfig, StreamConfig};
+use riverbed::{Access, ConsumerConfig, Deny, StreamConfig};
 use std::collections::BTreeMap;
 
 /// A message to be published.
@@ -92,6 +92,24 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn first(&self) -> u64 {
         self.stored.keys().next().copied().unwrap_or(self.last + 1)
+    }
+
+    /// Whether it ever had a message.
+    pub(crate) fn was_used(&self) -> bool {
+        self.last >= self.config.first_sequence.get()
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.config.access == Access::Sealed
+    }
+
+    /// Why it keeps what somebody wants to remove.
+    pub(crate) fn keeps(&self, from: Deny) -> Option<&'static str> {
+        if self.is_sealed() {
+            Some("Sealed")
+        } else {
+            self.config.deny.contains(&from).then_some("Denied")
+        }
     }
 
     pub(crate) fn bytes(&self) -> u64 {

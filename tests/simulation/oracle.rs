@@ -87,9 +87,9 @@ impl Oracle {
 
     pub(crate) fn add_stream(&mut self, config: StreamConfig) {
         let stream = Stream {
+            last: config.first_sequence.get() - 1,
             config,
             stored: BTreeMap::new(),
-            last: 0,
             last_time: 0,
             ids: BTreeMap::new(),
             consumers: BTreeMap::new(),
@@ -168,6 +168,9 @@ impl Oracle {
             let Some((seq, first)) = target.stored.iter().next() else {
                 return;
             };
+            if target.is_sealed() {
+                return;
+            }
             let config = &target.config;
             let old = config.discard == Discard::Old;
             let count = target.stored.len() as u64;
@@ -322,6 +325,9 @@ impl Oracle {
         let Some(target) = self.streams.get(to) else {
             return Some("StreamGone");
         };
+        if target.is_sealed() {
+            return Some("Sealed");
+        }
         if !target.captures(&draft.subject) {
             return Some("NotCaptured");
         }

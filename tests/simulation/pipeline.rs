@@ -7,7 +7,14 @@ use crate::run::Run;
 
 /// Whether a refusal says something of what was published before it.
 fn observes(refusal: &str) -> bool {
-    ["WrongLastSequence", "Full", "DedupFull", "SubjectsFull"].contains(&refusal)
+    [
+        "WrongLastSequence",
+        "Full",
+        "Sealed",
+        "DedupFull",
+        "SubjectsFull",
+    ]
+    .contains(&refusal)
 }
 
 impl Run {

@@ -2,7 +2,7 @@
 
 use crate::model::{Draft, Held, Place, matches};
 use crate::oracle::{Oracle, dead_letter_stream, forget_ids, headers_without_envelope};
-use riverbed::StreamConfig;
+use riverbed::{Access, Deny, StreamConfig};
 use std::collections::BTreeMap;
 
 impl Oracle {
@@ -14,6 +14,9 @@ impl Oracle {
                 "Exists"
             }
             .to_owned();
+        }
+        if config.access == Access::Sealed {
+            return "Invalid".to_owned();
         }
         if self.overlaps(config) {
             return "SubjectOverlap".to_owned();
@@ -41,8 +44,19 @@ impl Oracle {
 
     pub(crate) fn update_stream(&mut self, config: &StreamConfig) -> String {
         let name = &config.name;
-        if !self.streams.contains_key(name) {
+        let Some(known) = self.streams.get(name) else {
             return "NotFound".to_owned();
+        };
+        if known.config.first_sequence != config.first_sequence {
+            return "Fixed".to_owned();
+        }
+        let sealed = known.is_sealed();
+        if !known.config.deny.is_subset(&config.deny) || (sealed && config.access != Access::Sealed)
+        {
+            return "Irrevocable".to_owned();
+        }
+        if !sealed && config.access == Access::Sealed {
+            self.met.push("sealed");
         }
         if self.overlaps(config) {
             return "SubjectOverlap".to_owned();
@@ -167,6 +181,9 @@ impl Oracle {
                 .map(|(seq, _)| Ok(*seq));
             let known = known.or_else(|| id.and_then(|id| in_batch.get(id)).map(|at| Err(*at)));
             if known.is_none() {
+                if stream.is_sealed() {
+                    return Err("Sealed");
+                }
                 if draft.expect.is_some_and(|expected| expected != stream.last) {
                     return Err("WrongLastSequence");
                 }
@@ -231,6 +248,9 @@ impl Oracle {
         let Some(stream) = self.streams.get(name) else {
             return "StreamGone".to_owned();
         };
+        if let Some(why) = stream.keeps(Deny::Purge) {
+            return why.to_owned();
+        }
         if up_to.is_some() && keep.is_some() {
             return "TwoBounds".to_owned();
         }
@@ -270,6 +290,9 @@ impl Oracle {
         let Some(stream) = self.streams.get(name) else {
             return "StreamGone".to_owned();
         };
+        if let Some(why) = stream.keeps(Deny::Delete) {
+            return why.to_owned();
+        }
         if !stream.stored.contains_key(&seq) {
             return "NoMessage".to_owned();
         }
@@ -289,6 +312,9 @@ impl Oracle {
         let Some(message) = found else {
             return "NoMessage".to_owned();
         };
+        if self.streams[dead].keeps(Deny::Delete).is_some() {
+            return "Kept".to_owned();
+        }
         let Some(origin) = message.origin.clone() else {
             return "NotDeadLetter".to_owned();
         };
