@@ -17,6 +17,8 @@ pub enum Removal {
     Purge,
     /// A delete of one message.
     Delete,
+    /// The stream's [`Retention`](crate::Retention): every consumer that wanted them was done with them.
+    Retention,
     /// Their bytes were damaged, and [`Riverbed::exclude_damaged`](crate::Riverbed::exclude_damaged)
     /// was asked to go on without them.
     Damage,

@@ -102,7 +102,7 @@ pub use builder::Builder;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use config::{
     Access, AckDurability, ConsumerConfig, DeliverPolicy, Deny, Discard, Durability, Limits,
-    OnExhausted, StreamConfig,
+    OnExhausted, Retention, StreamConfig, Unwanted,
 };
 pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};

@@ -4,6 +4,7 @@ mod consumer;
 mod durability;
 mod guard;
 mod limits;
+mod retention;
 mod stream;
 
 pub use consumer::{AckDurability, ConsumerConfig, DeliverPolicy, OnExhausted};
@@ -13,4 +14,5 @@ pub use limits::Limits;
 pub(crate) use limits::{
     BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_ID_BYTES_MAX, REASON_BYTES_MAX, SET_ASIDE_MAX,
 };
+pub use retention::{Retention, Unwanted};
 pub use stream::{Discard, StreamConfig};

@@ -2,6 +2,7 @@
 
 use super::guard::{Access, Deny};
 use super::limits::{MESSAGE_BYTES_MAX, SUBJECTS_MAX};
+use super::retention::{Retention, Unwanted};
 use crate::error::InvalidSetting;
 use crate::name::validate_name;
 use crate::seq::Seq;
@@ -71,6 +72,11 @@ pub struct StreamConfig {
     pub deny: BTreeSet<Deny>,
     /// Whether the stream still changes; it is sealed by an update, for good.
     pub access: Access,
+    /// Whether messages leave when consumers are done with them.
+    pub retention: Retention,
+    /// What [`Retention::Interest`] does with messages that no consumer wants; refused to be anything but
+    /// the default with another retention.
+    pub unwanted: Unwanted,
 }
 
 impl StreamConfig {
@@ -90,6 +96,8 @@ impl StreamConfig {
             max_consumers: None,
             deny: BTreeSet::new(),
             access: Access::Open,
+            retention: Retention::Limits,
+            unwanted: Unwanted::Drop,
         }
     }
 
@@ -148,6 +156,18 @@ impl StreamConfig {
         self
     }
 
+    /// Sets whether messages leave when consumers are done with them.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Sets what [`Retention::Interest`] does with messages that no consumer wants.
+    pub fn unwanted(mut self, unwanted: Unwanted) -> Self {
+        self.unwanted = unwanted;
+        self
+    }
+
     /// Checks every setting and fills in the subject of a stream that names none.
     pub(crate) fn validated(mut self) -> Result<Self, InvalidSetting> {
         validate_name(&self.name).map_err(|why| InvalidSetting::new("name", why))?;
@@ -176,6 +196,7 @@ impl StreamConfig {
             let why = format!("{} is more than {MESSAGE_BYTES_MAX}", self.max_message_size);
             return Err(InvalidSetting::new("max_message_size", why));
         }
+        self.retention.validate(self.unwanted)?;
         self.validate_times()?;
         Ok(self)
     }
@@ -197,6 +218,18 @@ impl StreamConfig {
             return Err(InvalidSetting::new("dedup_window", why));
         }
         Ok(())
+    }
+
+    /// Whether only what some consumer wants is stored.
+    pub(crate) fn drops_unwanted(&self) -> bool {
+        self.removes_finished()
+            && self.retention == Retention::Interest
+            && self.unwanted == Unwanted::Drop
+    }
+
+    /// Whether a message leaves when consumers are done with it; a sealed stream loses none.
+    pub(crate) fn removes_finished(&self) -> bool {
+        self.retention.removes_finished() && !self.is_sealed()
     }
 
     /// The subjects, parsed. Only for a validated configuration, where none is left out.

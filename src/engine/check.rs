@@ -87,6 +87,8 @@ pub(super) struct Sum {
     pub(super) subjects: BTreeMap<String, (u64, u64)>,
     /// By consumer: messages ahead of it, and held ones that exist.
     pub(super) ahead: Vec<(u64, u64)>,
+    /// Messages that no consumer needs.
+    unneeded: u64,
 }
 
 fn check_stream(
@@ -140,10 +142,15 @@ impl Sum {
         self.bytes += size;
         let known = self.subjects.entry(subject.to_owned()).or_default();
         *known = (known.0 + 1, seq);
+        let mut needed = false;
         for (consumer, (ahead, held)) in audit.consumers.iter().zip(&mut self.ahead) {
-            *ahead += u64::from(seq >= consumer.next && wants(consumer, subject));
-            *held += u64::from(consumer.held.binary_search(&seq).is_ok());
+            let is_ahead = seq >= consumer.next && wants(consumer, subject);
+            let is_held = consumer.held.binary_search(&seq).is_ok();
+            *ahead += u64::from(is_ahead);
+            *held += u64::from(is_held);
+            needed |= is_ahead || is_held;
         }
+        self.unneeded += u64::from(!needed);
     }
 
     fn compare(&self, audit: &StreamAudit, wrong: &mut Vec<String>) {
@@ -159,6 +166,9 @@ impl Sum {
         same("bytes", self.bytes, audit.bytes);
         same("holes", self.holes, audit.holes);
         same("end", self.next, audit.last + 1);
+        if audit.only_needed {
+            same("messages that no consumer needs", self.unneeded, 0);
+        }
         same(
             "subjects",
             self.subjects.len() as u64,

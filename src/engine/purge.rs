@@ -87,6 +87,7 @@ impl Engine {
                 if let Some(place) = core.state.unreadable(id) {
                     return Ok(Some(Err(Unavailable::Damaged { place })));
                 }
+                core.state.retire_finished()?;
                 core.state.trim(id, &mut budget)?;
                 core.state.purge_step(id, &mut budget)?;
                 Ok(Some(Ok(core.newest_group())))

@@ -140,6 +140,20 @@ pub enum ConsumerError {
         /// Its `max_consumers`.
         limit: u64,
     },
+    /// Two consumers of a work queue would want the same messages.
+    #[error(
+        "`{subject}` and `{taken}` of the consumer `{other}` can match the same subject; in the work queue `{stream}` each message is for one consumer: let workers share that consumer, or choose filters that don't overlap"
+    )]
+    WorkQueueOverlap {
+        /// The stream.
+        stream: String,
+        /// The filter asked for; `>` when there is none.
+        subject: String,
+        /// The other consumer's filter.
+        taken: String,
+        /// The other consumer.
+        other: String,
+    },
     /// The dead-letter stream can't take this consumer's messages.
     #[error("the stream `{stream}` can't take the dead letters: {why}")]
     DeadLetter {

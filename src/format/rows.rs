@@ -139,6 +139,8 @@ pub(crate) struct StreamRow {
     pub(crate) next_dedup: u64,
     /// Purges by subject that are not finished.
     pub(crate) purges: Vec<PurgeRow>,
+    /// Messages, from and below, that nobody may want any more.
+    pub(crate) rejudged: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

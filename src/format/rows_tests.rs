@@ -12,7 +12,9 @@ use super::rows::{
     decode_row, encode_row,
 };
 use crate::clock::Timestamp;
-use crate::config::{ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, StreamConfig};
+use crate::config::{
+    ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, Retention, StreamConfig, Unwanted,
+};
 use crate::seq::Seq;
 
 /// Compares with bytes in hex; white space only helps the reader.
@@ -80,7 +82,7 @@ fn stream_config_row() {
         &StreamConfigRow { config },
         "01 066f7264657273 02 03612e3e 02c3bc 01fbe803 00 01 5a fc0065cd1d
          fc00008000 01 01 5a fc0065cd1d fc40420f00
-         01 00 00 00",
+         01 00 00 00 00 00",
     );
     let config = StreamConfig::new("s")
         .without_dedup()
@@ -89,10 +91,12 @@ fn stream_config_row() {
         .max_consumers(7)
         .deny(Deny::Purge)
         .deny(Deny::Delete)
-        .sealed();
+        .sealed()
+        .retention(Retention::Interest)
+        .unwanted(Unwanted::Keep);
     golden(
         &StreamConfigRow { config },
-        "01 0173 00 00 00 00 fc00008000 00 00 05 fb2c01 0107 020001 01",
+        "01 0173 00 00 00 00 fc00008000 00 00 05 fb2c01 0107 020001 01 01 01",
     );
 }
 
@@ -115,14 +119,15 @@ fn stream_row() {
             below: 11,
             at: 12,
         }],
+        rejudged: Some((13, 14)),
     };
     golden(
         &row,
-        "01 01 02 fb2c01 fd00401e18240a0600 04 05 06 07 0108 09 0a 01 03612e2a 0b 0c",
+        "01 01 02 fb2c01 fd00401e18240a0600 04 05 06 07 0108 09 0a 01 03612e2a 0b 0c 01 0d 0e",
     );
     golden(
         &StreamRow::default(),
-        "01 00 00 00 00 00 00 00 00 00 00 00 00",
+        "01 00 00 00 00 00 00 00 00 00 00 00 00 00",
     );
 }
 

@@ -67,6 +67,7 @@ fn stream(source: &mut Source<'_>) -> StreamRow {
             below: source.number(),
             at: source.number(),
         }),
+        rejudged: (source.below(2) == 1).then(|| (source.number(), source.number())),
     }
 }
 

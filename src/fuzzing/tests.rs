@@ -239,6 +239,7 @@ fn seed_rows() {
     let row = StreamRow {
         hole_from: Some(1 << 40),
         purges,
+        rejudged: Some((3, 9)),
         ..StreamRow::default()
     };
     seed("rows", "stream", &encode_row(&row));

@@ -6,6 +6,7 @@ use crate::config::{ConsumerConfig, Discard, OnExhausted, StreamConfig};
 use crate::error::{ConsumerError, InvalidSetting, StreamError};
 use crate::format::rows::Place;
 use crate::state::envelope;
+use crate::state::work_queue::keeps_retention;
 use std::collections::BTreeSet;
 
 /// Bytes of a dead-letter stream that is made on demand.
@@ -82,6 +83,9 @@ impl State {
         self.keep_dead_letters(&config)?;
         let now = self.now;
         let stream = self.streams.get_mut(&id).ok_or_else(not_found)?;
+        keeps_retention(&stream.config, &config)?;
+        let (kept, keeps) = (stream.config.retention, config.retention);
+        let unwanted = stream.config.unwanted != config.unwanted;
         let horizon = stream.dedup_horizon(now).unwrap_or(0);
         stream.dedup.forget_for_good(match config.dedup_window {
             Some(_) => horizon,
@@ -92,8 +96,15 @@ impl State {
         let change = stream.config_change();
         self.routes.remove(id);
         self.routes.add(id, &stream.filters);
+        if kept != keeps {
+            stream.finished.clear();
+            stream.rejudged = None;
+        }
         self.open.changes.push(change);
         self.touch_stream(id);
+        if kept != keeps || unwanted {
+            self.rejudge(id);
+        }
         self.touch_catalog();
         self.sweep_wanted = true;
         Ok(id)
@@ -111,7 +122,8 @@ impl State {
                 .filters()
                 .iter()
                 .any(|filter| filter.matches(&subject));
-            if !captured || config.max_message_size < source.config.max_message_size {
+            let forgets = config.drops_unwanted();
+            if !captured || forgets || config.max_message_size < source.config.max_message_size {
                 return Err(self.in_use(config.name.clone(), consumer));
             }
         }
@@ -217,6 +229,7 @@ impl State {
         if let Some(source) = self.streams.get(&stream) {
             source.admit_consumer()?;
         }
+        self.fits_work_queue(stream, &config, None)?;
         self.prepare_dead_letters(stream, &config)?;
         let id = self.next_consumer;
         self.next_consumer += 1;
@@ -282,6 +295,11 @@ impl State {
         target
             .admit_open()
             .map_err(|why| refused(why.to_string()))?;
+        if target.config.drops_unwanted() {
+            return Err(refused(
+                "its `retention` is Interest, so that a dead letter that no consumer wants would be lost; use Limits or Unwanted::Keep".into(),
+            ));
+        }
         let subject = envelope::subject(to, &source.config.name, &config.name);
         if !target.captures(&subject) {
             return Err(refused(format!(
@@ -373,11 +391,12 @@ impl State {
     pub(crate) fn delete_consumer(&mut self, id: u32) {
         if let Some(consumer) = self.consumers.get(&id) {
             let stream = consumer.stream;
-            if let Some(stream) = self.streams.get_mut(&stream) {
-                stream.consumers.remove(&id);
-                stream.early.remove(&id);
+            if let Some(known) = self.streams.get_mut(&stream) {
+                known.consumers.remove(&id);
+                known.early.remove(&id);
             }
             self.remove_consumer(id);
+            self.rejudge(stream);
             self.touch_catalog();
         }
     }
@@ -441,6 +460,8 @@ fn stream_difference(one: &StreamConfig, other: &StreamConfig) -> Option<&'stati
         ("max_consumers", one.max_consumers == other.max_consumers),
         ("deny", one.deny == other.deny),
         ("sealed", one.access == other.access),
+        ("retention", one.retention == other.retention),
+        ("unwanted", one.unwanted == other.unwanted),
         ("configuration", one == other),
     ];
     settings

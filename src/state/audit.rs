@@ -19,6 +19,8 @@ pub(crate) struct StreamAudit {
     /// By subject: how many messages, and an upper bound of the last one.
     pub(crate) subjects: BTreeMap<Arc<str>, (u64, u64)>,
     pub(crate) consumers: Vec<ConsumerAudit>,
+    /// Whether every stored message must be one that some consumer needs.
+    pub(crate) only_needed: bool,
 }
 
 /// What a consumer must find in the stream.
@@ -103,6 +105,9 @@ impl State {
             holes: stream.holes,
             subjects: stream.subjects.iter().map(subject).collect(),
             consumers: consumers.map(consumer).collect(),
+            only_needed: stream.config.drops_unwanted()
+                && stream.rejudged.is_none()
+                && stream.unreadable.is_none(),
         }
     }
 }

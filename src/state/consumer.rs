@@ -47,6 +47,8 @@ pub(crate) struct Consumer {
     /// Those whose refusal nobody was told of, because they were condemned before they were tried.
     pub(crate) untold: BTreeSet<u64>,
     pub(crate) parked: BTreeSet<u64>,
+    /// What it is done with since its last group: the stream may have it removed.
+    pub(crate) done: Vec<u64>,
     /// How often its dead-letter stream had made room when every condemned message was last tried, or
     /// began to be.
     pub(crate) refused_at: Option<u64>,
@@ -116,6 +118,7 @@ impl Consumer {
             condemned: BTreeSet::new(),
             untold: BTreeSet::new(),
             parked: BTreeSet::new(),
+            done: Vec::new(),
             refused_at: None,
             retry_left: 0,
             retry_from: 0,
@@ -212,6 +215,7 @@ impl Consumer {
         self.lift(seq);
         self.entries.remove(seq);
         self.pending.remove(seq);
+        self.done.push(seq);
     }
 
     /// Delivers a message for the first time.
@@ -389,8 +393,14 @@ impl Consumer {
         self.next > self.saved_next
     }
 
+    /// Whether it may still be given the message, or has it and is not done with it.
+    pub(crate) fn needs(&self, seq: u64, subject: &str) -> bool {
+        self.holds(seq) || (seq >= self.next && self.wants(subject))
+    }
+
     /// The rows that changed.
     pub(crate) fn take_changes(&mut self, changes: &mut Vec<Change>) {
+        self.done.clear();
         self.entries.take_changes(self.id, changes);
         self.saved_next = self.next;
         let row = ConsumerRow {

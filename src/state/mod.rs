@@ -25,6 +25,7 @@ mod recent;
 mod recover;
 mod redrive;
 mod removed;
+mod retire;
 mod room;
 mod routes;
 pub(crate) mod runset;
@@ -36,6 +37,7 @@ mod subjects;
 mod sweep;
 mod trim;
 mod windows;
+mod work_queue;
 
 pub(crate) use audit::{ConsumerAudit, StreamAudit};
 pub(crate) use claim::{Capacity, Claimed, NewMessages, Nothing, Plan};

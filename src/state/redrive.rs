@@ -91,6 +91,12 @@ impl State {
             stream: envelope.stream.clone(),
             why: why.to_string(),
         };
+        if self.is_unwanted(target, &letter.subject) {
+            return Err(RedriveError::Refused {
+                stream: envelope.stream.clone(),
+                why: "no consumer wants it, and its retention is Interest".into(),
+            });
+        }
         self.append_checked(target, letter).map_err(refused)
     }
 

@@ -159,6 +159,8 @@ impl State {
         (target.head, target.cut) = (last + 1, last + 1);
         target.subjects.clear();
         target.purges.clear();
+        target.finished.clear();
+        target.rejudged = None;
         // Nothing is left that could not be read, and what was read of it says nothing any more.
         self.exclusions += 1;
         target.unreadable = None;

@@ -40,6 +40,12 @@ pub(crate) struct Stream {
     pub(crate) holes: u64,
     pub(crate) hole_from: Option<u64>,
     pub(crate) purges: Vec<PurgeMark>,
+    /// Messages that a consumer is done with, or nobody wanted, and that no group has removed yet.
+    pub(crate) finished: BTreeSet<u64>,
+    /// Up to here it was seen whether anybody wants what was published.
+    pub(crate) judged_to: u64,
+    /// Messages from the first to below the second are being looked at: nobody may want them any more.
+    pub(crate) rejudged: Option<(u64, u64)>,
     pub(crate) subjects: Subjects,
     pub(crate) dedup: Dedup,
     pub(crate) windows: Windows,
@@ -147,6 +153,9 @@ impl Stream {
             holes: row.holes,
             hole_from: row.hole_from,
             purges,
+            finished: BTreeSet::new(),
+            judged_to: row.last,
+            rejudged: row.rejudged,
             subjects,
             dedup,
             windows: Windows::default(),
@@ -259,6 +268,14 @@ impl Stream {
         self.facts.retain(|known| known.first != facts.first);
         self.facts.truncate(FACTS_KEPT - 1);
         self.facts.push_front(facts);
+    }
+
+    /// Blocks that end before the head may go, as far as a block is known that starts at or before it.
+    pub(crate) fn free_to_head(&mut self) {
+        let head = self.head;
+        let starts = self.facts.iter().map(|facts| facts.first);
+        let known = starts.filter(|first| *first <= head).max();
+        self.drop_to = self.drop_to.max(known.unwrap_or(0));
     }
 
     /// Refuses a subject that the stream does not capture.
@@ -425,6 +442,7 @@ impl Stream {
             next_subject: self.subjects.next_number(),
             next_dedup: self.dedup.next_row(),
             purges: self.purges.iter().map(purge).collect(),
+            rejudged: self.rejudged,
         }
     }
 

@@ -67,6 +67,7 @@ impl State {
         }
         more |= self.forget_ids(limits.ids);
         more |= self.continue_purges(budget)?;
+        more |= self.continue_rejudging(budget)?;
         self.tell_idle(at.mono, limits.idle);
         Ok(more)
     }
@@ -143,6 +144,8 @@ impl State {
     }
 
     fn expire_messages(&mut self, budget: &mut usize) -> Result<bool, Need> {
+        // What consumers are done with takes no room from what limits would remove in its place.
+        self.retire_finished()?;
         let now = self.now;
         let due = |stream: &&super::Stream| {
             stream.head < stream.cut

@@ -17,10 +17,12 @@ pub(crate) enum Trimmed {
 }
 
 impl State {
-    /// Removes what limits and purges no longer allow from the heads of the streams of the open group.
+    /// Removes what the open group finished, then what limits and purges no longer allow from the heads of
+    /// its streams.
     ///
-    /// `budget` is how many messages the whole group may remove (R9).
+    /// `budget` is how many messages limits and purges may remove in the whole group (R9).
     pub(crate) fn enforce_limits(&mut self, budget: &mut usize) -> Result<Trimmed, Need> {
+        self.retire_finished()?;
         let mut outcome = Trimmed::Done;
         let open: Vec<u32> = self.open.streams.iter().copied().collect();
         for id in open {

@@ -1,7 +1,9 @@
 //! The histories that are cut, each by its name.
 
 use crate::world::{Outcome, World, down, open, payload};
-use riverbed::{ConsumerConfig, Deny, Fetch, OnExhausted, Publish, Purge, Seq, StreamConfig};
+use riverbed::{
+    ConsumerConfig, Deny, Fetch, OnExhausted, Publish, Purge, Retention, Seq, StreamConfig,
+};
 use std::time::Duration;
 
 pub(crate) struct History {
@@ -37,6 +39,13 @@ pub(crate) fn some_dead(world: &mut World) -> Outcome {
     some_out(world)?;
     world.term("a1")?;
     world.nak("a2")
+}
+
+/// From now on the stream keeps what a consumer still wants.
+fn interested(world: &mut World) -> Outcome {
+    let config = stream_config().retention(Retention::Interest);
+    world.store.update_stream(config).map_err(down)?;
+    world.store.drive().map_err(down)
 }
 
 pub(crate) const HISTORIES: &[History] = &[
@@ -337,6 +346,51 @@ pub(crate) const HISTORIES: &[History] = &[
             })?;
             world.store.drive().map_err(down)?;
             world.fetch(1)
+        },
+    },
+    History {
+        name: "interest",
+        consumer: dead,
+        before: |world| {
+            some_out(world)?;
+            interested(world)
+        },
+        cut: |world| {
+            // An ack and the removal that follows from it are one: check() finds what is kept for nobody, and
+            // what is lost is delivered to nobody.
+            let all = ["a1", "a2", "a3"].map(ToOwned::to_owned);
+            world.told.maybe_gone.extend(all.clone());
+            world.ack(&["a2"])?;
+            world.told.gone.insert("a2".into());
+            world.term("a1")?;
+            world.told.gone.insert("a1".into());
+            world.publish(&["b1", "b2"])?;
+            world.ack(&["a3"])?;
+            world.told.gone.insert("a3".into());
+            world.fetch(2)
+        },
+    },
+    History {
+        name: "interest_ends",
+        consumer: plain,
+        before: |world| {
+            some_out(world)?;
+            let second = ConsumerConfig::new("second");
+            let second = world.stream.create_consumer(second).map_err(down)?;
+            second.fetch(Fetch::new(1).no_wait()).map_err(down)?;
+            interested(world)?;
+            world.ack(&["a1", "a3"])
+        },
+        cut: |world| {
+            world
+                .told
+                .maybe_gone
+                .extend(["a1".to_owned(), "a3".to_owned()]);
+            world.stream.delete_consumer("second").map_err(down)?;
+            world.told.consumer_gone = true;
+            world.store.drive().map_err(down)?;
+            world.told.gone.extend(["a1".to_owned(), "a3".to_owned()]);
+            world.publish(&["b1"])
         },
     },
     History {

@@ -3,8 +3,8 @@
 use crate::histories::{FIRST, begun_config};
 use crate::world::{Told, World, payload, text};
 use riverbed::{
-    Access, Consumer, Fetch, ManualClock, Publish, PublishError, PublishErrorKind, Purge, Riverbed,
-    Seq,
+    Access, Consumer, Fetch, ManualClock, Publish, PublishError, PublishErrorKind, Purge,
+    Retention, Riverbed, Seq,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -110,6 +110,18 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
         limit.is_none_or(|limit| places.stream.len() as u64 <= limit),
         "over the new limit"
     );
+    if stream.info().unwrap().config.retention == Retention::Interest {
+        // Of what was to go with its ack, all that is there is still to be delivered, and nothing else is.
+        store.drive().unwrap();
+        places.stream = contents(store, "s");
+        let info = consumer.info().unwrap();
+        let unfinished = info.pending + info.due + info.delayed + info.parked + info.refused;
+        let second = stream.consumer("second").is_ok();
+        assert!(
+            second || unfinished == places.stream.len() as u64,
+            "an ack and its removal are apart"
+        );
+    }
     places.delivered = drain(&consumer, store, &world.clock);
     for (name, seq) in &told.stored {
         verify_stored(told, &places, name, *seq);

@@ -16,6 +16,8 @@ mod e_fetch;
 mod f_places;
 mod f_start;
 mod g_accounts;
+mod g_interest;
+mod g_work_queue;
 mod h_removal;
 mod h_streams;
 mod i_batches;

@@ -4,8 +4,16 @@ use crate::op::Op;
 use crate::oracle::Oracle;
 
 impl Oracle {
-    /// Does an operation and answers in words.
+    /// Does an operation, with what follows from it in its own commit, and answers in words.
     pub(crate) fn apply(&mut self, op: &Op) -> String {
+        let said = self.answer(op);
+        if !self.defer_limits {
+            self.retire_all();
+        }
+        said
+    }
+
+    fn answer(&mut self, op: &Op) -> String {
         match op {
             Op::CreateStream(config) => self.create_stream(config),
             Op::UpdateStream(config) => self.update_stream(config),

@@ -3,7 +3,8 @@
 use crate::history::{chance, ms};
 use fastrand::Rng;
 use riverbed::{
-    ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, Seq, StreamConfig, Timestamp,
+    ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, Retention, Seq, StreamConfig,
+    Timestamp, Unwanted,
 };
 
 pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
@@ -43,6 +44,15 @@ pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
         if chance(rng, 16) {
             config = config.deny(what);
         }
+    }
+    if name != "dlq" && chance(rng, 3) {
+        config = match rng.u8(..3) {
+            0 => config.retention(Retention::Interest),
+            1 => config
+                .retention(Retention::Interest)
+                .unwanted(Unwanted::Keep),
+            _ => config.retention(Retention::WorkQueue),
+        };
     }
     // A dead-letter stream takes what its sources take.
     if name != "dlq" && chance(rng, 5) {

@@ -51,6 +51,9 @@ impl Oracle {
                 .map_or(end, |(seq, _)| *seq),
             _ => 1,
         };
+        if let Err(why) = self.fits_work_queue(stream, config) {
+            return why.to_owned();
+        }
         if !self.prepare_dead_letters(stream, config) {
             return "DeadLetter".to_owned();
         }
@@ -77,7 +80,8 @@ impl Oracle {
         };
         let subject = format!("{dead}.{stream}.{}", config.name);
         let needed = self.streams[stream].config.max_message_size;
-        !target.is_sealed() && target.captures(&subject) && target.config.max_message_size >= needed
+        let keeps = !target.is_sealed() && !target.drops_unwanted();
+        keeps && target.captures(&subject) && target.config.max_message_size >= needed
     }
 
     pub(crate) fn update_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> String {
@@ -116,6 +120,7 @@ impl Oracle {
             .streams
             .get_mut(stream)
             .and_then(|known| known.consumers.remove(name));
+        self.rejudge(stream);
         if known.is_some() {
             "deleted"
         } else {
@@ -306,8 +311,8 @@ impl Oracle {
         let backoff = consumer.backoff(attempts).unwrap_or(0);
         match verdict {
             Verdict::Ack => {
-                consumer.held.remove(&seq);
                 consumer.totals.acked += 1;
+                self.finish(&stream, &name, seq);
             }
             Verdict::InProgress => {
                 let deadline = now + consumer.lease(attempts);

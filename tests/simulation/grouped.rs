@@ -60,11 +60,11 @@ impl Run {
     }
 }
 
-/// Streams that messages came to or left.
+/// Streams that messages came to or left, or where a consumer is done with some.
 fn touched(before: &Oracle, after: &Oracle) -> Vec<String> {
     let state = |oracle: &Oracle, name: &str| {
         let stream = oracle.streams.get(name);
-        stream.map(|stream| (stream.last, stream.stored.len()))
+        stream.map(|stream| (stream.last, stream.stored.len(), stream.finished.clone()))
     };
     let names = after.streams.keys();
     names

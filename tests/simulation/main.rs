@@ -36,6 +36,7 @@ mod passing;
 mod pipeline;
 mod publishing;
 mod real;
+mod retaining;
 mod run;
 mod shrink;
 mod trouble;

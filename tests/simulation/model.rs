@@ -1,7 +1,7 @@
 //! What the oracle knows: plain values, no cleverness.
 
 use riverbed::{Access, ConsumerConfig, Deny, StreamConfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A message to be published.
 #[derive(Clone, Default)]
@@ -87,6 +87,10 @@ pub(crate) struct Stream {
     pub(crate) consumers: BTreeMap<String, Consumer>,
     /// Grows when messages leave, or limits change.
     pub(crate) room_made: u64,
+    /// What a consumer is done with, or was published where only what is wanted stays, since the last commit.
+    pub(crate) finished: BTreeSet<u64>,
+    /// Whether somebody who wanted messages is gone: what nobody wants leaves with the next sweep.
+    pub(crate) rejudged: bool,
 }
 
 impl Stream {
@@ -118,7 +122,7 @@ impl Stream {
 
     pub(crate) fn subjects(&self) -> u64 {
         let subjects = self.stored.values().map(|stored| &stored.draft.subject);
-        subjects.collect::<std::collections::BTreeSet<_>>().len() as u64
+        subjects.collect::<BTreeSet<_>>().len() as u64
     }
 
     pub(crate) fn captures(&self, subject: &str) -> bool {
@@ -220,6 +224,10 @@ impl Consumer {
     pub(crate) fn wants(&self, subject: &str) -> bool {
         let filters = &self.config.filters;
         filters.is_empty() || filters.iter().any(|filter| matches(filter, subject))
+    }
+
+    pub(crate) fn needs(&self, seq: u64, subject: &str) -> bool {
+        self.held.contains_key(&seq) || (seq >= self.next && self.wants(subject))
     }
 
     pub(crate) fn count(&self, is: impl Fn(&Held) -> bool) -> u64 {

@@ -4,7 +4,7 @@
 
 use crate::model::{Consumer, Draft, Held, Origin, Place, Reason, Stored, Stream, Totals};
 use riverbed::{Discard, OnExhausted, StreamConfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Distinct subjects that a stream may have in these tests.
 pub(crate) const SUBJECTS: u64 = 5;
@@ -94,6 +94,8 @@ impl Oracle {
             ids: BTreeMap::new(),
             consumers: BTreeMap::new(),
             room_made: 0,
+            finished: BTreeSet::new(),
+            rejudged: false,
         };
         self.streams.insert(stream.config.name.clone(), stream);
     }
@@ -141,6 +143,9 @@ impl Oracle {
                 origin,
             },
         );
+        if target.drops_unwanted() {
+            target.finished.insert(target.last);
+        }
         target.last
     }
 
@@ -159,8 +164,9 @@ impl Oracle {
         full.then_some("Full")
     }
 
-    /// Removes what the limits of a stream do not allow.
+    /// Removes what is finished, then what the limits of a stream do not allow.
     pub(crate) fn trim(&mut self, stream: &str) {
+        self.retire(stream);
         loop {
             let Some(target) = self.streams.get(stream) else {
                 return;
@@ -277,8 +283,8 @@ impl Oracle {
                 self.met.push("parked");
             }
             _ => {
-                consumer.held.remove(&seq);
                 consumer.totals.dropped += 1;
+                self.finish(stream, name, seq);
                 self.tell(format!("dropped {stream}/{name} {seq}"), 1);
                 self.met.push("dropped");
             }
@@ -314,8 +320,8 @@ impl Oracle {
         }
         let to_seq = self.append(dead, draft, Some(origin));
         let consumer = self.consumer_mut(stream, name).unwrap();
-        consumer.held.remove(&seq);
         consumer.totals.dead_lettered += 1;
+        self.finish(stream, name, seq);
         self.tell(format!("dead {stream}/{name} {seq} to {dead} {to_seq}"), 1);
         self.met.push("dead_lettered");
     }

@@ -32,6 +32,7 @@ impl Oracle {
                 self.retry_refused(&stream, &name);
             }
             self.trim_all();
+            self.judge_again();
             if room(self) == before {
                 break;
             }

@@ -2,7 +2,7 @@
 
 use crate::model::{Draft, Held, Place, matches};
 use crate::oracle::{Oracle, dead_letter_stream, forget_ids, headers_without_envelope};
-use riverbed::{Access, Deny, StreamConfig};
+use riverbed::{Access, Deny, Retention, StreamConfig};
 use std::collections::BTreeMap;
 
 impl Oracle {
@@ -68,12 +68,23 @@ impl Oracle {
                 .iter()
                 .any(|filter| matches(filter, &subject));
             let needed = self.streams[&stream].config.max_message_size;
-            if !captured || config.max_message_size < needed {
+            let forgets = crate::retaining::drops_unwanted(config);
+            if !captured || forgets || config.max_message_size < needed {
                 return "InUse".to_owned();
             }
         }
         let now = self.now;
         let stream = self.streams.get_mut(name).unwrap();
+        let queue = |config: &StreamConfig| config.retention == Retention::WorkQueue;
+        if queue(&stream.config) != queue(config) {
+            return "Invalid".to_owned();
+        }
+        let other = stream.config.retention != config.retention;
+        let unwanted = stream.config.unwanted != config.unwanted;
+        if other {
+            stream.finished.clear();
+            stream.rejudged = false;
+        }
         // What is past the window is forgotten, also when the new one is longer.
         forget_ids(stream, now);
         if config.dedup_window.is_none() {
@@ -81,6 +92,9 @@ impl Oracle {
         }
         stream.config = config.clone();
         stream.room_made += 1;
+        if other || unwanted {
+            self.rejudge(name);
+        }
         self.trim(name);
         "updated".to_owned()
     }
@@ -338,6 +352,9 @@ impl Oracle {
             draft.subject.clone_from(&origin.subject);
             draft.id.clone_from(&origin.id);
             let own = headers_without_envelope(&draft.headers) + draft.payload.len() as u64;
+            if self.is_unwanted(&origin.stream, &draft.subject) {
+                return "Refused".to_owned();
+            }
             if self.refuses_letter(&origin.stream, &draft, own).is_some() {
                 return "Refused".to_owned();
             }
@@ -386,8 +403,8 @@ impl Oracle {
         if again {
             self.make_due_again(stream, name, seq);
         } else {
-            consumer.held.remove(&seq);
             consumer.totals.dropped += 1;
+            self.finish(stream, name, seq);
         }
         "done".to_owned()
     }

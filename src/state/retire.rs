@@ -1,0 +1,198 @@
+//! Retention by interest and of work queues: a message leaves in the group that finishes it for the last
+//! consumer that wanted it.
+
+use super::purge::stored_fact;
+use super::stored::{Fact, Need};
+use super::{State, Stream};
+use crate::config::Retention;
+use crate::event::Removal;
+
+impl State {
+    /// Removes what the open group finished. It is part of that group, whatever its size: an ack and the
+    /// removal that follows from it are never apart.
+    pub(crate) fn retire_finished(&mut self) -> Result<(), Need> {
+        self.collect_finished();
+        let open: Vec<u32> = self.open.streams.iter().copied().collect();
+        for id in open {
+            self.retire(id)?;
+        }
+        Ok(())
+    }
+
+    /// Whether anybody may still be given a message, or has it and is not done with it.
+    pub(crate) fn is_needed(&self, stream: &Stream, seq: u64, subject: &str) -> bool {
+        let mut consumers = stream.consumers.iter();
+        consumers.any(|id| {
+            let known = self.consumers.get(id);
+            known.is_some_and(|known| known.needs(seq, subject))
+        })
+    }
+
+    /// Whether a message on this subject would leave as soon as it is stored.
+    pub(crate) fn is_unwanted(&self, stream: u32, subject: &str) -> bool {
+        let Some(known) = self.streams.get(&stream) else {
+            return false;
+        };
+        known.config.drops_unwanted() && !self.is_needed(known, known.last + 1, subject)
+    }
+
+    /// Whether a consumer that wants a message is past it, and none needs it.
+    fn is_finished(&self, stream: &Stream, fact: &Fact) -> bool {
+        let mut consumers = stream
+            .consumers
+            .iter()
+            .filter_map(|id| self.consumers.get(id));
+        let drops = stream.config.drops_unwanted();
+        (drops || consumers.any(|known| fact.seq < known.next && known.wants(&fact.subject)))
+            && !self.is_needed(stream, fact.seq, &fact.subject)
+    }
+
+    /// What consumers are done with, and what nobody wanted when it was published.
+    fn collect_finished(&mut self) {
+        for id in self.open.consumers.clone() {
+            let Some(consumer) = self.consumers.get_mut(&id) else {
+                continue;
+            };
+            let (stream, done) = (consumer.stream, std::mem::take(&mut consumer.done));
+            let Some(known) = self.streams.get_mut(&stream) else {
+                continue;
+            };
+            if known.config.removes_finished() && !done.is_empty() {
+                known.finished.extend(done);
+                self.touch_stream(stream);
+            }
+        }
+        for id in self.open.streams.clone() {
+            let Some(known) = self.streams.get(&id) else {
+                continue;
+            };
+            let mut unwanted = Vec::new();
+            if known.config.drops_unwanted() {
+                let fresh = known.recent.iter_from(known.judged_to + 1);
+                let needed = |seq, subject| self.is_needed(known, seq, subject);
+                let fresh = fresh.filter(|stored| !needed(stored.seq, &stored.subject));
+                unwanted.extend(fresh.map(|stored| stored.seq));
+            }
+            if let Some(known) = self.streams.get_mut(&id) {
+                known.judged_to = known.last;
+                known.finished.extend(unwanted);
+            }
+        }
+    }
+
+    /// Removes the finished messages of a stream that nobody needs. When it needs something it has kept
+    /// what it came to, and goes on from there.
+    fn retire(&mut self, id: u32) -> Result<(), Need> {
+        let (mut gone, mut stopped) = (Vec::new(), Ok(()));
+        if let Some(stream) = self.streams.get_mut(&id)
+            && !stream.config.removes_finished()
+        {
+            stream.finished.clear();
+        }
+        loop {
+            let Some(stream) = self.streams.get(&id) else {
+                return Ok(());
+            };
+            // What can't be read stays until it is excluded, or the store opened again.
+            let next = stream.finished.first().copied();
+            let Some(seq) = next.filter(|_| stream.unreadable.is_none()) else {
+                break;
+            };
+            match self.retired(stream, seq) {
+                Ok(fact) => gone.extend(fact),
+                Err(need) => {
+                    stopped = Err(need);
+                    break;
+                }
+            }
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.finished.pop_first();
+            }
+        }
+        self.remove_unneeded(id, &gone);
+        stopped
+    }
+
+    /// The facts of a message that is stored and that nobody needs.
+    fn retired(&self, stream: &Stream, seq: u64) -> Result<Option<Fact>, Need> {
+        let fact = stored_fact(stream, seq)?;
+        Ok(fact.filter(|fact| !self.is_needed(stream, seq, &fact.subject)))
+    }
+
+    /// Takes messages out of a stream: those at its head without a trace, the others as holes.
+    fn remove_unneeded(&mut self, id: u32, gone: &[Fact]) {
+        for fact in gone {
+            match self.streams.get_mut(&id) {
+                Some(stream) if stream.head == fact.seq => stream.head += 1,
+                _ => self.kill(id, fact.seq),
+            }
+        }
+        self.account_removed(id, gone, Removal::Retention);
+        if let Some(stream) = self.streams.get_mut(&id).filter(|_| !gone.is_empty()) {
+            stream.free_to_head();
+        }
+    }
+
+    /// The consumers of a stream, or what they want, changed: what is stored is looked at again, in steps.
+    pub(crate) fn rejudge(&mut self, id: u32) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let interest = stream.config.retention == Retention::Interest;
+        if !interest || stream.config.is_sealed() || stream.messages == 0 {
+            return;
+        }
+        if stream.config.drops_unwanted() && stream.consumers.is_empty() {
+            self.remove_all(id);
+            return;
+        }
+        stream.rejudged = Some((stream.first(), stream.last + 1));
+        self.touch_stream(id);
+        self.sweep_wanted = true;
+    }
+
+    /// One step for all streams that are looked at again; `budget` is how many messages it may look at.
+    pub(crate) fn continue_rejudging(&mut self, budget: &mut usize) -> Result<bool, Need> {
+        let at_work = |stream: &&Stream| stream.rejudged.is_some() && stream.unreadable.is_none();
+        let ids: Vec<u32> = self
+            .streams
+            .values()
+            .filter(at_work)
+            .map(|known| known.id)
+            .collect();
+        for id in &ids {
+            self.rejudge_step(*id, budget)?;
+        }
+        Ok(!ids.is_empty())
+    }
+
+    fn rejudge_step(&mut self, id: u32, budget: &mut usize) -> Result<(), Need> {
+        let Some(stream) = self.streams.get(&id) else {
+            return Ok(());
+        };
+        let Some((from, below)) = stream.rejudged else {
+            return Ok(());
+        };
+        let (mut at, mut gone, mut stopped) = (from.max(stream.first()), Vec::new(), Ok(()));
+        if !stream.config.removes_finished() {
+            at = below;
+        }
+        while at < below && *budget > 0 {
+            match stored_fact(stream, at) {
+                Ok(fact) => gone.extend(fact.filter(|fact| self.is_finished(stream, fact))),
+                Err(need) => {
+                    stopped = Err(need);
+                    break;
+                }
+            }
+            at += 1;
+            *budget -= 1;
+        }
+        self.remove_unneeded(id, &gone);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.rejudged = (at < below).then_some((at, below));
+        }
+        self.touch_stream(id);
+        stopped
+    }
+}

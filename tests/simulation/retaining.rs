@@ -1,0 +1,171 @@
+//! The oracle's rules of retention by interest and of work queues.
+
+use crate::model::{Stream, matches};
+use crate::oracle::Oracle;
+use riverbed::{Access, ConsumerConfig, DeliverPolicy, Retention, StreamConfig, Unwanted};
+
+impl Stream {
+    pub(crate) fn drops_unwanted(&self) -> bool {
+        drops_unwanted(&self.config)
+    }
+
+    fn needs(&self, seq: u64, subject: &str) -> bool {
+        self.consumers
+            .values()
+            .any(|known| known.needs(seq, subject))
+    }
+
+    fn unneeded(&self) -> Vec<u64> {
+        let stored = self.stored.iter();
+        let unneeded = stored.filter(|(seq, m)| !self.needs(**seq, &m.draft.subject));
+        unneeded.map(|(seq, _)| *seq).collect()
+    }
+
+    /// Whether a consumer wanted the message and is past it.
+    fn was_finished(&self, seq: u64) -> bool {
+        let subject = &self.stored[&seq].draft.subject;
+        let mut consumers = self.consumers.values();
+        consumers.any(|known| seq < known.next && known.wants(subject))
+    }
+}
+
+pub(crate) fn drops_unwanted(config: &StreamConfig) -> bool {
+    config.access == Access::Open
+        && config.retention == Retention::Interest
+        && config.unwanted == Unwanted::Drop
+}
+
+impl Oracle {
+    /// A consumer is done with a message.
+    pub(crate) fn finish(&mut self, stream: &str, name: &str, seq: u64) {
+        let known = self.streams.get_mut(stream).unwrap();
+        known.consumers.get_mut(name).unwrap().held.remove(&seq);
+        if known.config.retention != Retention::Limits && !known.is_sealed() {
+            known.finished.insert(seq);
+        }
+    }
+
+    /// Removes what is finished and nobody needs.
+    pub(crate) fn retire(&mut self, stream: &str) {
+        let Some(known) = self.streams.get_mut(stream) else {
+            return;
+        };
+        let finished = std::mem::take(&mut known.finished);
+        if known.is_sealed() {
+            return;
+        }
+        let mut gone = known.unneeded();
+        gone.retain(|seq| finished.contains(seq));
+        self.remove(stream, &gone, "Retention");
+    }
+
+    /// The same for all streams, and the limits of those that were changed.
+    pub(crate) fn retire_all(&mut self) {
+        for name in self.streams.keys().cloned().collect::<Vec<_>>() {
+            if !self.streams[&name].finished.is_empty() {
+                self.trim(&name);
+            }
+        }
+    }
+
+    /// Whether a message would leave as soon as it is stored.
+    pub(crate) fn is_unwanted(&self, stream: &str, subject: &str) -> bool {
+        let known = &self.streams[stream];
+        known.drops_unwanted() && !known.needs(known.last + 1, subject)
+    }
+
+    /// Who wanted messages of a stream may be gone.
+    pub(crate) fn rejudge(&mut self, stream: &str) {
+        let Some(known) = self.streams.get_mut(stream) else {
+            return;
+        };
+        let interest = known.config.retention == Retention::Interest;
+        if !interest || known.is_sealed() || known.stored.is_empty() {
+            return;
+        }
+        if !known.consumers.is_empty() || !known.drops_unwanted() {
+            known.rejudged = true;
+            return;
+        }
+        let all: Vec<u64> = known.stored.keys().copied().collect();
+        known.finished.clear();
+        known.rejudged = false;
+        self.remove(stream, &all, "Purge");
+    }
+
+    /// What a sweep does for streams whose consumers changed.
+    pub(crate) fn judge_again(&mut self) {
+        for name in self.streams.keys().cloned().collect::<Vec<_>>() {
+            let known = self.streams.get_mut(&name).unwrap();
+            if std::mem::take(&mut known.rejudged) && !known.is_sealed() {
+                let mut gone = known.unneeded();
+                let drops = known.drops_unwanted();
+                gone.retain(|seq| drops || known.was_finished(*seq));
+                if !gone.is_empty() {
+                    self.met.push("judged_again");
+                }
+                self.remove(&name, &gone, "Retention");
+            }
+        }
+    }
+
+    /// Why a work queue refuses a consumer.
+    pub(crate) fn fits_work_queue(
+        &self,
+        stream: &str,
+        config: &ConsumerConfig,
+    ) -> Result<(), &'static str> {
+        let queue = &self.streams[stream];
+        if queue.config.retention != Retention::WorkQueue {
+            return Ok(());
+        }
+        if config.deliver != DeliverPolicy::All {
+            return Err("Invalid");
+        }
+        let all = [">".to_owned()];
+        let filters = |config: &ConsumerConfig| match config.filters.as_slice() {
+            [] => all.to_vec(),
+            filters => filters.to_vec(),
+        };
+        let others = queue.consumers.values();
+        let taken: Vec<String> = others.flat_map(|other| filters(&other.config)).collect();
+        let shared = |filter: &String| taken.iter().any(|taken| overlap(filter, taken));
+        if filters(config).iter().any(shared) {
+            return Err("WorkQueueOverlap");
+        }
+        Ok(())
+    }
+}
+
+/// Whether two filters can match the same subject, found by trying: every subject that could tell them
+/// apart is made of their own tokens.
+fn overlap(one: &str, other: &str) -> bool {
+    let words = || {
+        one.split('.')
+            .chain(other.split('.'))
+            .filter(|token| *token != ">")
+    };
+    let tokens: Vec<&str> = words()
+        .map(|token| if token == "*" { "t" } else { token })
+        .collect();
+    let mut subjects: Vec<String> = tokens.iter().map(|token| (*token).to_owned()).collect();
+    subjects.push("t".to_owned());
+    for _ in 0..4 {
+        if subjects
+            .iter()
+            .any(|subject| matches(one, subject) && matches(other, subject))
+        {
+            return true;
+        }
+        let longer = subjects.iter().flat_map(|subject| {
+            tokens
+                .iter()
+                .chain(&["t"])
+                .map(move |token| format!("{subject}.{token}"))
+        });
+        subjects = longer.collect();
+        subjects.sort();
+        subjects.dedup();
+    }
+    false
+}
