@@ -30,6 +30,10 @@ pub(crate) enum Table {
     Exceptions = 9,
     /// Streams and consumers whose space is still being freed.
     Drops = 10,
+    /// Messages that wait for their time, whole; `id` is the stream, `part` the number.
+    Scheduled = 11,
+    /// When each of them is due; `id` is the stream, `part` the chunk of numbers.
+    ScheduledIndex = 12,
 }
 
 /// Names one row: a table and a key in it.

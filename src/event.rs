@@ -115,6 +115,18 @@ pub enum Event {
         /// What it said.
         why: String,
     },
+    /// A message that was published for later is due, and its stream refuses it; it waits until the stream
+    /// takes it. Told once for each message while the store is open, like
+    /// [`DeadLetterRefused`](Self::DeadLetterRefused), and for a stream without room only of the first
+    /// one: those behind it wait for their turn.
+    ScheduledRefused {
+        /// The stream.
+        stream: String,
+        /// The message's number.
+        number: u64,
+        /// What the stream said.
+        why: String,
+    },
     /// A limit, a purge or a delete took messages that a consumer had not finished (G11).
     UnfinishedRemoved {
         /// The stream.

@@ -27,6 +27,12 @@ pub struct StreamInfo {
     pub deleted: u64,
     /// Message ids remembered.
     pub dedup_ids: u64,
+    /// Messages that were published for later and wait for their time; they are not among `messages`.
+    pub scheduled: u64,
+    /// Their bytes.
+    pub scheduled_bytes: u64,
+    /// Those of them whose time has come: they are on their way, or the stream refuses them.
+    pub scheduled_due: u64,
     /// Consumers.
     pub consumers: u64,
     /// Messages that were given up to this stream as dead letters but found no room in it.

@@ -91,6 +91,7 @@ mod riverbed;
 mod root;
 mod run;
 pub mod salvage;
+mod scheduled;
 mod seq;
 mod state;
 mod store;
@@ -109,7 +110,7 @@ pub use dead_letter::{DeadLetter, DeadLetters};
 pub use error::{
     AckAndFetchError, AckError, CloseError, ConsumerError, Error, FetchError, InvalidSetting,
     PublishError, PublishErrorKind, PurgeError, ReadError, RedriveError, Refusal, RunError,
-    StreamError, Unavailable,
+    ScheduleError, StreamError, Unavailable,
 };
 pub use event::{DeadReason, Event, Removal, Whose};
 pub use excluded::{Excluded, ExclusionError, Exclusions, NotExcluded};
@@ -122,6 +123,7 @@ pub use publish::{Publish, PublishAck};
 pub use publish_handle::PublishHandle;
 pub use riverbed::Riverbed;
 pub use run::{RunOptions, RunReport, Runner};
+pub use scheduled::ScheduledMessage;
 pub use seq::Seq;
 pub use store::OpenError;
 pub use stream::{Purge, Range, Stream};

@@ -1,5 +1,6 @@
 //! What is published: [`Publish`], and what comes back: [`PublishAck`].
 
+use crate::clock::{Timestamp, micros};
 use crate::headers::Headers;
 use crate::seq::Seq;
 use std::sync::Arc;
@@ -29,6 +30,27 @@ pub struct Publish {
     pub(crate) id: Option<String>,
     pub(crate) expected_last: Option<Seq>,
     pub(crate) wait_for_room: Option<Duration>,
+    pub(crate) due: Due,
+}
+
+/// When a message is to be in its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    Now,
+    After(Duration),
+    At(Timestamp),
+}
+
+impl Due {
+    /// The time, if it is still to come.
+    pub(crate) fn later_than(self, now: u64) -> Option<u64> {
+        let due = match self {
+            Self::Now => return None,
+            Self::After(delay) => now.saturating_add(micros(delay)),
+            Self::At(time) => time.as_micros(),
+        };
+        (due > now).then_some(due)
+    }
 }
 
 impl Publish {
@@ -41,6 +63,7 @@ impl Publish {
             id: None,
             expected_last: None,
             wait_for_room: None,
+            due: Due::Now,
         }
     }
 
@@ -77,6 +100,45 @@ impl Publish {
     /// otherwise is refused at once. In a batch the first message's wait counts.
     pub fn wait_for_room(mut self, patience: Duration) -> Self {
         self.wait_for_room = Some(patience);
+        self
+    }
+
+    /// Publishes the message so much later, counted from its acceptance. It is on disk at once (G1), and
+    /// invisible until it is due: it has no sequence, no consumer counts it, and no reader finds it. Then
+    /// it is appended to its stream, with the time and the sequence of that moment; of what is due
+    /// together, what was due first comes first, and then what was accepted first.
+    ///
+    /// The answer says under which [number](PublishAck::scheduled) it waits.
+    /// [`Stream::scheduled`](crate::Stream::scheduled) lists what waits, and
+    /// [`Stream::cancel_scheduled`](crate::Stream::cancel_scheduled) takes it back. The stream's rules are
+    /// checked at once, and again when it is due: should the stream refuse it then, it waits until the
+    /// stream takes it, and an [event](crate::Event::ScheduledRefused) says so. Its id is remembered, and
+    /// what it [expects](Self::expect_last) is judged, at acceptance only. A purge does not touch it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Publish, Riverbed, StreamConfig};
+    /// use std::time::Duration;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Riverbed::open(folder.path().join("store"))?;
+    /// let mails = store.create_stream(StreamConfig::new("mails"))?;
+    /// let reminder = Publish::new("mails", "Have you seen this?").after(Duration::from_secs(86_400));
+    /// let ack = mails.publish_message(reminder)?;
+    /// assert_eq!((ack.scheduled, mails.info()?.messages), (Some(1), 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.due = Due::After(delay);
+        self
+    }
+
+    /// Publishes the message at a time; one that has passed means now. Otherwise as
+    /// [`after`](Self::after). The calendar is looked at anew every minute at least, so that a clock that
+    /// is set ahead, or a machine that was suspended, delays it by no more.
+    pub fn at(mut self, time: Timestamp) -> Self {
+        self.due = Due::At(time);
         self
     }
 
@@ -119,8 +181,12 @@ impl<S: Into<String>, P: Into<Vec<u8>>> From<(S, P)> for Publish {
 pub struct PublishAck {
     /// The stream that took the message.
     pub stream: Arc<str>,
-    /// The message's sequence; for a duplicate, the first one's.
+    /// The message's sequence; for a duplicate, the first one's. 0, which no message has, for one that
+    /// was published for later.
     pub seq: Seq,
+    /// The number of a message that was published for later, see [`Publish::after`]. A duplicate of one
+    /// has its number, also when that one was sent since.
+    pub scheduled: Option<u64>,
     /// Whether the message had been stored before, and so was not stored again.
     pub duplicate: bool,
 }

@@ -34,6 +34,10 @@ pub struct Limits {
     pub pipeline_bytes: u64,
     /// Distinct subjects that are tracked for one stream (1,000,000); a publish on one more is refused.
     pub subjects_per_stream: u64,
+    /// Messages that may wait for their time in one stream (1,000,000), see
+    /// [`Publish::after`](crate::Publish::after); a publish of one more is refused with
+    /// [`ScheduledFull`](crate::PublishErrorKind::ScheduledFull).
+    pub scheduled_per_stream: u64,
     /// Bytes of the pages that the messages of all streams may take on disk (unlimited). A publish
     /// that would leave less than the reserve is refused with
     /// [`StoreFull`](crate::PublishErrorKind::StoreFull), or waits if it says
@@ -82,6 +86,7 @@ impl Default for Limits {
             group_bytes: 4 << 20,
             pipeline_bytes: 16 << 20,
             subjects_per_stream: 1_000_000,
+            scheduled_per_stream: 1_000_000,
             max_store_bytes: None,
             store_reserve_bytes: 16 << 20,
         }

@@ -3,7 +3,9 @@
 use super::Engine;
 use super::exclude::unreadable;
 use super::load::{Holes, damaged, size_of};
+use crate::changes::Table;
 use crate::error::Unavailable;
+use crate::format::rows::{ScheduledRow, decode_row};
 use crate::state::{ConsumerAudit, StreamAudit};
 use crate::store::{Reader, StoreError};
 use std::collections::BTreeMap;
@@ -31,6 +33,8 @@ impl Engine {
             let raw = self.store.read(|reader| {
                 let mut wrong = Vec::new();
                 for audit in &audits {
+                    let scheduled = check_scheduled(reader, audit, &mut wrong);
+                    or_tell(scheduled, &mut wrong)?;
                     let checked = check_stream(reader, audit, &mut wrong);
                     let damaged = matches!(checked, Err(StoreError::Damaged { .. }));
                     or_tell(checked, &mut wrong)?;
@@ -74,6 +78,34 @@ fn or_tell(checked: Result<(), StoreError>, wrong: &mut Vec<String>) -> Result<(
         checked => return checked,
     }
     Ok(())
+}
+
+/// The rows of messages that wait for their time are those that the index names.
+fn check_scheduled(
+    reader: &Reader,
+    audit: &StreamAudit,
+    wrong: &mut Vec<String>,
+) -> Result<(), StoreError> {
+    let (mut rows, mut failed) = (BTreeMap::new(), None);
+    reader.rows(Table::Scheduled, Some(audit.id), 0, |key, value| {
+        match decode_row::<ScheduledRow>(value) {
+            Ok(row) => drop(rows.insert(key.part, (row.due, row.size()))),
+            Err(why) => {
+                let place = format!("scheduled message {} of `{}`: {why}", key.part, audit.name);
+                failed.get_or_insert(StoreError::Damaged { place });
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    if rows != audit.scheduled && failed.is_none() {
+        wrong.push(format!(
+            "stream `{}`: {} messages wait for their time, {} rows of such, not the same",
+            audit.name,
+            audit.scheduled.len(),
+            rows.len()
+        ));
+    }
+    failed.map_or(Ok(()), Err)
 }
 
 /// What the blocks of a stream add up to.

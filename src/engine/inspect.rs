@@ -11,12 +11,13 @@ impl Engine {
     /// `None` when the stream is gone.
     pub(crate) fn stream_info(&self, id: u32) -> Result<Option<StreamInfo>, Unavailable> {
         let (info, group) = {
-            let core = self.enter()?;
+            let mut core = self.enter()?;
+            let now = core.now(&self.clock).now;
             let group = core
                 .state
                 .stream(id)
                 .map_or(core.state.catalog_group(), |s| s.group);
-            (core.state.stream_info(id), group)
+            (core.state.stream_info(id, now), group)
         };
         self.wait(group)?;
         Ok(info)

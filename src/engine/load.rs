@@ -20,6 +20,7 @@ impl Engine {
             Need::Window { stream, window } => self.load_window(*stream, *window)?,
             Need::Facts { stream, seq } => self.load_facts(*stream, *seq)?,
             Need::Messages(wanted) => return self.load_messages(wanted),
+            Need::Scheduled { stream, numbers } => self.load_scheduled(*stream, numbers)?,
         }
         Ok(Vec::new())
     }
@@ -33,6 +34,10 @@ impl Engine {
         };
         match need {
             Need::Messages(wanted) => self.load_each_or_mark(wanted),
+            Need::Scheduled { stream, numbers } => {
+                self.load_each_scheduled_or_mark(*stream, numbers)?;
+                Ok(Vec::new())
+            }
             Need::Facts { stream, .. } | Need::Window { stream, .. } => {
                 let mut core = self.enter_closing()?;
                 core.state.mark_stream_unreadable(*stream, place, readable);

@@ -27,6 +27,7 @@ mod read;
 #[cfg(test)]
 mod regressions;
 mod scan;
+mod schedule;
 mod settle;
 mod start;
 mod store_time;

@@ -96,8 +96,10 @@ impl Engine {
             .map_err(OpenError::database(path, "reading"))?;
         let room = Room::new(&options.limits, store.used_bytes());
         let secret = new_secret(path, options.identity)?;
+        let limits = &options.limits;
+        let bounds = (limits.subjects_per_stream, limits.scheduled_per_stream);
         let mut state = recovered
-            .finish(secret, now, options.limits.subjects_per_stream, room)
+            .finish(secret, now, bounds, room)
             .map_err(|why| damaged(why.to_string()))?;
         let purged = store
             .read(|reader| purged_in_flight(reader, &state))

@@ -138,6 +138,7 @@ impl Engine {
         let ack = |placed: crate::state::Placed| PublishAck {
             stream: Arc::clone(&name),
             seq: Seq::new(placed.seq),
+            scheduled: placed.scheduled,
             duplicate: placed.duplicate,
         };
         let acks = placed.into_iter().map(ack).collect();
@@ -163,7 +164,9 @@ impl Engine {
 fn wants_room(kind: &PublishErrorKind) -> bool {
     matches!(
         kind,
-        PublishErrorKind::Full { .. } | PublishErrorKind::StoreFull { .. }
+        PublishErrorKind::Full { .. }
+            | PublishErrorKind::ScheduledFull { .. }
+            | PublishErrorKind::StoreFull { .. }
     )
 }
 

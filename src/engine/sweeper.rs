@@ -1,9 +1,11 @@
 //! What time does, driven: by the sweeper's thread, or by a test that has no threads.
 
 use super::Engine;
+use crate::changes::Table;
 use crate::clock::Mono;
 use crate::error::Unavailable;
 use crate::state::{Drop, SweepLimits};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// Bounds of one step (R9).
@@ -22,6 +24,9 @@ const MESSAGES: usize = 16_384;
 
 /// Blocks freed in one commit: at most 32 MiB are read to free them.
 const BLOCKS_FREED: usize = 512;
+
+/// Bytes of messages that waited in a deleted stream freed in one commit.
+const SCHEDULED_BYTES_FREED: usize = 32 << 20;
 
 /// Calendar deadlines are looked at anew at least this often (R3): the only periodic wake-up.
 const CALENDAR_CHECK: Duration = Duration::from_secs(60);
@@ -65,6 +70,9 @@ impl Engine {
             .read(|reader| reader.block_starts(id, below, BLOCKS_FREED));
         let starts = starts.map_err(|why| self.failed(why))?;
         let to = starts.last().copied();
+        if matches!((next, to), (Drop::Stream(_), None)) && self.free_some_scheduled(id)? {
+            return Ok(true);
+        }
         if matches!((next, to), (Drop::Stream(_), None)) {
             self.tails.lock().remove(&id);
         }
@@ -74,6 +82,32 @@ impl Engine {
                 (Drop::Stream(id), None) => core.state.free_stream(id),
                 (Drop::Stream(id) | Drop::Blocks(id), to) => core.state.free_blocks(id, to),
             }
+            core.newest_work()
+        };
+        self.wait(group)?;
+        Ok(true)
+    }
+
+    /// Frees a step of what waited in a deleted stream; says whether there was anything.
+    fn free_some_scheduled(&self, id: u32) -> Result<bool, Unavailable> {
+        let last = self.store.read(|reader| {
+            let (mut rows, mut bytes, mut last) = (0, 0, None);
+            reader.rows(Table::Scheduled, Some(id), 0, |key, value| {
+                (rows, bytes, last) = (rows + 1, bytes + value.len(), Some(key.part));
+                if rows >= MESSAGES || bytes >= SCHEDULED_BYTES_FREED {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })?;
+            Ok(last)
+        });
+        let Some(last) = last.map_err(|why| self.failed(why))? else {
+            return Ok(false);
+        };
+        let group = {
+            let mut core = self.enter()?;
+            core.state.free_scheduled(id, last);
             core.newest_work()
         };
         self.wait(group)?;

@@ -3,10 +3,12 @@
 mod admin;
 mod consume;
 mod publish;
+mod schedule;
 
 pub use admin::{ConsumerError, InvalidSetting, PurgeError, ReadError, RedriveError, StreamError};
 pub use consume::{AckAndFetchError, AckError, FetchError, Refusal, RunError};
 pub use publish::{PublishError, PublishErrorKind};
+pub use schedule::ScheduleError;
 
 use thiserror::Error as ThisError;
 
@@ -146,6 +148,9 @@ pub enum Error {
     /// Running workers.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// Cancelling what was published for later.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// Redriving, releasing or discarding.
     #[error(transparent)]
     Redrive(#[from] RedriveError),

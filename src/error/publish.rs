@@ -140,6 +140,16 @@ pub enum PublishErrorKind {
         /// Which limit.
         limit: String,
     },
+    /// As many messages wait for their time in the stream as may.
+    #[error(
+        "the stream `{stream}` has {limit} waiting for their time, its limit; cancel some, wait until they are due, or raise scheduled_per_stream or max_bytes"
+    )]
+    ScheduledFull {
+        /// The stream.
+        stream: String,
+        /// Which limit: messages, or the stream's `max_bytes`, which bounds what waits apart.
+        limit: String,
+    },
     /// The stream's last sequence is not the expected one.
     #[error("the last sequence of `{stream}` is {actual}, not {expected}")]
     WrongLastSequence {

@@ -196,7 +196,7 @@ fn take_key(reader: &mut Reader<'_>) -> Option<RowKey> {
 
 /// The table with this number on disk.
 fn table_of(tag: u8) -> Option<Table> {
-    const ALL: [Table; 10] = [
+    const ALL: [Table; 12] = [
         Table::Meta,
         Table::StreamConfig,
         Table::StreamState,
@@ -207,6 +207,8 @@ fn table_of(tag: u8) -> Option<Table> {
         Table::ConsumerState,
         Table::Exceptions,
         Table::Drops,
+        Table::Scheduled,
+        Table::ScheduledIndex,
     ];
     ALL.into_iter().find(|table| *table as u8 == tag)
 }
@@ -311,10 +313,10 @@ mod tests {
 
     #[test]
     fn every_table_has_its_number() {
-        for tag in 1..=10 {
+        for tag in 1..=12 {
             assert_eq!(table_of(tag).map(|table| table as u8), Some(tag));
         }
         assert_eq!(table_of(0), None);
-        assert_eq!(table_of(11), None);
+        assert_eq!(table_of(13), None);
     }
 }

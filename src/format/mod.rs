@@ -3,6 +3,7 @@
 mod block;
 mod block_error;
 mod builder;
+mod bytes;
 mod changes;
 pub(crate) mod checksum;
 mod cut;
@@ -26,6 +27,7 @@ mod rows_tests;
 pub(crate) use block::Block;
 pub(crate) use block_error::BlockError;
 pub(crate) use builder::BlockBuilder;
+pub(crate) use bytes::Bytes;
 #[cfg(any(test, fuzzing))]
 pub(crate) use changes::encode_changes;
 pub(crate) use changes::{decode_changes, least_len, put_changes};

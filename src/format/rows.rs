@@ -2,6 +2,7 @@
 //!
 //! The only module that names bincode. Adding or changing a field is a new version.
 
+use super::bytes::Bytes;
 use crate::config::{ConsumerConfig, StreamConfig};
 use bincode::enc::write::Writer;
 use bincode::error::{DecodeError, EncodeError};
@@ -137,6 +138,8 @@ pub(crate) struct StreamRow {
     pub(crate) next_subject: u32,
     /// The next row of message ids.
     pub(crate) next_dedup: u64,
+    /// The number of the last message that was accepted for later.
+    pub(crate) last_scheduled: u64,
     /// Purges by subject that are not finished.
     pub(crate) purges: Vec<PurgeRow>,
     /// Messages, from and below, that nobody may want any more.
@@ -255,4 +258,39 @@ pub(crate) enum Place {
 pub(crate) enum Reason {
     MaxDeliver,
     Term(String),
+}
+
+/// A message that waits for its time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ScheduledRow {
+    /// When it is due.
+    pub(crate) due: u64,
+    pub(crate) subject: String,
+    pub(crate) id: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) payload: Bytes,
+}
+
+impl ScheduledRow {
+    /// What the message adds to its stream's bytes.
+    pub(crate) fn size(&self) -> u64 {
+        let id = self.id.as_ref().map_or(0, String::len);
+        let headers = self.headers.iter();
+        let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+        (self.subject.len() + id + headers + self.payload.0.len()) as u64
+    }
+}
+
+/// When the messages of one chunk of numbers are due.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ScheduledIndexRow {
+    pub(crate) entries: Vec<ScheduledEntry>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ScheduledEntry {
+    pub(crate) number: u64,
+    pub(crate) due: u64,
+    /// Bytes of subject, id, headers and payload.
+    pub(crate) size: u64,
 }

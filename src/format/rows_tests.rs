@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::bytes::Bytes;
 use super::rows::{
     ConsumerConfigRow, ConsumerRow, DedupId, DedupRow, EntriesRow, EntryRow, Place, PurgeRow,
-    Reason, RowError, StoreRow, StreamConfigRow, StreamRow, SubjectRow, SubjectsRow, Totals,
-    decode_row, encode_row,
+    Reason, RowError, ScheduledEntry, ScheduledIndexRow, ScheduledRow, StoreRow, StreamConfigRow,
+    StreamRow, SubjectRow, SubjectsRow, Totals, decode_row, encode_row,
 };
 use crate::clock::Timestamp;
 use crate::config::{
@@ -114,6 +115,7 @@ fn stream_row() {
         hole_from: Some(8),
         next_subject: 9,
         next_dedup: 10,
+        last_scheduled: 15,
         purges: vec![PurgeRow {
             filter: "a.*".to_owned(),
             below: 11,
@@ -123,11 +125,11 @@ fn stream_row() {
     };
     golden(
         &row,
-        "01 01 02 fb2c01 fd00401e18240a0600 04 05 06 07 0108 09 0a 01 03612e2a 0b 0c 01 0d 0e",
+        "01 01 02 fb2c01 fd00401e18240a0600 04 05 06 07 0108 09 0a 0f 01 03612e2a 0b 0c 01 0d 0e",
     );
     golden(
         &StreamRow::default(),
-        "01 00 00 00 00 00 00 00 00 00 00 00 00 00",
+        "01 00 00 00 00 00 00 00 00 00 00 00 00 00 00",
     );
 }
 
@@ -164,6 +166,34 @@ fn dedup_row() {
     golden(
         &DedupRow { ids },
         "01 02 fe000102030405060708090a0b0c0d0e0f fdffffffffffffffff 07 01 02 03",
+    );
+}
+
+#[test]
+fn scheduled_row() {
+    let row = ScheduledRow {
+        due: 300,
+        subject: "a.b".to_owned(),
+        id: Some("x".to_owned()),
+        headers: vec![("H".to_owned(), "v".to_owned())],
+        payload: Bytes(vec![1, 90, 255]),
+    };
+    // A payload is bytes, not numbers: 255 stays `ff`.
+    golden(&row, "01 fb2c01 03612e62 010178 01 0148 0176 03 015aff");
+    golden(&ScheduledRow::default(), "01 00 00 00 00 00");
+}
+
+#[test]
+fn scheduled_index_row() {
+    let entry = |number| ScheduledEntry {
+        number,
+        due: 300,
+        size: 7,
+    };
+    let entries = vec![entry(1), entry(251)];
+    golden(
+        &ScheduledIndexRow { entries },
+        "01 02 01 fb2c01 07 fbfb00 fb2c01 07",
     );
 }
 
@@ -309,6 +339,8 @@ fn decode_as_each(bytes: &[u8]) -> usize {
         accepts::<ConsumerConfigRow>(bytes),
         accepts::<ConsumerRow>(bytes),
         accepts::<EntriesRow>(bytes),
+        accepts::<ScheduledRow>(bytes),
+        accepts::<ScheduledIndexRow>(bytes),
     ];
     accepted.into_iter().filter(|accepted| *accepted).count()
 }
@@ -348,6 +380,8 @@ fn a_claimed_length_allocates_nothing() {
             decode_row::<StreamConfigRow>(&front),
             malformed("LimitExceeded")
         );
+        let payload = [&[1, 1, 0, 0, 0], len, &[0; 9]].concat();
+        assert!(decode_row::<ScheduledRow>(&payload).is_err());
         let name = [&[1, 1, 7], len, &[0; 9]].concat();
         assert_eq!(decode_row::<SubjectsRow>(&name), malformed("LimitExceeded"));
     }
@@ -383,4 +417,10 @@ fn every_length_is_read_back() {
         let bytes = encode_row(&row);
         assert!(decode_row(&bytes) == Ok(row), "{count}");
     }
+    let payload = Bytes(vec![255; 8 << 20]);
+    let row = ScheduledRow {
+        payload,
+        ..ScheduledRow::default()
+    };
+    assert!(decode_row(&encode_row(&row)) == Ok(row));
 }

@@ -57,10 +57,11 @@ fn change(source: &mut Source<'_>) -> Change {
 }
 
 fn table(source: &mut Source<'_>) -> Table {
-    match source.below(4) {
+    match source.below(5) {
         0 => Table::Meta,
         1 => Table::Dedup,
         2 => Table::Exceptions,
+        3 => Table::Scheduled,
         _ => Table::Drops,
     }
 }

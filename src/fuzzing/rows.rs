@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::source::Source;
+use crate::format::Bytes;
 use crate::format::rows::{
     ConsumerConfigRow, ConsumerRow, DedupId, DedupRow, EntriesRow, EntryRow, Place, PurgeRow,
-    Reason, StoreRow, StreamConfigRow, StreamRow, SubjectRow, SubjectsRow, Totals, decode_row,
-    encode_row,
+    Reason, ScheduledEntry, ScheduledIndexRow, ScheduledRow, StoreRow, StreamConfigRow, StreamRow,
+    SubjectRow, SubjectsRow, Totals, decode_row, encode_row,
 };
 
 /// Decodes the bytes, and again with the right version in front; then makes rows of them, which must
@@ -18,11 +19,13 @@ pub fn rows(data: &[u8]) {
     decode_as_each(data);
     decode_as_each(&[&[1], data].concat());
     let mut source = Source::new(data);
-    match source.below(5) {
+    match source.below(7) {
         0 => comes_back(&stream(&mut source)),
         1 => comes_back(&subjects(&mut source)),
         2 => comes_back(&dedup(&mut source)),
         3 => comes_back(&consumer(&mut source)),
+        4 => comes_back(&scheduled(&mut source)),
+        5 => comes_back(&scheduled_index(&mut source)),
         _ => comes_back(&entries(&mut source)),
     }
 }
@@ -36,6 +39,8 @@ fn decode_as_each(bytes: &[u8]) {
     decode::<ConsumerConfigRow>(bytes);
     decode::<ConsumerRow>(bytes);
     decode::<EntriesRow>(bytes);
+    decode::<ScheduledRow>(bytes);
+    decode::<ScheduledIndexRow>(bytes);
 }
 
 /// An error, or a row that encodes back to the same bytes.
@@ -62,6 +67,7 @@ fn stream(source: &mut Source<'_>) -> StreamRow {
         hole_from: (source.below(2) == 1).then(|| source.number()),
         next_subject: source.number() as u32,
         next_dedup: source.number(),
+        last_scheduled: source.number(),
         purges: list(source, |source| PurgeRow {
             filter: source.text(300),
             below: source.number(),
@@ -92,6 +98,27 @@ fn dedup(source: &mut Source<'_>) -> DedupRow {
     };
     DedupRow {
         ids: list(source, id),
+    }
+}
+
+fn scheduled(source: &mut Source<'_>) -> ScheduledRow {
+    ScheduledRow {
+        due: source.number(),
+        subject: source.text(300),
+        id: (source.below(2) == 1).then(|| source.text(300)),
+        payload: Bytes(source.bytes(300).to_vec()),
+        headers: list(source, |source| (source.text(300), source.text(300))),
+    }
+}
+
+fn scheduled_index(source: &mut Source<'_>) -> ScheduledIndexRow {
+    let entry = |source: &mut Source<'_>| ScheduledEntry {
+        number: source.number(),
+        due: source.number(),
+        size: source.number(),
+    };
+    ScheduledIndexRow {
+        entries: list(source, entry),
     }
 }
 

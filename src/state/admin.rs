@@ -1,5 +1,6 @@
 //! Creating, updating and deleting streams and consumers.
 
+use super::room::disk_bytes;
 use super::{Consumer, Drop, State, Stream};
 use crate::changes::{Change, RowKey, Table};
 use crate::config::{ConsumerConfig, Discard, OnExhausted, StreamConfig};
@@ -93,6 +94,7 @@ impl State {
         });
         stream.set_config(config);
         stream.removals += 1;
+        stream.relented += 1;
         let change = stream.config_change();
         self.routes.remove(id);
         self.routes.add(id, &stream.filters);
@@ -178,6 +180,9 @@ impl State {
         let stream = self.streams.remove(&id).ok_or_else(not_found)?;
         for consumer in stream.consumers {
             self.remove_consumer(consumer);
+        }
+        for (_, waiting) in stream.scheduled.iter_from(0) {
+            self.room.free_aside(disk_bytes(waiting.size));
         }
         self.stream_names.remove(name);
         self.routes.remove(id);

@@ -2,6 +2,7 @@
 
 use super::dedup::hash_id;
 use super::room::disk_bytes;
+use super::schedule::as_number;
 use super::stream::{Appended, Placed};
 use super::{State, Stream};
 use crate::clock::micros;
@@ -50,11 +51,12 @@ impl State {
             };
             target.dedup.forget(horizon, limit);
         }
-        let (verdicts, disk) = check(target, self.secret, self.subjects_max, messages, now)?;
-        self.room.for_publish(disk)?;
+        let bounds = (self.subjects_max, self.scheduled_max);
+        let (verdicts, disk) = check(target, self.secret, bounds, messages, now)?;
+        self.room.for_publish(disk.now + disk.later)?;
         let mut verdicts = verdicts.into_iter().peekable();
         let group = self.group;
-        let before = target.bytes;
+        let (before, waiting) = (target.bytes, target.scheduled.bytes());
         let mut placed: Vec<Placed> = Vec::with_capacity(messages.len());
         target.recent.reserve(messages.len());
         let mut stored = false;
@@ -62,31 +64,37 @@ impl State {
             let judged = verdicts.next_if(|(judged, _)| *judged == at);
             let verdict = judged.map_or(Verdict::New { hash: None }, |(_, verdict)| verdict);
             placed.push(match verdict {
-                Verdict::DuplicateOf(seq) => Placed {
-                    seq,
-                    duplicate: true,
-                },
+                Verdict::DuplicateOf(place) => Placed::duplicate_of(place),
                 Verdict::DuplicateInBatch(at) => {
-                    let seq = placed.get(at).map_or(0, |first| first.seq);
+                    let first = placed.get(at).copied();
                     Placed {
-                        seq,
                         duplicate: true,
+                        ..first.unwrap_or(Placed::at(0))
                     }
                 }
-                Verdict::New { hash } => {
-                    stored = true;
-                    let seq = target.append(appended(message, hash), now, group);
-                    Placed {
-                        seq,
-                        duplicate: false,
+                Verdict::New { hash } => match message.due.later_than(now) {
+                    None => {
+                        stored = true;
+                        Placed::at(target.append(appended(message, hash), now, group))
                     }
-                }
+                    Some(due) => {
+                        let number = target.schedule(message, hash, due, (now, group));
+                        Placed {
+                            scheduled: Some(number),
+                            ..Placed::at(0)
+                        }
+                    }
+                },
             });
         }
-        let bytes = target.bytes - before;
+        let bytes = (target.bytes - before) + (target.scheduled.bytes() - waiting);
+        self.open.bytes += bytes;
+        if disk.later > 0 {
+            self.room.set_aside(disk.later);
+            self.after_schedule(stream);
+        }
         if stored {
-            self.open.bytes += bytes;
-            self.room.stage(disk);
+            self.room.stage(disk.now);
             self.after_append(stream);
         }
         Ok(placed)
@@ -128,6 +136,33 @@ impl State {
     }
 }
 
+/// About what new messages will take on disk, at once and while they wait.
+#[derive(Clone, Copy, Debug, Default)]
+struct DiskBytes {
+    now: u64,
+    later: u64,
+}
+
+impl Placed {
+    fn at(seq: u64) -> Self {
+        Self {
+            seq,
+            scheduled: None,
+            duplicate: false,
+        }
+    }
+
+    /// Of one that is remembered in a place: a sequence, or the number of one that waits.
+    fn duplicate_of(place: u64) -> Self {
+        let scheduled = as_number(place);
+        Self {
+            seq: if scheduled.is_some() { 0 } else { place },
+            scheduled,
+            duplicate: true,
+        }
+    }
+}
+
 fn appended(message: Publish, id_hash: Option<u128>) -> Appended {
     Appended {
         subject: message.subject,
@@ -142,15 +177,17 @@ fn appended(message: Publish, id_hash: Option<u128>) -> Appended {
 fn check(
     stream: &Stream,
     secret: [u8; 16],
-    subjects_max: u64,
+    (subjects_max, scheduled_max): (u64, u64),
     messages: &[Publish],
     now: u64,
-) -> Result<(Vec<(usize, Verdict)>, u64), PublishErrorKind> {
+) -> Result<(Vec<(usize, Verdict)>, DiskBytes), PublishErrorKind> {
     // Only of messages that have an id: the others are new.
     let mut verdicts = Vec::new();
     let mut batch_ids: HashMap<u128, usize> = HashMap::new();
     let mut new_subjects: HashSet<&str> = HashSet::new();
-    let (mut new_messages, mut new_bytes, mut new_ids, mut disk) = (0, 0, 0, 0);
+    let (mut new_messages, mut new_bytes, mut new_ids) = (0, 0, 0);
+    let (mut later_messages, mut later_bytes) = (0, 0);
+    let mut disk = DiskBytes::default();
     // Whether a new message on the last subject was counted towards the new ones.
     let (mut last_subject, mut counted) = (None, false);
     for (at, message) in messages.iter().enumerate() {
@@ -166,7 +203,12 @@ fn check(
             new_messages += 1;
             let size = message.stored_size();
             new_bytes += size;
-            disk += disk_bytes(size);
+            if message.due.later_than(now).is_some() {
+                (later_messages, later_bytes) = (later_messages + 1, later_bytes + size);
+                disk.later += disk_bytes(size);
+            } else {
+                disk.now += disk_bytes(size);
+            }
             new_ids += u64::from(hash.is_some());
             if !std::mem::replace(&mut counted, true) && !stream.subjects.contains(&message.subject)
             {
@@ -180,6 +222,7 @@ fn check(
         }
     }
     stream.room_for(new_messages, new_bytes)?;
+    stream.scheduled_room(later_messages, later_bytes, scheduled_max)?;
     let name = || stream.config.name.clone();
     if new_ids > 0 && stream.dedup.len() + new_ids > stream.config.dedup_ids {
         return Err(PublishErrorKind::DedupFull {

@@ -18,6 +18,8 @@ pub(crate) struct StreamAudit {
     pub(crate) holes: u64,
     /// By subject: how many messages, and an upper bound of the last one.
     pub(crate) subjects: BTreeMap<Arc<str>, (u64, u64)>,
+    /// Messages that wait for their time: when each is due, and its size.
+    pub(crate) scheduled: BTreeMap<u64, (u64, u64)>,
     pub(crate) consumers: Vec<ConsumerAudit>,
     /// Whether every stored message must be one that some consumer needs.
     pub(crate) only_needed: bool,
@@ -104,6 +106,12 @@ impl State {
             bytes: stream.bytes,
             holes: stream.holes,
             subjects: stream.subjects.iter().map(subject).collect(),
+            scheduled: {
+                let waiting = stream.scheduled.iter_from(0);
+                waiting
+                    .map(|(number, waiting)| (number, (waiting.due, waiting.size)))
+                    .collect()
+            },
             consumers: consumers.map(consumer).collect(),
             only_needed: stream.config.drops_unwanted()
                 && stream.rejudged.is_none()
@@ -145,6 +153,10 @@ fn audit_stream(stream: &Stream, wrong: &mut Vec<String>) {
     check(
         stream.published >= stream.messages,
         "it has more messages than were published",
+    );
+    check(
+        stream.scheduled.adds_up(),
+        "what waits for its time does not add up",
     );
     check(
         stream.drop_to <= stream.last + 1,

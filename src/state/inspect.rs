@@ -26,7 +26,7 @@ pub(crate) struct Oldest {
 }
 
 impl State {
-    pub(crate) fn stream_info(&self, id: u32) -> Option<StreamInfo> {
+    pub(crate) fn stream_info(&self, id: u32, now: u64) -> Option<StreamInfo> {
         let stream = self.streams.get(&id)?;
         let refused = |consumer: &Consumer| consumer.condemned.len() as u64;
         let name = stream.config.name.as_str();
@@ -44,6 +44,9 @@ impl State {
             subjects: stream.subjects.len(),
             deleted: stream.holes,
             dedup_ids: stream.dedup.len(),
+            scheduled: stream.scheduled.len(),
+            scheduled_bytes: stream.scheduled.bytes(),
+            scheduled_due: stream.scheduled.count_due(now),
             consumers: stream.consumers.len() as u64,
             refused_dead_letters: senders.map(refused).sum(),
         })

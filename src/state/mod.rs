@@ -29,6 +29,8 @@ mod retire;
 mod room;
 mod routes;
 pub(crate) mod runset;
+mod schedule;
+mod scheduled;
 mod seal;
 mod settle;
 mod stored;
@@ -59,6 +61,7 @@ pub(crate) use windows::{WINDOW, window_of};
 use crate::changes::Change;
 use crate::clock::Mono;
 use crate::event::Event;
+use crate::format::rows::ScheduledRow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -77,6 +80,8 @@ pub(crate) struct State {
     next_stream: u32,
     next_consumer: u32,
     subjects_max: u64,
+    /// Messages of one stream that may wait for their time.
+    scheduled_max: u64,
     pub(crate) room: Room,
     /// Streams and consumers that are deleted, but whose space is not yet free.
     drops: BTreeSet<Drop>,
@@ -86,11 +91,16 @@ pub(crate) struct State {
     catalog_group: u64,
     /// The open group.
     pub(crate) group: u64,
+    /// The newest group that is on disk.
+    durable: u64,
     open: Open,
     /// Messages that rules asked for, until the call that needed them is over.
     supplied: HashMap<(u32, u64), Arc<Stored>>,
     /// Messages whose bytes could not be read when they were to be given up.
     unreadable: BTreeSet<(u32, u64)>,
+    /// The same of messages that are due: stream and number.
+    supplied_scheduled: HashMap<(u32, u64), ScheduledRow>,
+    unreadable_scheduled: BTreeSet<(u32, u64)>,
     /// How often damage was excluded: what was read before may be gone.
     pub(crate) exclusions: u64,
     /// Work for the sweeper that no deadline announces.

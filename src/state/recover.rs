@@ -1,13 +1,14 @@
 //! The state as its rows say, and what opening does to it (R17, R18).
 
+use super::room::disk_bytes;
 use super::runset::RunSet;
 use super::{Consumer, Drop, Room, State, Stream};
 use crate::changes::{RowKey, Table};
 use crate::clock::Mono;
 use crate::event::DeadReason;
 use crate::format::rows::{
-    ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, RowError, StoreRow, StreamConfigRow,
-    StreamRow, SubjectsRow, decode_row,
+    ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, RowError, ScheduledIndexRow, StoreRow,
+    StreamConfigRow, StreamRow, SubjectsRow, decode_row,
 };
 use crate::state::stream::{PurgeMark, new_row};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,10 +28,11 @@ pub(crate) struct Recovered {
     consumer_states: BTreeMap<u32, ConsumerRow>,
     entries: BTreeMap<u32, Vec<EntriesRow>>,
     drops: BTreeSet<Drop>,
+    scheduled: BTreeMap<u32, Vec<ScheduledIndexRow>>,
 }
 
 /// The tables to be read when a store is opened; holes and blocks are read when they are needed.
-pub(crate) const TABLES: [Table; 9] = [
+pub(crate) const TABLES: [Table; 10] = [
     Table::Meta,
     Table::StreamConfig,
     Table::StreamState,
@@ -40,6 +42,7 @@ pub(crate) const TABLES: [Table; 9] = [
     Table::ConsumerState,
     Table::Exceptions,
     Table::Drops,
+    Table::ScheduledIndex,
 ];
 
 impl Recovered {
@@ -65,7 +68,11 @@ impl Recovered {
             Table::ConsumerState => drop(self.consumer_states.insert(id, decode_row(value)?)),
             Table::Exceptions => self.entries.entry(id).or_default().push(decode_row(value)?),
             Table::Drops => drop(self.drops.insert(Drop::Stream(id))),
-            Table::Holes => {}
+            Table::ScheduledIndex => {
+                let rows = self.scheduled.entry(id).or_default();
+                rows.push(decode_row(value)?);
+            }
+            Table::Holes | Table::Scheduled => {}
         }
         Ok(())
     }
@@ -80,7 +87,7 @@ impl Recovered {
         mut self,
         secret: [u8; 16],
         now: u64,
-        subjects_max: u64,
+        (subjects_max, scheduled_max): (u64, u64),
         room: Room,
     ) -> Result<State, RowError> {
         if self.is_new() {
@@ -99,14 +106,18 @@ impl Recovered {
             next_stream: self.store.next_stream,
             next_consumer: self.store.next_consumer,
             subjects_max,
+            scheduled_max,
             room,
             drops: self.drops.clone(),
             condemned_in: BTreeSet::new(),
             catalog_group: 0,
             group: 1,
+            durable: 0,
             open: super::Open::default(),
             supplied: HashMap::new(),
             unreadable: BTreeSet::new(),
+            supplied_scheduled: HashMap::new(),
+            unreadable_scheduled: BTreeSet::new(),
             exclusions: 0,
             sweep_wanted: true,
             alarm: super::Alarm::default(),
@@ -130,6 +141,12 @@ impl Recovered {
             }
             for (number, row) in self.dedup.remove(&id).unwrap_or_default() {
                 stream.dedup.restore(number, row);
+            }
+            for row in self.scheduled.remove(&id).unwrap_or_default() {
+                for entry in &row.entries {
+                    state.room.set_aside(disk_bytes(entry.size));
+                }
+                stream.scheduled.restore(row);
             }
             state.stream_names.insert(stream.config.name.clone(), id);
             state.routes.add(id, &stream.filters);

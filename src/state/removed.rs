@@ -61,13 +61,15 @@ impl State {
         self.tell_room(&name);
     }
 
-    /// Room in a stream for dead letters that were refused, perhaps.
+    /// Room in a stream for dead letters that were refused, perhaps, or for messages that are due.
     pub(super) fn tell_room(&mut self, stream: &str) {
         let waits = |id: &u32| {
             let consumer = self.consumers.get(id);
             consumer.is_some_and(|known| known.config.dead_letter_stream() == Some(stream))
         };
         self.sweep_wanted |= self.condemned_in.iter().any(waits);
+        let own = self.stream_id(stream).and_then(|id| self.streams.get(&id));
+        self.sweep_wanted |= own.is_some_and(|own| own.scheduled.waits_for_room());
     }
 
     pub(super) fn tell_loss(&mut self, consumer: u32, stream: &str, loss: Loss, by: Removal) {
@@ -167,6 +169,7 @@ impl State {
         self.unreadable.retain(|(known, _)| *known != stream);
         target.marks_group = self.group;
         target.removals += 1;
+        target.relented += 1;
         // Whatever is published after this, also in the same group, starts a block of its own.
         target.drop_to = last + 1;
         self.drops.insert(Drop::Blocks(stream));
@@ -199,7 +202,9 @@ pub(super) fn take_from_stream(stream: &mut Stream, gone: &[Fact]) -> Vec<(Strin
     stream.removals += 1;
     let subjects = &mut stream.subjects;
     let retire = |(name, count): (&str, u64)| Some((name.to_owned(), subjects.take(name, count)?));
-    by_subject.into_iter().filter_map(retire).collect()
+    let retired: Vec<_> = by_subject.into_iter().filter_map(retire).collect();
+    stream.relented += u64::from(!retired.is_empty());
+    retired
 }
 
 /// A subject that left takes with it what the consumer counted of it, once it is all accounted for.

@@ -23,6 +23,8 @@ pub(crate) struct Room {
     sealed: u64,
     /// In the open group.
     staged: u64,
+    /// Messages that wait for their time.
+    aside: u64,
     /// Grows when bytes are freed: whoever waits for room looks again.
     pub(crate) freed: u64,
     /// What was refused fits when no more than this is taken; of the refused, the one that fits first.
@@ -40,7 +42,7 @@ impl Room {
     }
 
     fn taken(&self) -> u64 {
-        self.used + self.sealed + self.staged
+        self.used + self.sealed + self.staged + self.aside
     }
 
     /// Whether publishers may store `bytes` more: the reserve is not theirs.
@@ -73,6 +75,22 @@ impl Room {
     /// Messages joined the open group.
     pub(crate) fn stage(&mut self, bytes: u64) {
         self.staged += bytes;
+    }
+
+    /// A message waits for its time.
+    pub(crate) fn set_aside(&mut self, bytes: u64) {
+        self.aside += bytes;
+    }
+
+    /// Its time has come: it is to be stored like any other.
+    pub(crate) fn take_back(&mut self, bytes: u64) {
+        self.aside = self.aside.saturating_sub(bytes);
+    }
+
+    /// It will never be stored.
+    pub(crate) fn free_aside(&mut self, bytes: u64) {
+        self.take_back(bytes);
+        self.freed += u64::from(self.limit.is_some());
     }
 
     /// The open group is on its way to the disk.
@@ -125,6 +143,18 @@ mod tests {
         assert!(room.for_move(1_500).is_ok());
         assert!(room.for_move(1_501).is_err());
         assert!(room.for_publish(0).is_ok());
+    }
+
+    #[test]
+    fn what_waits_for_its_time_counts() {
+        let mut room = room(0);
+        room.set_aside(8_000);
+        assert!(room.for_publish(1_001).is_err());
+        room.take_back(4_000);
+        assert!(room.for_publish(1_001).is_ok());
+        assert_eq!(room.freed, 0, "it is to be stored now");
+        room.free_aside(4_000);
+        assert_eq!(room.freed, 1);
     }
 
     #[test]

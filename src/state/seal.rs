@@ -105,8 +105,14 @@ impl State {
     pub(crate) fn complete(&mut self, sealed: &Sealed, used: u64) {
         let freed = self.room.freed;
         self.room.complete(used);
-        // Dead letters that found no room may find some now.
-        self.sweep_wanted |= self.room.freed != freed && !self.condemned_in.is_empty();
+        self.durable = sealed.group;
+        // Dead letters and messages that are due may find room now that they did not find.
+        let waits = || {
+            self.streams
+                .values()
+                .any(|known| known.scheduled.waits_for_room())
+        };
+        self.sweep_wanted |= self.room.freed != freed && (!self.condemned_in.is_empty() || waits());
         for (id, durable) in &sealed.marks {
             if let Some(stream) = self.streams.get_mut(id) {
                 stream.complete(*durable, sealed.group);

@@ -97,4 +97,6 @@ pub(crate) enum Need {
     Window { stream: u32, window: u64 },
     /// These messages, whole.
     Messages(Vec<(u32, u64)>),
+    /// Messages of a stream that wait for their time, whole.
+    Scheduled { stream: u32, numbers: Vec<u64> },
 }

@@ -2,6 +2,7 @@
 
 use super::dedup::{Dedup, hash_id};
 use super::recent::Recent;
+use super::scheduled::Scheduled;
 use super::stored::{Fact, Facts, Need, Stored};
 use super::subjects::Subjects;
 use super::windows::{Windows, window_of};
@@ -49,6 +50,8 @@ pub(crate) struct Stream {
     pub(crate) subjects: Subjects,
     pub(crate) dedup: Dedup,
     pub(crate) windows: Windows,
+    /// Messages that wait for their time.
+    pub(crate) scheduled: Scheduled,
     pub(crate) consumers: BTreeSet<u32>,
     /// Messages that are not yet in the store, up to `last`.
     pub(crate) recent: Recent,
@@ -74,6 +77,8 @@ pub(crate) struct Stream {
     pub(crate) group: u64,
     /// Grows when messages leave: whoever waits for room looks again.
     pub(crate) removals: u64,
+    /// Grows when the stream may take messages that it refused, for another reason than room.
+    pub(crate) relented: u64,
 }
 
 /// A purge by subject that is not finished: everything it names is gone, not all of it is freed.
@@ -109,7 +114,10 @@ pub(crate) struct Durable {
 /// What became of one message of a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Placed {
+    /// 0 for one that waits for its time.
     pub(crate) seq: u64,
+    /// Its number, if it waits, or waited.
+    pub(crate) scheduled: Option<u64>,
     pub(crate) duplicate: bool,
 }
 
@@ -139,6 +147,8 @@ impl Stream {
         let mut dedup = Dedup::default();
         dedup.restore_next(row.next_dedup);
         let first = config.first_sequence.get();
+        let mut scheduled = Scheduled::default();
+        scheduled.restore_last(row.last_scheduled);
         Self {
             id,
             filters: config.filters(),
@@ -159,6 +169,7 @@ impl Stream {
             subjects,
             dedup,
             windows: Windows::default(),
+            scheduled,
             consumers: BTreeSet::new(),
             recent: Recent::default(),
             facts: VecDeque::new(),
@@ -177,6 +188,7 @@ impl Stream {
             },
             group: 0,
             removals: 0,
+            relented: 0,
         }
     }
 
@@ -401,6 +413,7 @@ impl Stream {
         self.windows.take_changes(self.id, changes);
         self.subjects.take_changes(self.id, changes);
         self.dedup.take_changes(self.id, changes);
+        self.scheduled.take_changes(self.id, changes);
         let key = RowKey::new(Table::StreamState, self.id, 0);
         changes.push(Change::Put {
             key,
@@ -441,6 +454,7 @@ impl Stream {
             hole_from: self.hole_from,
             next_subject: self.subjects.next_number(),
             next_dedup: self.dedup.next_row(),
+            last_scheduled: self.scheduled.last(),
             purges: self.purges.iter().map(purge).collect(),
             rejudged: self.rejudged,
         }

@@ -33,6 +33,7 @@ pub(crate) struct Moment {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SweepLimits {
     pub(crate) leases: usize,
+    /// Dead letters, and messages that are due.
     pub(crate) letters: usize,
     pub(crate) ids: usize,
     pub(crate) idle: Duration,
@@ -68,6 +69,10 @@ impl State {
         more |= self.forget_ids(limits.ids);
         more |= self.continue_purges(budget)?;
         more |= self.continue_rejudging(budget)?;
+        // What is due comes last, when all room is made; what came to a stream just now may be over its limits.
+        if !more {
+            more = self.expire_messages(budget)? || self.send_due(limits.letters)?;
+        }
         self.tell_idle(at.mono, limits.idle);
         Ok(more)
     }
@@ -261,6 +266,7 @@ impl State {
                 .flatten()
                 .min();
             alarm.at_time(bulk.map(|time| time.max(self.now + BULK_PAUSE)));
+            alarm.at_time(stream.scheduled.next_due());
         }
         alarm
     }
@@ -311,6 +317,21 @@ impl State {
         }
     }
 
+    /// Frees messages of a deleted stream that waited for their time, up to this number.
+    pub(crate) fn free_scheduled(&mut self, id: u32, to: u64) {
+        if !self.drops.contains(&Drop::Stream(id)) {
+            return;
+        }
+        let (table, from) = (Table::Scheduled, 0);
+        self.open.changes.push(Change::DeleteParts {
+            table,
+            id,
+            from,
+            to,
+        });
+        self.open.work = true;
+    }
+
     /// Frees what is left of a deleted stream, once its blocks are gone.
     pub(crate) fn free_stream(&mut self, id: u32) {
         if !self.drops.contains(&Drop::Stream(id)) {
@@ -327,6 +348,7 @@ impl State {
             Table::Holes,
             Table::Subjects,
             Table::Dedup,
+            Table::ScheduledIndex,
         ];
         self.open.changes.extend(tables.map(all));
         self.open.changes.push(Change::DropStream { stream: id });

@@ -11,7 +11,7 @@ pub(super) type RowTableKey = (u32, u64);
 pub(super) type RowTable = TableDefinition<'static, RowTableKey, &'static [u8]>;
 
 /// Every kind of row; all of their tables are made when the store is.
-pub(super) const ALL: [Table; 10] = [
+pub(super) const ALL: [Table; 12] = [
     Table::Meta,
     Table::StreamConfig,
     Table::StreamState,
@@ -22,6 +22,8 @@ pub(super) const ALL: [Table; 10] = [
     Table::ConsumerState,
     Table::Exceptions,
     Table::Drops,
+    Table::Scheduled,
+    Table::ScheduledIndex,
 ];
 
 /// The redb table that holds one kind of row.
@@ -41,6 +43,8 @@ const fn name(table: Table) -> &'static str {
         Table::ConsumerState => "consumer_state",
         Table::Exceptions => "exceptions",
         Table::Drops => "drops",
+        Table::Scheduled => "scheduled",
+        Table::ScheduledIndex => "scheduled_index",
     }
 }
 

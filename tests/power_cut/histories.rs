@@ -234,6 +234,24 @@ pub(crate) const HISTORIES: &[History] = &[
         },
     },
     History {
+        name: "schedule",
+        consumer: plain,
+        before: |world| {
+            some_out(world)?;
+            world.schedule(&["b1", "b3"], 10)
+        },
+        cut: |world| {
+            world.schedule(&["c1", "c2", "c3"], 20)?;
+            world.later(10)?;
+            world.told.sent.extend(["b1", "b3"].map(String::from));
+            world.schedule(&["d1"], 5)?;
+            world.cancel("c2", 4)?;
+            world.later(10)?;
+            world.told.sent.extend(["c1", "c3", "d1"].map(String::from));
+            world.ack(&["a1"])
+        },
+    },
+    History {
         name: "stream_delete",
         consumer: dead,
         before: some_dead,

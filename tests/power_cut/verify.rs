@@ -4,7 +4,7 @@ use crate::histories::{FIRST, begun_config};
 use crate::world::{Told, World, payload, text};
 use riverbed::{
     Access, Consumer, Fetch, ManualClock, Publish, PublishError, PublishErrorKind, Purge,
-    Retention, Riverbed, Seq,
+    Retention, Riverbed, Seq, Stream,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -101,6 +101,7 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
             .collect(),
         delivered: BTreeMap::new(),
     };
+    verify_scheduled(told, &places, &stream);
     let limit = stream.info().unwrap().config.max_messages;
     assert!(
         !told.limit.1 || limit == told.limit.0,
@@ -221,6 +222,26 @@ fn verify_begun(told: &Told, store: &Riverbed) {
     assert!(told.begun.is_none_or(|told| last >= told), "{last} is less");
     assert_eq!(begun.publish("begun", "").unwrap().seq, last + 1);
     assert!(begun.purge(Purge::all()).is_err(), "purges are denied");
+}
+
+/// What was published for later waits or is in the stream, once, and a batch of it as a whole.
+fn verify_scheduled(told: &Told, places: &Places, stream: &Stream) {
+    let waiting = stream.scheduled(0, 100).unwrap();
+    let waiting: Vec<String> = waiting.iter().map(|known| text(&known.payload)).collect();
+    for name in &told.maybe_scheduled {
+        let sent = places.stream.get(name).map_or(0, Vec::len);
+        let waits = waiting.iter().filter(|known| *known == name).count();
+        let certain = told.scheduled.contains(name) && !told.maybe_cancelled.contains(name);
+        assert!(sent + waits <= 1, "{name} is there twice");
+        assert!(sent + waits == 1 || !certain, "{name} is lost");
+        assert!(
+            sent + waits == 0 || !told.cancelled.contains(name),
+            "{name} is back"
+        );
+        assert!(sent == 1 || !told.sent.contains(name), "{name} was sent");
+    }
+    let known = |name: &String| told.maybe_scheduled.contains(name);
+    assert!(waiting.iter().all(known), "nobody published {waiting:?}");
 }
 
 /// Every acknowledged message is stored once, and for its consumer in exactly one place.

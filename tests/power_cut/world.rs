@@ -44,6 +44,15 @@ pub(crate) struct Told {
     pub(crate) begun: Option<u64>,
     /// A second consumer was deleted.
     pub(crate) consumer_gone: bool,
+    /// Published for later and acknowledged: each waits or was sent.
+    pub(crate) scheduled: BTreeSet<String>,
+    /// Published for later without an answer.
+    pub(crate) maybe_scheduled: BTreeSet<String>,
+    /// Cancelled for certain, and perhaps.
+    pub(crate) cancelled: BTreeSet<String>,
+    pub(crate) maybe_cancelled: BTreeSet<String>,
+    /// Due and sent for certain.
+    pub(crate) sent: BTreeSet<String>,
 }
 
 pub(crate) struct World {
@@ -144,6 +153,25 @@ impl World {
     pub(crate) fn later(&mut self, seconds: u64) -> Outcome {
         self.clock.advance(Duration::from_secs(seconds));
         self.store.drive().map_err(down)
+    }
+
+    /// Publishes messages for so many seconds later, all or none.
+    pub(crate) fn schedule(&mut self, names: &[&str], seconds: u64) -> Outcome {
+        let delay = Duration::from_secs(seconds);
+        let message = |name: &&str| Publish::new("s.x", payload(name)).after(delay);
+        let batch: Vec<Publish> = names.iter().map(message).collect();
+        let names = names.iter().map(ToString::to_string);
+        self.told.maybe_scheduled.extend(names.clone());
+        self.stream.publish_batch(batch).map_err(down)?;
+        self.told.scheduled.extend(names);
+        Ok(())
+    }
+
+    pub(crate) fn cancel(&mut self, name: &str, number: u64) -> Outcome {
+        self.told.maybe_cancelled.insert(name.to_owned());
+        self.stream.cancel_scheduled(number).map_err(down)?;
+        self.told.cancelled.insert(name.to_owned());
+        Ok(())
     }
 
     pub(crate) fn remove(&mut self, names: &[&str], act: impl FnOnce(&Self) -> Outcome) -> Outcome {

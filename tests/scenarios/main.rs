@@ -34,5 +34,6 @@ mod r_parked;
 mod r_redrive;
 mod r_store_size;
 mod s_guards;
+mod s_scheduled;
 mod t_storm;
 mod t_threads;

@@ -2,7 +2,7 @@
 
 use riverbed::{
     AckError, ConsumerError, EmptyReason, FetchError, PublishError, PublishErrorKind, PurgeError,
-    RedriveError, Refusal, StreamError, Unavailable,
+    RedriveError, Refusal, ScheduleError, StreamError, Unavailable,
 };
 
 /// What an operation came to.
@@ -98,6 +98,13 @@ pub(crate) fn ack_error(why: AckError) -> Answer {
 pub(crate) fn purge_error(why: PurgeError) -> Answer {
     match why {
         PurgeError::Unavailable(why) => Answer::Down(why),
+        why => variant(&why).into(),
+    }
+}
+
+pub(crate) fn schedule_error(why: ScheduleError) -> Answer {
+    match why {
+        ScheduleError::Unavailable(why) => Answer::Down(why),
         why => variant(&why).into(),
     }
 }

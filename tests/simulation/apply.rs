@@ -64,6 +64,7 @@ impl Oracle {
                 keep,
             } => self.purge(stream, filter.as_deref(), *up_to, *keep),
             Op::Delete { stream, seq } => self.delete(stream, *seq),
+            Op::CancelScheduled { stream, number } => self.cancel_scheduled(stream, *number),
             Op::Redrive {
                 dead,
                 seq,

@@ -59,6 +59,10 @@ pub(crate) fn real_line(message: &StoredMessage) -> String {
     )
 }
 
+fn scheduled_line(number: u64, message: &str) -> String {
+    format!("  scheduled {number}: {message}")
+}
+
 fn config_line(config: &StreamConfig) -> String {
     format!("{config:?}")
 }
@@ -77,6 +81,7 @@ pub(crate) fn expected(oracle: &Oracle, with_ids: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, stream) in &oracle.streams {
         let span = stream.last + 1 - stream.first();
+        let scheduled = stream.scheduled.values();
         let refused: u64 = oracle
             .senders_to(name)
             .iter()
@@ -87,7 +92,7 @@ pub(crate) fn expected(oracle: &Oracle, with_ids: bool) -> Vec<String> {
             .sum();
         lines.push(format!(
             "stream {name}: messages={} bytes={} first={} last={} subjects={} deleted={} \
-             consumers={} refused={refused} last_time={:?}",
+             consumers={} refused={refused} last_time={:?} scheduled={} due={}",
             stream.stored.len(),
             stream.bytes(),
             stream.first(),
@@ -96,8 +101,26 @@ pub(crate) fn expected(oracle: &Oracle, with_ids: bool) -> Vec<String> {
             span - stream.stored.len() as u64,
             stream.consumers.len(),
             stream.was_used().then_some(stream.last_time),
+            scheduled.clone().count(),
+            scheduled.clone().filter(|w| w.due <= oracle.now).count(),
         ));
         lines.push(format!("  {}", config_line(&stream.config)));
+        for (number, w) in &stream.scheduled {
+            let draft = &w.draft;
+            lines.push(scheduled_line(
+                *number,
+                &message_line(
+                    0,
+                    &draft.subject,
+                    draft.id.as_deref(),
+                    &draft.headers,
+                    &draft.payload,
+                    w.due,
+                ),
+            ));
+        }
+        let bytes: u64 = scheduled.map(|w| w.draft.size()).sum();
+        lines.push(format!("  scheduled bytes={bytes}"));
         if with_ids {
             lines.push(format!("  ids={}", stream.ids.len()));
         }
@@ -176,7 +199,7 @@ pub(crate) fn actual(store: &Riverbed, with_ids: bool) -> Result<Vec<String>, Un
         let info = stream.info().unwrap();
         lines.push(format!(
             "stream {name}: messages={} bytes={} first={} last={} subjects={} deleted={} \
-             consumers={} refused={} last_time={:?}",
+             consumers={} refused={} last_time={:?} scheduled={} due={}",
             info.messages,
             info.bytes,
             info.first_seq.get(),
@@ -186,8 +209,20 @@ pub(crate) fn actual(store: &Riverbed, with_ids: bool) -> Result<Vec<String>, Un
             info.consumers,
             info.refused_dead_letters,
             info.last_time.map(riverbed::Timestamp::as_micros),
+            info.scheduled,
+            info.scheduled_due,
         ));
         lines.push(format!("  {}", config_line(&info.config)));
+        for message in stream.scheduled(0, 1_000).unwrap() {
+            let headers = message.headers.iter();
+            let headers: Vec<(String, String)> = headers
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect();
+            let (id, due) = (message.id.as_deref(), message.due.as_micros());
+            let line = message_line(0, &message.subject, id, &headers, &message.payload, due);
+            lines.push(scheduled_line(message.number, &line));
+        }
+        lines.push(format!("  scheduled bytes={}", info.scheduled_bytes));
         if with_ids {
             lines.push(format!("  ids={}", info.dedup_ids));
         }

@@ -64,7 +64,10 @@ impl Run {
 fn touched(before: &Oracle, after: &Oracle) -> Vec<String> {
     let state = |oracle: &Oracle, name: &str| {
         let stream = oracle.streams.get(name);
-        stream.map(|stream| (stream.last, stream.stored.len(), stream.finished.clone()))
+        stream.map(|stream| {
+            let (last, stored) = (stream.last, stream.stored.len());
+            (last, stored, stream.finished.clone(), stream.last_scheduled)
+        })
     };
     let names = after.streams.keys();
     names

@@ -2,7 +2,7 @@
 
 use crate::configs::{behaviour, consumer_config, stream_config, stream_update};
 use crate::group_history::group;
-use crate::model::{Draft, Held, Place, Stream};
+use crate::model::{Draft, Due, Held, Place, Stream};
 use crate::op::{Op, Then, Verdict};
 use crate::oracle::Oracle;
 use crate::trouble::Trouble;
@@ -69,13 +69,37 @@ pub(crate) fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draf
             last
         }
     });
+    let due = match rng.u8(..40) {
+        0..=3 => Due::After(rng.u64(..6_000)),
+        4 | 5 => Due::At(now_of(known).saturating_add(rng.u64(..9_000_000))),
+        _ => Due::Now,
+    };
     Draft {
         subject,
         payload,
         headers,
         id,
         expect,
+        due,
     }
+}
+
+/// About when the last message came to a stream.
+fn now_of(known: Option<&Stream>) -> u64 {
+    known.map_or(0, |stream| stream.last_time)
+}
+
+fn cancel_scheduled(rng: &mut Rng, oracle: &Oracle) -> Op {
+    let stream = some_stream(rng, oracle);
+    let known = oracle.streams.get(&stream);
+    let numbers: Vec<u64> =
+        known.map_or_else(Vec::new, |known| known.scheduled.keys().copied().collect());
+    let number = if chance(rng, 5) {
+        rng.u64(..9)
+    } else {
+        pick(rng, &numbers).unwrap_or(1)
+    };
+    Op::CancelScheduled { stream, number }
 }
 
 fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
@@ -449,7 +473,8 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
         }
         770..=839 => Some(Op::Drive),
         840..=854 => Some(purge(rng, oracle)),
-        855..=874 => {
+        855..=860 => Some(cancel_scheduled(rng, oracle)),
+        861..=874 => {
             let stream = some_stream(rng, oracle);
             let seq = some_seq(rng, oracle.streams.get(&stream));
             Some(Op::Delete { stream, seq })

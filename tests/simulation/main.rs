@@ -38,6 +38,7 @@ mod publishing;
 mod real;
 mod retaining;
 mod run;
+mod scheduling;
 mod shrink;
 mod trouble;
 

@@ -11,6 +11,48 @@ pub(crate) struct Draft {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) id: Option<String>,
     pub(crate) expect: Option<u64>,
+    pub(crate) due: Due,
+}
+
+/// When a message is to be in its stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Due {
+    #[default]
+    Now,
+    /// In milliseconds.
+    After(u64),
+    /// In microseconds.
+    At(u64),
+}
+
+impl Due {
+    /// The time, if it is still to come.
+    pub(crate) fn later_than(self, now: u64) -> Option<u64> {
+        let due = match self {
+            Self::Now => return None,
+            Self::After(ms) => now + ms * 1_000,
+            Self::At(time) => time,
+        };
+        (due > now).then_some(due)
+    }
+}
+
+/// A message that waits for its time.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) due: u64,
+    pub(crate) draft: Draft,
+    /// How often the stream had relented when it refused the message for what it is.
+    pub(crate) aside_at: Option<u64>,
+    /// Whether it was announced that it is refused.
+    pub(crate) told: bool,
+}
+
+/// What a publish came to: a sequence, or the number of a message that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placed {
+    Seq(u64),
+    Scheduled(u64),
 }
 
 impl std::fmt::Debug for Draft {
@@ -29,6 +71,9 @@ impl std::fmt::Debug for Draft {
         }
         if let Some(expect) = self.expect {
             write!(f, " after {expect}")?;
+        }
+        if !matches!(self.due, Due::Now) {
+            write!(f, " {:?}", self.due)?;
         }
         f.write_str(")")
     }
@@ -82,8 +127,15 @@ pub(crate) struct Stream {
     pub(crate) stored: BTreeMap<u64, Stored>,
     pub(crate) last: u64,
     pub(crate) last_time: u64,
-    /// By id: the sequence that has it, and when it was remembered.
-    pub(crate) ids: BTreeMap<String, (u64, u64)>,
+    /// By id: what has it, and when it was remembered.
+    pub(crate) ids: BTreeMap<String, (Placed, u64)>,
+    /// By number.
+    pub(crate) scheduled: BTreeMap<u64, Waiting>,
+    pub(crate) last_scheduled: u64,
+    /// Grows when the stream may take what it refused for another reason than room.
+    pub(crate) relented: u64,
+    /// `room_made` when the next message that is due found no room.
+    pub(crate) blocked_at: Option<u64>,
     pub(crate) consumers: BTreeMap<String, Consumer>,
     /// Grows when messages leave, or limits change.
     pub(crate) room_made: u64,

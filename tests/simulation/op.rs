@@ -90,6 +90,10 @@ pub(crate) enum Op {
         stream: String,
         seq: u64,
     },
+    CancelScheduled {
+        stream: String,
+        number: u64,
+    },
     Redrive {
         dead: String,
         seq: u64,
@@ -192,6 +196,7 @@ impl Op {
             Self::Compact => "compact",
             Self::Purge { .. } => "purge",
             Self::Delete { .. } => "delete",
+            Self::CancelScheduled { .. } => "cancel_scheduled",
             Self::Redrive {
                 to_consumer: false, ..
             } => "redrive",

@@ -2,12 +2,14 @@
 //!
 //! Every rule answers in words (`"Full"`, `"acked"`), which is how answers are compared.
 
-use crate::model::{Consumer, Draft, Held, Origin, Place, Reason, Stored, Stream, Totals};
+use crate::model::{Consumer, Draft, Due, Held, Origin, Place, Reason, Stored, Stream, Totals};
 use riverbed::{Discard, OnExhausted, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Distinct subjects that a stream may have in these tests.
 pub(crate) const SUBJECTS: u64 = 5;
+/// Messages that may wait for their time in a stream.
+pub(crate) const SCHEDULED: u64 = 6;
 
 /// A delivery that somebody holds or held.
 #[derive(Clone, Debug)]
@@ -96,6 +98,10 @@ impl Oracle {
             room_made: 0,
             finished: BTreeSet::new(),
             rejudged: false,
+            scheduled: BTreeMap::new(),
+            last_scheduled: 0,
+            relented: 0,
+            blocked_at: None,
         };
         self.streams.insert(stream.config.name.clone(), stream);
     }
@@ -200,6 +206,7 @@ impl Oracle {
     /// Removes messages; every consumer that had not finished one has lost it (G11).
     pub(crate) fn remove(&mut self, stream: &str, seqs: &[u64], by: &'static str) {
         let target = self.streams.get_mut(stream).unwrap();
+        let subjects = target.subjects();
         let mut lost = Vec::new();
         for seq in seqs {
             let gone = target
@@ -217,6 +224,7 @@ impl Oracle {
         }
         if !seqs.is_empty() {
             target.room_made += 1;
+            target.relented += u64::from(target.subjects() < subjects);
             self.met.push(by);
         }
         for what in lost {
@@ -450,5 +458,6 @@ fn letter(
         headers,
         id: None,
         expect: None,
+        due: Due::Now,
     }
 }

@@ -32,7 +32,16 @@ impl Oracle {
                 self.retry_refused(&stream, &name);
             }
             self.trim_all();
+            let judging = self.streams.values().any(|stream| stream.rejudged);
             self.judge_again();
+            if judging {
+                // All room is made before what is due is sent.
+                continue;
+            }
+            for name in self.streams.keys().cloned().collect::<Vec<_>>() {
+                self.send_due(&name);
+            }
+            self.trim_all();
             if room(self) == before {
                 break;
             }
@@ -123,6 +132,7 @@ impl Oracle {
         for stream in self.streams.values_mut() {
             stream.room_made = 0;
         }
+        self.forget_scheduled_attempts();
         self.drive();
         self.told.clear();
     }

@@ -12,6 +12,7 @@ fn observes(refusal: &str) -> bool {
         "Full",
         "Sealed",
         "DedupFull",
+        "ScheduledFull",
         "SubjectsFull",
     ]
     .contains(&refusal)
@@ -29,7 +30,10 @@ impl Run {
         going.defer_limits = true;
         let (mut prefixes, mut expected) = (vec![self.oracle.clone()], Vec::new());
         let mut refused_at = 0;
-        let last = |oracle: &Oracle| oracle.streams.get(to).map(|stream| stream.last);
+        let last = |oracle: &Oracle| {
+            let stream = oracle.streams.get(to);
+            stream.map(|stream| (stream.last, stream.last_scheduled))
+        };
         let first = last(&self.oracle);
         let settled = |going: &Oracle| {
             let mut settled = going.clone();

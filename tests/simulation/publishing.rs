@@ -1,7 +1,8 @@
 //! The oracle's rules of streams: managing them, publishing, purging, redriving.
 
-use crate::model::{Draft, Held, Place, matches};
+use crate::model::{Draft, Held, Place, Placed, matches};
 use crate::oracle::{Oracle, dead_letter_stream, forget_ids, headers_without_envelope};
+use crate::scheduling::at_once;
 use riverbed::{Access, Deny, Retention, StreamConfig};
 use std::collections::BTreeMap;
 
@@ -92,6 +93,7 @@ impl Oracle {
         }
         stream.config = config.clone();
         stream.room_made += 1;
+        stream.relented += 1;
         if other || unwanted {
             self.rejudge(name);
         }
@@ -162,7 +164,7 @@ impl Oracle {
         &mut self,
         name: &str,
         batch: &[Draft],
-    ) -> Result<Vec<(u64, bool)>, &'static str> {
+    ) -> Result<Vec<(Placed, bool)>, &'static str> {
         let now = self.now;
         let Some(stream) = self.streams.get_mut(name) else {
             return Err("StreamGone");
@@ -172,8 +174,9 @@ impl Oracle {
         let mut in_batch: BTreeMap<&str, usize> = BTreeMap::new();
         let mut subjects: Vec<&str> = Vec::new();
         let (mut bytes, mut fresh, mut ids) = (0, 0, 0);
+        let mut later: Vec<u64> = Vec::new();
         // What each message is a duplicate of: something stored, or something of this batch.
-        let mut verdicts: Vec<Option<Result<u64, usize>>> = Vec::new();
+        let mut verdicts: Vec<Option<Result<Placed, usize>>> = Vec::new();
         for (at, draft) in batch.iter().enumerate() {
             if !stream.captures(&draft.subject) {
                 return Err("NotCaptured");
@@ -203,6 +206,9 @@ impl Oracle {
                 }
                 fresh += 1;
                 bytes += draft.size();
+                if draft.due.later_than(now).is_some() {
+                    later.push(draft.size());
+                }
                 if let Some(id) = id {
                     in_batch.insert(id, at);
                     ids += 1;
@@ -220,6 +226,9 @@ impl Oracle {
         if let Some(why) = self.room_for(name, fresh, bytes) {
             return Err(why);
         }
+        if !stream.scheduled_room(&later) {
+            return Err("ScheduledFull");
+        }
         if ids > 0 && stream.ids.len() as u64 + ids > stream.config.dedup_ids {
             return Err("DedupFull");
         }
@@ -228,18 +237,22 @@ impl Oracle {
         {
             return Err("SubjectsFull");
         }
-        let mut placed: Vec<(u64, bool)> = Vec::new();
+        let mut placed: Vec<(Placed, bool)> = Vec::new();
         for (draft, verdict) in batch.iter().zip(verdicts) {
             placed.push(match verdict {
                 Some(Ok(seq)) => (seq, true),
                 Some(Err(at)) => (placed[at].0, true),
                 None => {
-                    let seq = self.append(name, draft.clone(), None);
+                    let at = match draft.due.later_than(now) {
+                        Some(due) => Placed::Scheduled(self.schedule(name, due, draft)),
+                        None => Placed::Seq(self.append(name, at_once(draft), None)),
+                    };
                     let stream = self.streams.get_mut(name).unwrap();
                     if let Some(id) = &draft.id {
-                        stream.ids.insert(id.clone(), (seq, stream.last_time));
+                        let time = stream.last_time.max(now);
+                        stream.ids.insert(id.clone(), (at, time));
                     }
-                    (seq, false)
+                    (at, false)
                 }
             });
         }

@@ -3,15 +3,16 @@
 pub(crate) use crate::answers::Answer;
 use crate::answers::{
     ack_error, acked_line, consumer_error, fetch_error, nothing, publish_error, purge_error,
-    redrive_error, said, stream_error,
+    redrive_error, said, schedule_error, stream_error,
 };
-use crate::model::Draft;
+use crate::model::{Draft, Due, Placed};
 use crate::op::{Op, Then, Verdict};
 use crate::oracle::Oracle;
 use riverbed::disk::MemoryDisk;
 use riverbed::{
     AckAndFetchError, Consumer, Event, Fetch, Limits, ManualClock, Message, OpenError, Publish,
-    PublishErrorKind, Purge, Riverbed, Seq, Stream, StreamError, Unavailable,
+    PublishAck, PublishErrorKind, Purge, Riverbed, Seq, Stream, StreamError, Timestamp,
+    Unavailable,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub(crate) fn open_at(
 ) -> Result<Riverbed, OpenError> {
     let mut limits = Limits::default();
     limits.subjects_per_stream = crate::oracle::SUBJECTS;
+    limits.scheduled_per_stream = crate::oracle::SCHEDULED;
     let builder = match JOURNAL.get() {
         Some(segment) => Riverbed::builder().journal_segment(segment),
         None => Riverbed::builder().without_journal(),
@@ -109,6 +111,9 @@ impl Real {
                 Event::Parked { whose, .. } => (format!("parked {}", name(&whose)), 1),
                 Event::Dropped { whose, .. } => (format!("dropped {}", name(&whose)), 1),
                 Event::DeadLetterRefused { whose, .. } => (format!("refused {}", name(&whose)), 1),
+                Event::ScheduledRefused { stream, number, .. } => {
+                    (format!("{stream} refuses scheduled {number}"), 1)
+                }
                 Event::UnfinishedRemoved {
                     stream,
                     consumer,
@@ -298,6 +303,13 @@ impl Real {
                     Err(why) => purge_error(why),
                 },
             },
+            Op::CancelScheduled { stream, number } => match self.store().stream(stream) {
+                Err(why) => stream_error(why, "StreamGone"),
+                Ok(stream) => match stream.cancel_scheduled(*number) {
+                    Ok(()) => said("cancelled"),
+                    Err(why) => schedule_error(why),
+                },
+            },
             Op::Redrive {
                 dead,
                 seq,
@@ -373,10 +385,15 @@ impl Real {
                     acks.iter().all(|ack| ack.stream == name),
                     "one batch, one stream"
                 );
-                let placed: Vec<(u64, bool)> = acks
-                    .iter()
-                    .map(|ack| (ack.seq.get(), ack.duplicate))
-                    .collect();
+                let at = |ack: &PublishAck| match ack.scheduled {
+                    Some(number) => {
+                        assert_eq!(ack.seq, Seq::new(0), "what waits has no sequence");
+                        Placed::Scheduled(number)
+                    }
+                    None => Placed::Seq(ack.seq.get()),
+                };
+                let placed: Vec<(Placed, bool)> =
+                    acks.iter().map(|ack| (at(ack), ack.duplicate)).collect();
                 format!("{name} {placed:?}").into()
             }
             Err(why) => {
@@ -485,6 +502,11 @@ fn publish(draft: &Draft) -> Publish {
     if let Some(seq) = draft.expect {
         message = message.expect_last(Seq::new(seq));
     }
+    message = match draft.due {
+        Due::Now => message,
+        Due::After(ms) => message.after(Duration::from_millis(ms)),
+        Due::At(time) => message.at(Timestamp::from_micros(time)),
+    };
     if draft.payload.len() % 2 == 1 {
         // No room comes up while nobody else is at work: the answer is the same.
         message = message.wait_for_room(Duration::ZERO);

@@ -1,0 +1,123 @@
+//! The oracle's rules of messages that wait for their time.
+
+use crate::model::{Draft, Due, Stream, Waiting};
+use crate::oracle::{Oracle, SCHEDULED};
+
+/// A message as it is stored: nothing of it says that it waited.
+pub(crate) fn at_once(draft: &Draft) -> Draft {
+    Draft {
+        due: Due::Now,
+        ..draft.clone()
+    }
+}
+
+impl Stream {
+    /// Whether messages of these sizes may wait, too.
+    pub(crate) fn scheduled_room(&self, later: &[u64]) -> bool {
+        let waiting: u64 = self.scheduled.values().map(|w| w.draft.size()).sum();
+        let bytes = waiting + later.iter().sum::<u64>();
+        later.is_empty()
+            || ((self.scheduled.len() + later.len()) as u64 <= SCHEDULED
+                && self.config.max_bytes.is_none_or(|most| bytes <= most))
+    }
+}
+
+impl Oracle {
+    pub(crate) fn schedule(&mut self, stream: &str, due: u64, draft: &Draft) -> u64 {
+        let stream = self.streams.get_mut(stream).unwrap();
+        stream.last_scheduled += 1;
+        let waiting = Waiting {
+            due,
+            draft: at_once(draft),
+            aside_at: None,
+            told: false,
+        };
+        stream.scheduled.insert(stream.last_scheduled, waiting);
+        self.met.push("scheduled");
+        stream.last_scheduled
+    }
+
+    pub(crate) fn cancel_scheduled(&mut self, name: &str, number: u64) -> String {
+        let Some(stream) = self.streams.get_mut(name) else {
+            return "StreamGone".to_owned();
+        };
+        if stream.scheduled.remove(&number).is_none() {
+            return "NotScheduled".to_owned();
+        }
+        stream.blocked_at = None;
+        if !self.defer_limits {
+            self.trim(name);
+        }
+        "cancelled".to_owned()
+    }
+
+    /// Sends what is due in a stream, by time and then by number. One without room holds up those behind
+    /// it; one that is refused for what it is does not.
+    pub(crate) fn send_due(&mut self, name: &str) {
+        let (now, stream) = (self.now, &self.streams[name]);
+        let again = |at: Option<u64>| at.is_none_or(|at| at != stream.relented);
+        let due = |w: &Waiting| w.due <= now && again(w.aside_at);
+        let relents = stream
+            .scheduled
+            .values()
+            .any(|w| w.aside_at.is_some() && due(w));
+        if stream.blocked_at == Some(stream.room_made) && !relents {
+            return;
+        }
+        let relented = stream.relented;
+        let mut all: Vec<(u64, u64)> = stream
+            .scheduled
+            .iter()
+            .filter(|(_, w)| due(w))
+            .map(|(number, w)| (w.due, *number))
+            .collect();
+        all.sort_unstable();
+        for waiting in self.streams.get_mut(name).unwrap().scheduled.values_mut() {
+            if waiting.aside_at != Some(relented) {
+                waiting.aside_at = None;
+            }
+        }
+        self.streams.get_mut(name).unwrap().blocked_at = None;
+        for (_, number) in all {
+            let draft = self.streams[name].scheduled[&number].draft.clone();
+            let refused = self.refuses_letter(name, &draft, draft.limited());
+            let stream = self.streams.get_mut(name).unwrap();
+            let Some(why) = refused else {
+                stream.scheduled.remove(&number);
+                self.append(name, draft, None);
+                self.met.push("sent");
+                continue;
+            };
+            let room = why == "Full";
+            if room {
+                stream.blocked_at = Some(stream.room_made);
+            }
+            let waiting = stream.scheduled.get_mut(&number).unwrap();
+            if !room {
+                waiting.aside_at = Some(relented);
+            }
+            if !std::mem::replace(&mut waiting.told, true) {
+                self.tell(format!("{name} refuses scheduled {number}"), 1);
+                self.met.push(if room {
+                    "scheduled_blocked"
+                } else {
+                    "scheduled_aside"
+                });
+            }
+            if room {
+                return;
+            }
+        }
+    }
+
+    /// Memory of what was told and tried is gone with the process.
+    pub(crate) fn forget_scheduled_attempts(&mut self) {
+        for stream in self.streams.values_mut() {
+            stream.blocked_at = None;
+            stream.relented = 0;
+            for waiting in stream.scheduled.values_mut() {
+                (waiting.aside_at, waiting.told) = (None, false);
+            }
+        }
+    }
+}
