@@ -13,6 +13,8 @@ pub enum Removal {
     MaxBytes,
     /// The stream's `max_age`.
     MaxAge,
+    /// The stream's `max_messages_per_subject`.
+    MaxMessagesPerSubject,
     /// A purge.
     Purge,
     /// A delete of one message.

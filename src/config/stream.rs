@@ -58,6 +58,11 @@ pub struct StreamConfig {
     pub max_message_size: u64,
     /// What happens at `max_messages` and `max_bytes`.
     pub discard: Discard,
+    /// Most messages on one subject; `None` means no limit.
+    pub max_messages_per_subject: Option<u64>,
+    /// What happens at `max_messages_per_subject`: the oldest message of the subject leaves, or the new one
+    /// is refused.
+    pub discard_per_subject: Discard,
     /// How long a message id is remembered (2 minutes, or `max_age` if that is shorter); `None`
     /// switches deduplication off, and publishing with an id is then refused.
     pub dedup_window: Option<Duration>,
@@ -90,6 +95,8 @@ impl StreamConfig {
             max_age: None,
             max_message_size: MESSAGE_BYTES_MAX,
             discard: Discard::Old,
+            max_messages_per_subject: None,
+            discard_per_subject: Discard::Old,
             dedup_window: Some(Duration::from_secs(120)),
             dedup_ids: 1_000_000,
             first_sequence: Seq::new(1),
@@ -135,6 +142,21 @@ impl StreamConfig {
     /// Chooses what a full stream does with the next message.
     pub fn discard(mut self, discard: Discard) -> Self {
         self.discard = discard;
+        self
+    }
+
+    /// Limits the messages on one subject: with 1, the stream keeps the last value of each.
+    ///
+    /// Finding the oldest message of a subject with many reads on from the one before; it is quick when a
+    /// subject has one message, or its messages are near each other.
+    pub fn max_messages_per_subject(mut self, messages: u64) -> Self {
+        self.max_messages_per_subject = Some(messages);
+        self
+    }
+
+    /// Chooses what a full subject does with the next message.
+    pub fn discard_per_subject(mut self, discard: Discard) -> Self {
+        self.discard_per_subject = discard;
         self
     }
 
@@ -188,6 +210,11 @@ impl StreamConfig {
         }
         at_least_one("max_messages", self.max_messages)?;
         at_least_one("max_bytes", self.max_bytes)?;
+        at_least_one("max_messages_per_subject", self.max_messages_per_subject)?;
+        if self.discard_per_subject == Discard::New && self.max_messages_per_subject.is_none() {
+            let why = "there is no `max_messages_per_subject` at which it would matter; set that, or leave it out";
+            return Err(InvalidSetting::new("discard_per_subject", why));
+        }
         at_least_one("dedup_ids", Some(self.dedup_ids))?;
         at_least_one("max_message_size", Some(self.max_message_size))?;
         at_least_one("max_consumers", self.max_consumers)?;

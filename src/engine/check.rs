@@ -116,7 +116,8 @@ pub(super) struct Sum {
     holes: u64,
     pub(super) next: u64,
     pub(super) time: u64,
-    pub(super) subjects: BTreeMap<String, (u64, u64)>,
+    /// By subject: how many messages, the last and the first of them.
+    pub(super) subjects: BTreeMap<String, (u64, u64, u64)>,
     /// By consumer: messages ahead of it, and held ones that exist.
     pub(super) ahead: Vec<(u64, u64)>,
     /// Messages that no consumer needs.
@@ -172,8 +173,9 @@ impl Sum {
     pub(super) fn add(&mut self, audit: &StreamAudit, seq: u64, subject: &str, size: u64) {
         self.messages += 1;
         self.bytes += size;
-        let known = self.subjects.entry(subject.to_owned()).or_default();
-        *known = (known.0 + 1, seq);
+        let known = self.subjects.entry(subject.to_owned());
+        let known = known.or_insert((0, seq, seq));
+        *known = (known.0 + 1, seq, known.2);
         let mut needed = false;
         for (consumer, (ahead, held)) in audit.consumers.iter().zip(&mut self.ahead) {
             let is_ahead = seq >= consumer.next && wants(consumer, subject);
@@ -206,8 +208,8 @@ impl Sum {
             self.subjects.len() as u64,
             audit.subjects.len() as u64,
         );
-        for (name, (count, last)) in &self.subjects {
-            let (said, bound) = audit
+        for (name, (count, last, first)) in &self.subjects {
+            let (said, bound, least) = audit
                 .subjects
                 .get(name.as_str())
                 .copied()
@@ -217,6 +219,11 @@ impl Sum {
                 &format!("last on `{name}`, or more,"),
                 (*last).max(bound),
                 bound,
+            );
+            same(
+                &format!("first on `{name}`, or less,"),
+                (*first).min(least),
+                least,
             );
         }
         for (consumer, (ahead, held)) in audit.consumers.iter().zip(&self.ahead) {

@@ -271,7 +271,7 @@ impl Survey {
     }
 
     fn lost(&self, audit: &StreamAudit) -> Lost {
-        let missing = |(name, (count, _)): (&Arc<str>, &(u64, u64))| {
+        let missing = |(name, (count, ..)): (&Arc<str>, &(u64, u64, u64))| {
             let read = self.sum.subjects.get(&**name).map_or(0, |read| read.0);
             (Arc::clone(name), count.saturating_sub(read))
         };

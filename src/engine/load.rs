@@ -19,6 +19,12 @@ impl Engine {
         match need {
             Need::Window { stream, window } => self.load_window(*stream, *window)?,
             Need::Facts { stream, seq } => self.load_facts(*stream, *seq)?,
+            Need::Oldest {
+                stream,
+                subject,
+                from,
+                to,
+            } => self.load_oldest(*stream, subject, *from, *to)?,
             Need::Messages(wanted) => return self.load_messages(wanted),
             Need::Scheduled { stream, numbers } => self.load_scheduled(*stream, numbers)?,
         }
@@ -38,7 +44,9 @@ impl Engine {
                 self.load_each_scheduled_or_mark(*stream, numbers)?;
                 Ok(Vec::new())
             }
-            Need::Facts { stream, .. } | Need::Window { stream, .. } => {
+            Need::Facts { stream, .. }
+            | Need::Window { stream, .. }
+            | Need::Oldest { stream, .. } => {
                 let mut core = self.enter_closing()?;
                 core.state.mark_stream_unreadable(*stream, place, readable);
                 Ok(Vec::new())
@@ -106,6 +114,38 @@ impl Engine {
         }
         if !covers && known.is_expected(seq) {
             return Err(missing(stream, seq));
+        }
+        Ok(())
+    }
+
+    /// Looks for the first message on a subject, outside the lock and by the blocks' summaries.
+    fn load_oldest(
+        &self,
+        stream: u32,
+        subject: &Arc<str>,
+        from: u64,
+        to: u64,
+    ) -> Result<(), Unavailable> {
+        // A subject that is stored is a filter that matches nothing but itself.
+        let filters: Vec<_> = subject.parse().into_iter().collect();
+        let mut scan = self.enter_closing()?.scan_of(stream, filters);
+        (scan.from, scan.to, scan.messages) = (from, to, 1);
+        let seq = loop {
+            let found = self.store.read(|reader| scan.collect(reader));
+            let found = found.map_err(|why| self.failed(why))?;
+            if let Some(first) = found.messages.first() {
+                break first.seq;
+            }
+            if found.next > to {
+                break found.next;
+            }
+            if found.next <= scan.from {
+                return Err(missing(stream, scan.from));
+            }
+            scan.from = found.next;
+        };
+        if let Some(known) = self.enter_closing()?.state.streams.get_mut(&stream) {
+            known.crowded.supply(Arc::clone(subject), from, seq);
         }
         Ok(())
     }

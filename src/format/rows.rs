@@ -171,6 +171,8 @@ pub(crate) struct SubjectRow {
     pub(crate) total: u64,
     /// No message of it has a higher sequence.
     pub(crate) last: u64,
+    /// No message of it has a lower sequence.
+    pub(crate) first: u64,
 }
 
 /// Message ids of one commit group.
@@ -197,6 +199,8 @@ pub(crate) struct ConsumerConfigRow {
 pub(crate) struct ConsumerRow {
     /// Everything below was delivered, passed over or removed.
     pub(crate) next: u64,
+    /// The first message that it could be given.
+    pub(crate) start: u64,
     /// The ack floor, which never goes back.
     pub(crate) floor: u64,
     /// The next delivery's serial (R13).

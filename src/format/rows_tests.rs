@@ -82,12 +82,14 @@ fn stream_config_row() {
     golden(
         &StreamConfigRow { config },
         "01 066f7264657273 02 03612e3e 02c3bc 01fbe803 00 01 5a fc0065cd1d
-         fc00008000 01 01 5a fc0065cd1d fc40420f00
+         fc00008000 01 00 00 01 5a fc0065cd1d fc40420f00
          01 00 00 00 00 00",
     );
     let config = StreamConfig::new("s")
         .without_dedup()
         .dedup_ids(5)
+        .max_messages_per_subject(3)
+        .discard_per_subject(Discard::New)
         .first_sequence(300)
         .max_consumers(7)
         .deny(Deny::Purge)
@@ -97,7 +99,7 @@ fn stream_config_row() {
         .unwanted(Unwanted::Keep);
     golden(
         &StreamConfigRow { config },
-        "01 0173 00 00 00 00 fc00008000 00 00 05 fb2c01 0107 020001 01 01 01",
+        "01 0173 00 00 00 00 fc00008000 00 0103 01 00 05 fb2c01 0107 020001 01 01 01",
     );
 }
 
@@ -141,11 +143,12 @@ fn subjects_row() {
         count: 1,
         total: 2,
         last: 3,
+        first: 4,
     };
     let subjects = vec![subject(32, "a.b"), subject(u32::MAX, "ü")];
     golden(
         &SubjectsRow { subjects },
-        "01 02 20 03612e62 01 02 03 fcffffffff 02c3bc 01 02 03",
+        "01 02 20 03612e62 01 02 03 04 fcffffffff 02c3bc 01 02 03 04",
     );
 }
 
@@ -243,6 +246,7 @@ fn consumer_config_row() {
 fn consumer_row() {
     let row = ConsumerRow {
         next: 100,
+        start: 80,
         floor: 90,
         next_serial: 251,
         pending: vec![1, 90, 255],
@@ -258,7 +262,7 @@ fn consumer_row() {
         },
     };
     // The bytes of the pending set are bytes, not numbers: 255 stays `ff`.
-    golden(&row, "01 64 5a fbfb00 03 015aff 04 05 06 07 08 09 0a 0b");
+    golden(&row, "01 64 50 5a fbfb00 03 015aff 04 05 06 07 08 09 0a 0b");
 }
 
 #[test]

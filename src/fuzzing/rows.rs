@@ -84,6 +84,7 @@ fn subjects(source: &mut Source<'_>) -> SubjectsRow {
         count: source.number(),
         total: source.number(),
         last: source.number(),
+        first: source.number(),
     };
     SubjectsRow {
         subjects: list(source, subject),
@@ -125,6 +126,7 @@ fn scheduled_index(source: &mut Source<'_>) -> ScheduledIndexRow {
 fn consumer(source: &mut Source<'_>) -> ConsumerRow {
     ConsumerRow {
         next: source.number(),
+        start: source.number(),
         floor: source.number(),
         next_serial: source.number(),
         pending: source.bytes(300).to_vec(),

@@ -459,6 +459,14 @@ fn stream_difference(one: &StreamConfig, other: &StreamConfig) -> Option<&'stati
             one.max_message_size == other.max_message_size,
         ),
         ("discard", one.discard == other.discard),
+        (
+            "max_messages_per_subject",
+            one.max_messages_per_subject == other.max_messages_per_subject,
+        ),
+        (
+            "discard_per_subject",
+            one.discard_per_subject == other.discard_per_subject,
+        ),
         ("dedup_window", one.dedup_window == other.dedup_window),
         ("dedup_ids", one.dedup_ids == other.dedup_ids),
         ("first_sequence", one.first_sequence == other.first_sequence),

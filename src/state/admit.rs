@@ -6,6 +6,7 @@ use super::schedule::as_number;
 use super::stream::{Appended, Placed};
 use super::{State, Stream};
 use crate::clock::micros;
+use crate::config::Discard;
 use crate::error::PublishErrorKind;
 use crate::publish::Publish;
 use std::collections::{HashMap, HashSet};
@@ -190,6 +191,8 @@ fn check(
     let mut disk = DiskBytes::default();
     // Whether a new message on the last subject was counted towards the new ones.
     let (mut last_subject, mut counted) = (None, false);
+    // Only where subjects may be full.
+    let mut fresh: Vec<&str> = Vec::new();
     for (at, message) in messages.iter().enumerate() {
         // Neighbours often share a subject; it is looked at once.
         if last_subject != Some(message.subject.as_str()) {
@@ -210,6 +213,9 @@ fn check(
                 disk.now += disk_bytes(size);
             }
             new_ids += u64::from(hash.is_some());
+            if stream.config.discard_per_subject == Discard::New {
+                fresh.push(&message.subject);
+            }
             if !std::mem::replace(&mut counted, true) && !stream.subjects.contains(&message.subject)
             {
                 new_subjects.insert(&message.subject);
@@ -223,6 +229,7 @@ fn check(
     }
     stream.room_for(new_messages, new_bytes)?;
     stream.scheduled_room(later_messages, later_bytes, scheduled_max)?;
+    stream.room_on_subjects(fresh.into_iter())?;
     let name = || stream.config.name.clone();
     if new_ids > 0 && stream.dedup.len() + new_ids > stream.config.dedup_ids {
         return Err(PublishErrorKind::DedupFull {

@@ -16,10 +16,10 @@ pub(crate) struct StreamAudit {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) holes: u64,
-    /// By subject: how many messages, and an upper bound of the last one.
-    pub(crate) subjects: BTreeMap<Arc<str>, (u64, u64)>,
     /// Messages that wait for their time: when each is due, and its size.
     pub(crate) scheduled: BTreeMap<u64, (u64, u64)>,
+    /// By subject: how many messages, and bounds of the last one and of the first.
+    pub(crate) subjects: BTreeMap<Arc<str>, (u64, u64, u64)>,
     pub(crate) consumers: Vec<ConsumerAudit>,
     /// Whether every stored message must be one that some consumer needs.
     pub(crate) only_needed: bool,
@@ -78,8 +78,12 @@ impl State {
     }
 
     fn stream_audit(&self, stream: &Stream) -> StreamAudit {
-        let subject =
-            |known: &super::subjects::Subject| (Arc::clone(&known.name), (known.count, known.last));
+        let subject = |known: &super::subjects::Subject| {
+            (
+                Arc::clone(&known.name),
+                (known.count, known.last, known.first),
+            )
+        };
         let consumers = stream
             .consumers
             .iter()

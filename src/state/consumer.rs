@@ -24,6 +24,8 @@ pub(crate) struct Consumer {
     pub(crate) next: u64,
     /// `next` as the newest group has it: what was only passed over since waits for a change.
     saved_next: u64,
+    /// The first message that it could be given: earlier ones it never wanted.
+    pub(crate) start: u64,
     pub(crate) floor: u64,
     pub(crate) next_serial: u64,
     /// Matching messages that were delivered, skipped at the start or lost before delivery.
@@ -80,6 +82,7 @@ impl Consumer {
     pub(crate) fn new(id: u32, stream: u32, config: ConsumerConfig, next: u64) -> Self {
         let row = ConsumerRow {
             next,
+            start: next,
             floor: next - 1,
             ..ConsumerRow::default()
         };
@@ -101,6 +104,7 @@ impl Consumer {
             config: Arc::new(config),
             next: row.next,
             saved_next: row.next,
+            start: row.start,
             floor: row.floor,
             next_serial: row.next_serial,
             accounted: row.accounted,
@@ -398,6 +402,11 @@ impl Consumer {
         self.holds(seq) || (seq >= self.next && self.wants(subject))
     }
 
+    /// Whether it wanted the message, and it was its turn.
+    pub(crate) fn had(&self, seq: u64, subject: &str) -> bool {
+        (self.start..self.next).contains(&seq) && self.wants(subject)
+    }
+
     /// The rows that changed.
     pub(crate) fn take_changes(&mut self, changes: &mut Vec<Change>) {
         self.done.clear();
@@ -405,6 +414,7 @@ impl Consumer {
         self.saved_next = self.next;
         let row = ConsumerRow {
             next: self.next,
+            start: self.start,
             floor: self.raise_floor(),
             next_serial: self.next_serial,
             pending: encoded(&self.pending),

@@ -253,6 +253,7 @@ impl State {
         let stored = letter.subject.len() + id_len + headers + letter.payload.len();
         stream.admit_size(own as u64, stored as u64)?;
         stream.room_for(1, stored as u64)?;
+        stream.room_on_subjects(std::iter::once(letter.subject.as_str()))?;
         let disk = disk_bytes(stored as u64);
         self.room.for_move(disk)?;
         self.room.stage(disk);

@@ -20,6 +20,7 @@ mod envelope;
 mod exclude;
 mod guard;
 mod inspect;
+mod per_subject;
 mod purge;
 mod recent;
 mod recover;

@@ -139,6 +139,7 @@ impl Recovered {
             for row in self.subjects.remove(&id).unwrap_or_default() {
                 stream.subjects.restore(row);
             }
+            stream.find_crowded();
             for (number, row) in self.dedup.remove(&id).unwrap_or_default() {
                 stream.dedup.restore(number, row);
             }

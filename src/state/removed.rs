@@ -161,6 +161,7 @@ impl State {
         (target.head, target.cut) = (last + 1, last + 1);
         target.subjects.clear();
         target.purges.clear();
+        target.crowded.clear();
         target.finished.clear();
         target.rejudged = None;
         // Nothing is left that could not be read, and what was read of it says nothing any more.

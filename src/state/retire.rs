@@ -43,7 +43,7 @@ impl State {
             .iter()
             .filter_map(|id| self.consumers.get(id));
         let drops = stream.config.drops_unwanted();
-        (drops || consumers.any(|known| fact.seq < known.next && known.wants(&fact.subject)))
+        (drops || consumers.any(|known| known.had(fact.seq, &fact.subject)))
             && !self.is_needed(stream, fact.seq, &fact.subject)
     }
 

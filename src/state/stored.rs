@@ -95,6 +95,13 @@ pub(crate) enum Need {
     Facts { stream: u32, seq: u64 },
     /// The holes of a window.
     Window { stream: u32, window: u64 },
+    /// The first message on a subject that the log holds from one sequence up to another.
+    Oldest {
+        stream: u32,
+        subject: Arc<str>,
+        from: u64,
+        to: u64,
+    },
     /// These messages, whole.
     Messages(Vec<(u32, u64)>),
     /// Messages of a stream that wait for their time, whole.

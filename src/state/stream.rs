@@ -1,6 +1,7 @@
 //! One stream: its counters, what it accepts, and what it appends.
 
 use super::dedup::{Dedup, hash_id};
+use super::per_subject::Crowded;
 use super::recent::Recent;
 use super::scheduled::Scheduled;
 use super::stored::{Fact, Facts, Need, Stored};
@@ -48,6 +49,8 @@ pub(crate) struct Stream {
     /// Messages from the first to below the second are being looked at: nobody may want them any more.
     pub(crate) rejudged: Option<(u64, u64)>,
     pub(crate) subjects: Subjects,
+    /// Subjects with more messages than they may have.
+    pub(crate) crowded: Crowded,
     pub(crate) dedup: Dedup,
     pub(crate) windows: Windows,
     /// Messages that wait for their time.
@@ -167,6 +170,7 @@ impl Stream {
             judged_to: row.last,
             rejudged: row.rejudged,
             subjects,
+            crowded: Crowded::default(),
             dedup,
             windows: Windows::default(),
             scheduled,
@@ -195,6 +199,7 @@ impl Stream {
     pub(crate) fn set_config(&mut self, config: StreamConfig) {
         self.filters = config.filters();
         self.config = Arc::new(config);
+        self.find_crowded();
     }
 
     pub(crate) fn captures(&self, subject: &str) -> bool {
@@ -387,6 +392,7 @@ impl Stream {
         if let Some(hash) = message.id_hash {
             self.dedup.remember(hash, seq, self.last_time);
         }
+        self.note_crowded(&stored.subject);
         self.messages += 1;
         self.published += 1;
         self.bytes += stored.size();

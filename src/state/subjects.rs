@@ -20,6 +20,8 @@ pub(crate) struct Subject {
     pub(crate) total: u64,
     /// No message of this subject has a higher sequence; the message itself may be deleted.
     pub(crate) last: u64,
+    /// No message of this subject has a lower sequence.
+    pub(crate) first: u64,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +60,9 @@ impl Subjects {
         let Some(subject) = self.by_number.get_mut(&number) else {
             unreachable!("a subject's number leads to the subject")
         };
+        if subject.count == 0 {
+            subject.first = seq;
+        }
         subject.count += 1;
         subject.total += 1;
         subject.last = seq;
@@ -90,6 +95,7 @@ impl Subjects {
             count: 0,
             total: 0,
             last: 0,
+            first: 0,
         };
         self.by_number.insert(number, subject);
         self.numbers.insert(name, number);
@@ -115,6 +121,15 @@ impl Subjects {
         self.numbers.remove(name);
         self.last_noted = None;
         Some(total)
+    }
+
+    /// No message of a subject is below this sequence any more. It is stored with the next change of the
+    /// subject: it only saves looking again.
+    pub(crate) fn raise_first(&mut self, name: &str, to: u64) {
+        let number = self.numbers.get(name);
+        if let Some(subject) = number.and_then(|number| self.by_number.get_mut(number)) {
+            subject.first = subject.first.max(to);
+        }
     }
 
     /// Forgets everything, as when the whole stream is purged.
@@ -185,6 +200,7 @@ impl Subjects {
             count: subject.count,
             total: subject.total,
             last: subject.last,
+            first: subject.first,
         };
         SubjectsRow {
             subjects: self.by_number.range(numbers).map(row).collect(),
@@ -201,6 +217,7 @@ impl Subjects {
                 count: stored.count,
                 total: stored.total,
                 last: stored.last,
+                first: stored.first,
             };
             self.by_number.insert(stored.number, subject);
         }

@@ -155,6 +155,7 @@ impl State {
         let due = |stream: &&super::Stream| {
             stream.head < stream.cut
                 || stream.over_limits()
+                || stream.is_crowded()
                 || stream.next_expiry().is_some_and(|time| time <= now)
         };
         let ids: Vec<u32> = self
@@ -165,6 +166,7 @@ impl State {
             .collect();
         let mut more = false;
         for id in ids {
+            more |= self.trim_subjects(id, budget)? == Trimmed::More;
             more |= self.trim(id, budget)? == Trimmed::More;
         }
         Ok(more)

@@ -26,7 +26,8 @@ impl State {
         let mut outcome = Trimmed::Done;
         let open: Vec<u32> = self.open.streams.iter().copied().collect();
         for id in open {
-            if self.trim(id, budget)? == Trimmed::More {
+            let subjects = self.trim_subjects(id, budget)?;
+            if self.trim(id, budget)? == Trimmed::More || subjects == Trimmed::More {
                 outcome = Trimmed::More;
                 self.sweep_wanted = true;
             }

@@ -389,6 +389,25 @@ pub(crate) const HISTORIES: &[History] = &[
         },
     },
     History {
+        name: "subject_limit",
+        consumer: plain,
+        before: |world| {
+            some_out(world)?;
+            let config = stream_config().max_messages_per_subject(4);
+            world.store.update_stream(config).map_err(down)?;
+            world.store.drive().map_err(down)
+        },
+        cut: |world| {
+            // All are on one subject: each message that comes takes the place of the oldest.
+            for (came, gone) in [("b1", "a1"), ("b2", "a2")] {
+                world.told.maybe_gone.insert(gone.to_owned());
+                world.publish(&[came])?;
+                world.told.gone.insert(gone.to_owned());
+            }
+            world.ack(&["a3"])
+        },
+    },
+    History {
         name: "interest_ends",
         consumer: plain,
         before: |world| {

@@ -102,6 +102,12 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
         delivered: BTreeMap::new(),
     };
     verify_scheduled(told, &places, &stream);
+    let each = stream.info().unwrap().config.max_messages_per_subject;
+    let on_it = places.stream.values().map(Vec::len).sum::<usize>() as u64;
+    assert!(
+        each.is_none_or(|each| on_it <= each),
+        "over the limit of a subject"
+    );
     let limit = stream.info().unwrap().config.max_messages;
     assert!(
         !told.limit.1 || limit == told.limit.0,

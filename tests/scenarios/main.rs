@@ -20,6 +20,7 @@ mod g_interest;
 mod g_work_queue;
 mod h_removal;
 mod h_streams;
+mod h_subjects;
 mod i_batches;
 mod i_publish;
 mod j_lifecycle;

@@ -21,6 +21,12 @@ pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
         config = config.max_messages(rng.u64(2..12));
     }
     if chance(rng, 4) {
+        config = config.max_messages_per_subject(rng.u64(1..4));
+        if chance(rng, 4) {
+            config = config.discard_per_subject(Discard::New);
+        }
+    }
+    if chance(rng, 4) {
         config = config.max_bytes(rng.u64(300..3_000));
     }
     config = match rng.u8(..4) {

@@ -120,8 +120,8 @@ impl Oracle {
             .streams
             .get_mut(stream)
             .and_then(|known| known.consumers.remove(name));
-        self.rejudge(stream);
         if known.is_some() {
+            self.rejudge(stream);
             "deleted"
         } else {
             "NotFound"

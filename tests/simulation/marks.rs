@@ -111,6 +111,7 @@ pub(crate) const MUST_MEET: &[&str] = &[
     "rule MaxAge",
     "rule MaxBytes",
     "rule MaxMessages",
+    "rule MaxMessagesPerSubject",
     "rule Purge",
     "rule Retention",
     "rule judged_again",

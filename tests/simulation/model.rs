@@ -261,6 +261,8 @@ pub(crate) struct Consumer {
     pub(crate) born: u64,
     /// No message from here on was ever delivered.
     pub(crate) next: u64,
+    /// Where it began.
+    pub(crate) start: u64,
     /// The highest sequence that was delivered.
     pub(crate) highest: u64,
     pub(crate) held: BTreeMap<u64, Held>,

@@ -117,6 +117,7 @@ impl Oracle {
             config,
             born: self.born,
             next,
+            start: next,
             highest: 0,
             held: BTreeMap::new(),
             totals: Totals::default(),
@@ -173,6 +174,7 @@ impl Oracle {
     /// Removes what is finished, then what the limits of a stream do not allow.
     pub(crate) fn trim(&mut self, stream: &str) {
         self.retire(stream);
+        self.trim_subjects(stream);
         loop {
             let Some(target) = self.streams.get(stream) else {
                 return;
@@ -360,7 +362,10 @@ impl Oracle {
         {
             return Some("TooLarge");
         }
-        self.room_for(to, 1, draft.size())
+        self.room_for(to, 1, draft.size()).or_else(|| {
+            let full = self.subject_is_full(to, &[&draft.subject]);
+            full.then_some("Full")
+        })
     }
 
     /// Tries refused messages again, if their dead-letter stream made room since.

@@ -160,6 +160,7 @@ impl Oracle {
     }
 
     /// All or none: every check first, dedup before the expected sequence, then the appends.
+    #[allow(clippy::too_many_lines, reason = "one rule after the other")]
     fn publish_to(
         &mut self,
         name: &str,
@@ -228,6 +229,14 @@ impl Oracle {
         }
         if !stream.scheduled_room(&later) {
             return Err("ScheduledFull");
+        }
+        let new = batch
+            .iter()
+            .zip(&verdicts)
+            .filter(|(_, known)| known.is_none());
+        let new: Vec<&str> = new.map(|(draft, _)| draft.subject.as_str()).collect();
+        if self.subject_is_full(name, &new) {
+            return Err("Full");
         }
         if ids > 0 && stream.ids.len() as u64 + ids > stream.config.dedup_ids {
             return Err("DedupFull");

@@ -2,7 +2,8 @@
 
 use crate::model::{Stream, matches};
 use crate::oracle::Oracle;
-use riverbed::{Access, ConsumerConfig, DeliverPolicy, Retention, StreamConfig, Unwanted};
+use riverbed::{Access, ConsumerConfig, DeliverPolicy, Discard, Retention, StreamConfig, Unwanted};
+use std::collections::BTreeMap;
 
 impl Stream {
     pub(crate) fn drops_unwanted(&self) -> bool {
@@ -25,7 +26,7 @@ impl Stream {
     fn was_finished(&self, seq: u64) -> bool {
         let subject = &self.stored[&seq].draft.subject;
         let mut consumers = self.consumers.values();
-        consumers.any(|known| seq < known.next && known.wants(subject))
+        consumers.any(|known| (known.start..known.next).contains(&seq) && known.wants(subject))
     }
 }
 
@@ -57,6 +58,45 @@ impl Oracle {
         let mut gone = known.unneeded();
         gone.retain(|seq| finished.contains(seq));
         self.remove(stream, &gone, "Retention");
+    }
+
+    /// Removes the oldest messages of the subjects that have too many.
+    pub(crate) fn trim_subjects(&mut self, stream: &str) {
+        let Some(known) = self.streams.get(stream) else {
+            return;
+        };
+        let Some(most) = known.config.max_messages_per_subject else {
+            return;
+        };
+        if known.config.discard_per_subject == Discard::New || known.is_sealed() {
+            return;
+        }
+        let mut counts = BTreeMap::new();
+        let mut gone = Vec::new();
+        for (seq, message) in known.stored.iter().rev() {
+            let count = counts.entry(&message.draft.subject).or_insert(0);
+            *count += 1;
+            if *count > most {
+                gone.push(*seq);
+            }
+        }
+        for seq in gone {
+            self.remove(stream, &[seq], "MaxMessagesPerSubject");
+        }
+    }
+
+    /// Whether a subject with as many messages as it may have refuses some of these.
+    pub(crate) fn subject_is_full(&self, stream: &str, fresh: &[&str]) -> bool {
+        let known = &self.streams[stream];
+        let Some(most) = known.config.max_messages_per_subject else {
+            return false;
+        };
+        let count = |subject: &str| {
+            let stored = known.stored.values().filter(|m| m.draft.subject == subject);
+            stored.count() + fresh.iter().filter(|other| **other == subject).count()
+        };
+        known.config.discard_per_subject == Discard::New
+            && fresh.iter().any(|subject| count(subject) as u64 > most)
     }
 
     /// The same for all streams, and the limits of those that were changed.
