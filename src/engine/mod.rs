@@ -19,6 +19,8 @@ mod fetch;
 mod group;
 mod inspect;
 mod load;
+#[cfg(test)]
+mod midway;
 mod open;
 mod pipeline;
 mod publish;
