@@ -28,6 +28,7 @@ mod failure;
 mod group_history;
 mod grouped;
 mod history;
+mod later;
 mod marks;
 mod model;
 mod op;
@@ -38,6 +39,7 @@ mod publishing;
 mod real;
 mod run;
 mod shrink;
+mod stores;
 mod trouble;
 
 use campaign::{Campaign, number};

@@ -25,6 +25,7 @@ impl Oracle {
         }
         // What is too old is no dead letter any more, whatever room that makes.
         self.trim_all();
+        self.committed();
         loop {
             let room = |oracle: &Self| oracle.streams.values().map(|s| s.room_made).sum::<u64>();
             let before = room(self);
@@ -32,6 +33,7 @@ impl Oracle {
                 self.retry_refused(&stream, &name);
             }
             self.trim_all();
+            self.committed();
             if room(self) == before {
                 break;
             }
@@ -61,6 +63,8 @@ impl Oracle {
     /// The store is opened: what was out when the process died is due (R17), and counted as R18 says;
     /// everything that is due is in the order of the stream.
     pub(crate) fn open(&mut self) {
+        // What is found is durable; what follows from it are commits.
+        self.committed();
         self.deliveries.clear();
         self.told.clear();
         let now = self.now;
@@ -122,6 +126,7 @@ impl Oracle {
         for stream in self.streams.values_mut() {
             stream.room_made = 0;
         }
+        self.committed();
         self.drive();
         self.told.clear();
     }

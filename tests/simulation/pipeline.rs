@@ -21,7 +21,7 @@ impl Run {
         let mut going = self.oracle.clone();
         going.defer_limits = true;
         let (mut prefixes, mut expected) = (vec![self.oracle.clone()], Vec::new());
-        let mut refused_at = 0;
+        let (mut refused_at, mut committed) = (0, Vec::new());
         let last = |oracle: &Oracle| oracle.streams.get(to).map(|stream| stream.last);
         let first = last(&self.oracle);
         let settled = |going: &Oracle| {
@@ -38,6 +38,7 @@ impl Run {
             if !accepted {
                 // A refusal is an answer about a state that must be durable (R1): it commits.
                 going = settled(&going);
+                committed.push(going.clone());
                 going.defer_limits = true;
                 if observes(&said) {
                     refused_at = prefixes.len();
@@ -54,6 +55,7 @@ impl Run {
             Ok(said) => assert_eq!(said, expected, "{op:?}"),
             Err(why) => return self.fall(&why, prefixes),
         }
+        self.written_before(committed);
         // What came before an answered refusal is stored.
         prefixes.drain(..refused_at);
         let stored = prefixes.last().cloned().unwrap();
