@@ -28,6 +28,7 @@ mod purge;
 mod read;
 #[cfg(test)]
 mod regressions;
+mod reports;
 mod scan;
 mod settle;
 mod start;
