@@ -107,6 +107,20 @@ pub struct StoreInfo {
     pub events_missed: u64,
 }
 
+/// How a compaction goes on; see [`Riverbed::compact_with`](crate::Riverbed::compact_with).
+///
+/// How much is left is not known: what has to be moved shows while it is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CompactionProgress {
+    /// Length of the file before, in bytes.
+    pub before_bytes: u64,
+    /// Its length now. The commit at the end may let it grow again.
+    pub file_bytes: u64,
+    /// Bytes that were written to the file so far: what was moved, and what is noted about it.
+    pub written_bytes: u64,
+}
+
 /// What a compaction came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -116,7 +116,7 @@ pub use event::{DeadReason, Event, Removal, Whose};
 pub use excluded::{Excluded, ExclusionError, Exclusions, NotExcluded};
 pub use fetch::{Batch, BatchAck, EmptyReason, Fetch};
 pub use headers::{Headers, HeadersError};
-pub use info::{Compaction, ConsumerInfo, StoreInfo, StreamInfo};
+pub use info::{Compaction, CompactionProgress, ConsumerInfo, StoreInfo, StreamInfo};
 pub use message::{Message, StoredMessage};
 pub use name::{NameError, validate_name};
 pub use publish::{Publish, PublishAck};

@@ -8,7 +8,7 @@ use crate::engine::Target;
 use crate::error::{CloseError, PublishError, StreamError, Unavailable};
 use crate::event::Event;
 use crate::excluded::Exclusions;
-use crate::info::{Compaction, StoreInfo};
+use crate::info::{Compaction, CompactionProgress, StoreInfo};
 use crate::publish::{Publish, PublishAck};
 use crate::root::{Root, one};
 use crate::store::OpenError;
@@ -268,7 +268,50 @@ impl Riverbed {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn compact(&self) -> Result<Compaction, Unavailable> {
-        self.root.engine.compact()
+        self.root.engine.compact(None)
+    }
+
+    /// Does what [`compact`](Self::compact) does, and reports how it goes on: when it begins, each time the
+    /// length of the file changes, after each MiB that is written, and at its end.
+    ///
+    /// `report` runs on this thread, and the compaction on one of its own, so that nothing is locked around it: it
+    /// may do what it wants. What it calls of the store waits for the end of the compaction, and so does this
+    /// when `report` panics, before the panic goes on; the store works on. While `report` is at work reports are
+    /// not queued: the next one is the newest. There is at least one, unless the process can't have another thread,
+    /// where the compaction goes on without.
+    ///
+    /// # Crash safety
+    ///
+    /// As of [`compact`](Self::compact). What was reported need not be on the disk: it says how the work goes on,
+    /// not what survives.
+    ///
+    /// # Errors
+    ///
+    /// As of [`compact`](Self::compact).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Purge, Riverbed, StreamConfig};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let store = Riverbed::open(folder.path().join("store"))?;
+    /// let jobs = store.create_stream(StreamConfig::new("jobs"))?;
+    /// jobs.publish_batch((0..1_000).map(|_| ("jobs", vec![7; 4_096])))?;
+    /// jobs.purge(Purge::all())?;
+    /// let mut reports = Vec::new();
+    /// let compaction = store.compact_with(|progress| {
+    ///     println!("{} of {} bytes", progress.file_bytes, progress.before_bytes);
+    ///     reports.push(progress);
+    /// })?;
+    /// assert_eq!(reports[reports.len() - 1].file_bytes, compaction.after_bytes);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn compact_with(
+        &self,
+        report: impl FnMut(CompactionProgress),
+    ) -> Result<Compaction, Unavailable> {
+        self.root.engine.compact_with(report)
     }
 
     /// Closes the store: new calls answer `Closed`, work that was staged gets its real answer, waiting

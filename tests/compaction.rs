@@ -3,25 +3,33 @@
 
 use riverbed::disk::MemoryDisk;
 use riverbed::{
-    ConsumerConfig, Fetch, ManualClock, OpenError, Purge, Riverbed, StreamConfig, Unavailable,
+    Builder, CompactionProgress, ConsumerConfig, Fetch, ManualClock, OpenError, Purge, Riverbed,
+    StreamConfig, Unavailable,
 };
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, OpenError> {
+fn builder(disk: &MemoryDisk, clock: &ManualClock) -> Builder {
     Riverbed::builder()
         .disk(Arc::new(disk.clone()))
         .clock(clock.clock())
         .journal_segment(16 << 10)
         .identity(7)
         .without_threads()
-        .open("/store")
+}
+
+fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, OpenError> {
+    builder(disk, clock).open("/store")
 }
 
 /// A store that holds little behind much that was purged; the last groups are in the journal alone.
 fn prepared(disk: &MemoryDisk, clock: &ManualClock) -> Riverbed {
-    let store = open(disk, clock).unwrap();
+    filled(open(disk, clock).unwrap())
+}
+
+fn filled(store: Riverbed) -> Riverbed {
     let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
     let kept = store.create_stream(StreamConfig::new("kept")).unwrap();
     let worker = kept.create_consumer(ConsumerConfig::new("worker")).unwrap();
@@ -192,4 +200,97 @@ fn a_store_that_is_mostly_full_becomes_no_longer() {
         assert_eq!(jobs.range(..).flatten().count() as u64, kept);
         assert_eq!(store.check().unwrap(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn it_is_reported_how_it_goes_on() {
+    for journal in [true, false] {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        let with = builder(&disk, &clock);
+        let with = if journal {
+            with
+        } else {
+            with.without_journal()
+        };
+        let store = filled(with.open("/store").unwrap());
+        let mut reports = Vec::new();
+        let compaction = store
+            .compact_with(|progress| reports.push(progress))
+            .unwrap();
+        assert!(compaction.after_bytes < compaction.before_bytes / 2);
+        let last = *reports.last().unwrap();
+        assert_eq!(last.file_bytes, compaction.after_bytes);
+        assert!(last.written_bytes > 0, "{last:?}");
+        for pair in reports.windows(2) {
+            assert!(pair[0].written_bytes <= pair[1].written_bytes);
+        }
+        for report in reports {
+            assert_eq!(report.before_bytes, compaction.before_bytes);
+            assert!(report.file_bytes <= compaction.before_bytes, "{report:?}");
+        }
+        verify(&store, "compacted");
+    }
+}
+
+#[test]
+fn a_report_that_panics_stops_neither_the_compaction_nor_the_store() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = prepared(&disk, &clock);
+    let before = store.info().unwrap().file_bytes;
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        store.compact_with(|_| panic!("the application's own"))
+    }));
+    let panic = panicked.unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"the application's own"));
+    assert!(store.info().unwrap().file_bytes < before / 2);
+    verify(&store, "after the panic");
+    store.compact().unwrap();
+    store.publish("jobs", "goes on").unwrap();
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    store.close().unwrap();
+    open(&disk, &clock).unwrap();
+}
+
+#[test]
+fn a_report_may_call_the_store_and_hears_when_it_is_done() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = prepared(&disk, &clock);
+    let (mut told, mut published) = (0, 0);
+    let compaction = store.compact_with(|progress: CompactionProgress| {
+        told += 1;
+        let after = store.info().unwrap().file_bytes;
+        assert!(after <= progress.before_bytes);
+        published = store.publish("jobs", "from a report").unwrap().seq.get();
+        // Another one has its turn behind this one.
+        store.compact().unwrap();
+    });
+    compaction.unwrap();
+    assert!(told >= 1 && published > 200, "{told} {published}");
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_store_that_is_closed_by_a_report_is_closed() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = prepared(&disk, &clock);
+    // It was under way when the store began to close, and ends one way or the other.
+    let compacted = store.compact_with(|_| store.close().unwrap());
+    assert!(matches!(compacted, Ok(_) | Err(Unavailable::Closed)));
+    let again = store.compact_with(|_| unreachable!("there is nothing to report"));
+    assert_eq!(again, Err(Unavailable::Closed));
+    verify(&open(&disk, &clock).unwrap(), "closed by a report");
+}
+
+#[test]
+fn a_disk_that_fails_in_the_middle_of_reports_stops_the_store() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+    let store = prepared(&disk, &clock);
+    disk.fail_from(disk.operations() + 20);
+    let mut told = 0;
+    store.compact_with(|_| told += 1).unwrap_err();
+    assert!(told >= 1);
+    let after = store.publish("kept", "21").unwrap_err().to_string();
+    assert!(after.contains("the store stopped"), "{after}");
+    let image = disk.crash_image(3);
+    verify(&open(&image, &clock).unwrap(), "cut in the middle");
 }

@@ -3,13 +3,35 @@
 use super::Engine;
 use super::commit::Turnkeeper;
 use super::group::Turn;
+use super::reports::{Compactor, Reports};
 use crate::error::Unavailable;
-use crate::info::Compaction;
-use crate::store::StoreError;
+use crate::info::{Compaction, CompactionProgress};
+use crate::store::{StoreError, Watch};
+use std::sync::Arc;
 
 impl Engine {
+    /// Compacts on a thread of its own, while this one reports: without a lock, so that whoever is told may do
+    /// what it wants, also wait for the compaction, or panic (R7).
+    pub(crate) fn compact_with(
+        self: &Arc<Self>,
+        mut report: impl FnMut(CompactionProgress),
+    ) -> Result<Compaction, Unavailable> {
+        self.check_process()?;
+        let reports = Arc::new(Reports::default());
+        let (engine, watch) = (Arc::clone(self), Arc::<Reports>::clone(&reports));
+        let compactor = Compactor::start(&reports, move || engine.compact(Some(watch)));
+        let Ok(compactor) = compactor else {
+            // The process has no thread left: what was asked for is done all the same.
+            return self.compact(None);
+        };
+        while let Some(progress) = reports.next() {
+            report(progress);
+        }
+        compactor.end()
+    }
+
     /// Moves what is stored to the front of the file and gives back the rest.
-    pub(crate) fn compact(&self) -> Result<Compaction, Unavailable> {
+    pub(crate) fn compact(&self, watch: Option<Arc<dyn Watch>>) -> Result<Compaction, Unavailable> {
         self.check_process()?;
         self.free_all()?;
         // Nobody commits meanwhile; whoever wants to waits for its turn.
@@ -24,7 +46,7 @@ impl Engine {
             turn.pass(Ok(sealed));
             return Err(why);
         }
-        match self.store.compact() {
+        match self.store.compact(watch) {
             Ok(compaction) => {
                 turn.pass(Ok(sealed));
                 Ok(compaction)

@@ -19,6 +19,8 @@ mod fetch;
 mod group;
 mod inspect;
 mod load;
+#[cfg(test)]
+mod midway;
 mod open;
 mod pipeline;
 mod publish;
@@ -26,6 +28,7 @@ mod purge;
 mod read;
 #[cfg(test)]
 mod regressions;
+mod reports;
 mod scan;
 mod schedule;
 mod settle;

@@ -15,14 +15,14 @@ use crate::stream::Stream;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn store() -> (MemoryDisk, ManualClock, Riverbed) {
+pub(super) fn store() -> (MemoryDisk, ManualClock, Riverbed) {
     let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
     let store = open(&disk, &clock);
     (disk, clock, store)
 }
 
 /// Begins a purge without doing what follows: what others see in the middle of one.
-fn cut(stream: &Stream, filter: Option<&str>, bound: &PurgeBound) -> u64 {
+pub(super) fn cut(stream: &Stream, filter: Option<&str>, bound: &PurgeBound) -> u64 {
     let filter = filter.map(|filter| filter.parse().unwrap());
     let mut core = stream.root.engine.enter().unwrap();
     core.state.begin_purge(stream.id, filter, bound).unwrap();
@@ -30,7 +30,7 @@ fn cut(stream: &Stream, filter: Option<&str>, bound: &PurgeBound) -> u64 {
 }
 
 /// Takes blocks away behind the store's back.
-fn lose_blocks(stream: &Stream, to: u64) {
+pub(super) fn lose_blocks(stream: &Stream, to: u64) {
     let lost = Change::DropBlocks {
         stream: stream.id,
         from: 0,

@@ -8,7 +8,7 @@ use super::sweep::STEP_BYTES;
 use super::{Consumer, State};
 use crate::config::OnExhausted;
 use crate::error::PublishErrorKind;
-use crate::event::{DeadReason, Event, Whose};
+use crate::event::{DeadReason, Event, Removal, Whose};
 use crate::format::rows::{Place, Reason};
 use crate::seq::Seq;
 
@@ -31,15 +31,20 @@ impl From<&Reason> for DeadReason {
 }
 
 impl State {
-    /// Ends the deliveries of a message that its consumer holds.
-    pub(crate) fn give_up(&mut self, id: u32, seq: u64, reason: DeadReason) -> Result<(), Need> {
+    /// Ends the deliveries of a message that its consumer holds, and says whether it was there to be given up:
+    /// one that a purge took, which has not come to it yet, is lost to that and becomes nothing else (G5).
+    pub(crate) fn give_up(&mut self, id: u32, seq: u64, reason: DeadReason) -> Result<bool, Need> {
         let reason = match reason {
             DeadReason::Term(detail) => DeadReason::Term(envelope::cut_reason(&detail)),
             DeadReason::MaxDeliver => DeadReason::MaxDeliver,
         };
         let Some(consumer) = self.consumers.get(&id) else {
-            return Ok(());
+            return Ok(false);
         };
+        if self.is_purged(consumer.stream, seq)? {
+            self.lose(id, &[seq], Removal::Purge);
+            return Ok(false);
+        }
         let whose = self.whose(id, seq);
         match (&consumer.config.on_exhausted, &reason) {
             (OnExhausted::DeadLetter { stream }, _) => {
@@ -60,7 +65,7 @@ impl State {
             }
         }
         self.touch_consumer(id);
-        Ok(())
+        Ok(true)
     }
 
     /// Which message of which consumer, for events.
@@ -306,7 +311,7 @@ impl State {
             round.clone().count()
         };
         let at_hand = |seq: u64| {
-            if to.is_none() || !readable(&seq) {
+            if !readable(&seq) || (to.is_none() && !self.may_be_purged(source, seq)) {
                 return Some(0);
             }
             self.message(source, seq).map(|message| message.size())
@@ -331,10 +336,6 @@ impl State {
             let Place::Condemned { reason } = consumer.entries.get(seq).place.clone() else {
                 continue;
             };
-            if self.is_purged(source, seq) {
-                // The purge that is at work accounts for it.
-                continue;
-            }
             self.give_up(id, seq, DeadReason::from(&reason))?;
         }
         let Some(consumer) = self.consumers.get_mut(&id) else {
@@ -348,11 +349,23 @@ impl State {
 }
 
 impl State {
-    fn is_purged(&self, stream: u32, seq: u64) -> bool {
-        let (known, message) = (self.streams.get(&stream), self.message(stream, seq));
-        known
-            .zip(message)
-            .is_some_and(|(known, message)| known.is_purged(seq, &message.subject))
+    /// Whether a purge that is at work took a message. Where nobody can read what it is, it did not.
+    fn is_purged(&self, stream: u32, seq: u64) -> Result<bool, Need> {
+        if !self.may_be_purged(stream, seq) {
+            return Ok(false);
+        }
+        let Some(message) = self.message(stream, seq) else {
+            return Err(Need::Messages(vec![(stream, seq)]));
+        };
+        let known = self.streams.get(&stream);
+        Ok(known.is_some_and(|known| known.is_purged(seq, &message.subject)))
+    }
+
+    /// Whether it takes a look at a message to know that no purge took it.
+    pub(super) fn may_be_purged(&self, stream: u32, seq: u64) -> bool {
+        let known = self.streams.get(&stream);
+        known.is_some_and(|known| known.may_be_purged(seq))
+            && !self.unreadable.contains(&(stream, seq))
     }
 }
 

@@ -160,6 +160,13 @@ impl State {
     }
 }
 
+impl Stream {
+    /// Whether a purge that is still at work reaches so far; which messages it takes, their subjects say.
+    pub(crate) fn may_be_purged(&self, seq: u64) -> bool {
+        seq < self.first() || self.purges.iter().any(|mark| seq < mark.below)
+    }
+}
+
 /// The facts of a message that is stored and not purged.
 pub(crate) fn stored_fact(stream: &Stream, seq: u64) -> Result<Option<Fact>, Need> {
     if seq < stream.first() || seq > stream.last || stream.is_hole(seq)? {

@@ -203,7 +203,7 @@ impl State {
             if stream.purges.is_empty() {
                 continue;
             }
-            let marked = |seq: &u64| stream.purges.iter().any(|mark| *seq < mark.below);
+            let marked = |seq: &u64| stream.may_be_purged(*seq);
             let seqs = consumer.was_in_flight().into_iter().filter(marked);
             found.extend(seqs.map(|seq| (consumer.stream, seq)));
         }

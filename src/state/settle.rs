@@ -53,6 +53,7 @@ impl State {
             return Ok(Err(refused));
         }
         let seq = token.seq;
+        let mut was_there = true;
         match verdict {
             Verdict::Ack => {
                 consumer.finish(seq);
@@ -65,41 +66,47 @@ impl State {
                 return Ok(Ok(()));
             }
             Verdict::Release => consumer.give_back(seq),
-            Verdict::Term(reason) => self.give_up(id, seq, DeadReason::Term(reason.clone()))?,
+            Verdict::Term(reason) => {
+                was_there = self.give_up(id, seq, DeadReason::Term(reason.clone()))?;
+            }
             Verdict::Nak | Verdict::NakAfter(_) => {
                 let delay = match verdict {
                     Verdict::NakAfter(delay) => *delay,
                     _ => consumer.backoff_of(seq),
                 };
-                self.fail(id, seq, delay, now)?;
+                was_there = self.fail(id, seq, delay, now)?;
             }
         }
         self.touch_consumer(id);
-        Ok(Ok(()))
+        let gone = Refusal::Gone { seq: Seq::new(seq) };
+        Ok(if was_there { Ok(()) } else { Err(gone) })
     }
 
-    /// Counts a failed attempt, and makes the message due again or gives it up.
+    /// Counts a failed attempt, and makes the message due again or gives it up. Says whether it was there: that
+    /// of one which a purge took is no failure.
     pub(crate) fn fail(
         &mut self,
         id: u32,
         seq: u64,
         delay: Duration,
         now: u64,
-    ) -> Result<(), Need> {
+    ) -> Result<bool, Need> {
         let Some(consumer) = self.consumers.get_mut(&id) else {
-            return Ok(());
+            return Ok(false);
         };
         let mut entry = consumer.entries.get(seq).clone();
         entry.failures += 1;
         if consumer.is_exhausted(&entry) {
-            self.give_up(id, seq, DeadReason::MaxDeliver)?;
+            if !self.give_up(id, seq, DeadReason::MaxDeliver)? {
+                return Ok(false);
+            }
             if let Some(consumer) = self.consumers.get_mut(&id) {
                 consumer.totals.failures += 1;
                 if consumer.holds(seq) {
                     consumer.entries.change(seq).failures += 1;
                 }
             }
-            return Ok(());
+            return Ok(true);
         }
         consumer.entries.change(seq).failures += 1;
         consumer.totals.failures += 1;
@@ -111,7 +118,7 @@ impl State {
             consumer.make_delayed(seq, until);
             self.alarm.at_time(Some(until));
         }
-        Ok(())
+        Ok(true)
     }
 }
 

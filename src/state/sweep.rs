@@ -119,14 +119,16 @@ impl State {
         }
         let more = lapsed.len() == limit;
         lapsed.sort_unstable();
-        // What is given up is copied, so its bytes come first; nothing else waits for them.
+        // What is given up is copied, and must be known not to be purged: its bytes come first, and nothing else
+        // waits for them.
         let mut missing = Vec::new();
         for (id, seq) in lapsed {
             if let Some(letter) = self.missing_letter(id, seq) {
                 missing.push(letter);
                 continue;
             }
-            self.fail(id, seq, Duration::ZERO, self.now)?;
+            // Whether a purge took it meanwhile makes no difference here.
+            let _: bool = self.fail(id, seq, Duration::ZERO, self.now)?;
             self.touch_consumer(id);
         }
         if missing.is_empty() || self.open.bytes >= STEP_BYTES {
@@ -138,7 +140,9 @@ impl State {
     /// The message that must be read before its next failure is counted, if there is one.
     fn missing_letter(&self, id: u32, seq: u64) -> Option<(u32, u64)> {
         let consumer = self.consumers.get(&id)?;
-        consumer.config.dead_letter_stream()?;
+        if !self.may_be_purged(consumer.stream, seq) {
+            consumer.config.dead_letter_stream()?;
+        }
         let mut entry = consumer.entries.get(seq).clone();
         entry.failures += 1;
         let letter = (consumer.stream, seq);

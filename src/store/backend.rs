@@ -7,6 +7,7 @@ use redb::StorageBackend;
 
 use super::fault::Faults;
 use super::header::HEADER_LEN;
+use super::moved::Moved;
 use super::pages::Pages;
 use crate::disk::DiskFile;
 
@@ -19,6 +20,7 @@ pub(super) struct Backend {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) faults: Arc<Faults>,
     pub(super) pages: Arc<Pages>,
+    pub(super) moved: Arc<Moved>,
 }
 
 impl Backend {
@@ -49,7 +51,10 @@ impl StorageBackend for Backend {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.pages.truncate(len);
-        self.change(|| self.file.set_len(behind_header(len)?))
+        let len = behind_header(len)?;
+        self.change(|| self.file.set_len(len))?;
+        self.moved.resized(len);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -60,7 +65,9 @@ impl StorageBackend for Backend {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.pages.forget(offset, data.len() as u64);
-        self.change(|| self.file.write_at(behind_header(offset)?, data))
+        self.change(|| self.file.write_at(behind_header(offset)?, data))?;
+        self.moved.wrote(data.len() as u64);
+        Ok(())
     }
 }
 
@@ -86,6 +93,7 @@ mod tests {
             file,
             faults: Arc::default(),
             pages: Arc::default(),
+            moved: Arc::default(),
         };
         backend.write(0, b"x").unwrap();
         assert_eq!(backend.len().unwrap(), 1);
@@ -113,6 +121,7 @@ mod tests {
             file,
             faults: Arc::default(),
             pages: Arc::default(),
+            moved: Arc::default(),
         };
         backend.read(u64::MAX - 5, &mut [0]).unwrap_err();
     }

@@ -140,7 +140,7 @@ fn fill(
     faults: &Arc<Faults>,
     options: &StoreOptions,
 ) -> Result<(Store, Header), StoreError> {
-    let database = database(file, faults, options, 0)?;
+    let (database, moved) = database(file, faults, options, 0)?;
     // The database moves in, so that a failure drops it inside the guard, too.
     let database = faults.guard(|| {
         create_tables(&database)?;
@@ -158,6 +158,7 @@ fn fill(
     let opened = Opened {
         database,
         file: Arc::clone(file),
+        moved,
         held: None,
     };
     Ok((Store::new(header, opened, Arc::clone(faults)), header))

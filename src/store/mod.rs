@@ -16,6 +16,7 @@ mod inside;
 mod journal;
 mod layers;
 mod mark;
+mod moved;
 mod open;
 mod overlay;
 mod pages;
@@ -50,6 +51,8 @@ use self::held::Held;
 use self::inside::Inside;
 use self::journal::Journal;
 use self::mark::{Expected, Mark};
+use self::moved::Moved;
+pub(crate) use self::moved::Watch;
 use self::overlay::Overlay;
 pub(crate) use self::reader::Reader;
 #[cfg(any(test, fuzzing))]
@@ -92,6 +95,8 @@ struct Opened {
     database: Database,
     /// Has the lock.
     file: Arc<dyn DiskFile>,
+    /// What redb writes to it, while somebody watches.
+    moved: Arc<Moved>,
     /// The same, as long as it is not to be written to.
     held: Option<Arc<Held>>,
 }

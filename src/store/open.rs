@@ -12,6 +12,7 @@ use super::error::{OpenError, StoreError};
 use super::fault::Faults;
 use super::header::{HEADER_LEN, Header};
 use super::held::Held;
+use super::moved::Moved;
 use super::pages::Pages;
 use super::{Opened, Store, StoreOptions};
 use crate::disk::{Disk, DiskFile};
@@ -90,10 +91,11 @@ pub(super) fn locked(
     let held = Arc::new(held);
     let over: Arc<dyn DiskFile> = Arc::<Held>::clone(&held);
     match database(&over, &faults, options, header.store) {
-        Ok(database) => {
+        Ok((database, moved)) => {
             let opened = Opened {
                 database,
                 file: over,
+                moved,
                 held: Some(held),
             };
             Ok(Store::new(header, opened, faults))
@@ -113,13 +115,14 @@ pub(super) fn database(
     faults: &Arc<Faults>,
     options: &StoreOptions,
     store: u64,
-) -> Result<Database, StoreError> {
-    let pages = Arc::new(Pages::of(store));
+) -> Result<(Database, Arc<Moved>), StoreError> {
+    let (pages, moved) = (Arc::new(Pages::of(store)), Arc::<Moved>::default());
     begin_pages(&**file, &pages)?;
     let backend = Backend {
         file: Arc::clone(file),
         faults: Arc::clone(faults),
         pages: Arc::clone(&pages),
+        moved: Arc::clone(&moved),
     };
     let opened = faults.guard(|| {
         let mut builder = Database::builder();
@@ -127,6 +130,7 @@ pub(super) fn database(
         Ok(builder.create_with_backend(backend)?)
     });
     pages.enforce();
+    let opened = opened.map(|database| (database, moved));
     opened.map_err(|error| match (error, pages.damage()) {
         // redb says that it can't repair, and not where the reason lies.
         (StoreError::Damaged { place }, Some(page)) if !place.contains(&page) => {

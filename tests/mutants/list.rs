@@ -111,4 +111,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         from: "*whole = Some(grow(&before, added).map_err(|why| damaged(why.to_string()))?);",
         to: "*whole = Some(grow(&before, added).map(|_| before).map_err(|why| damaged(why.to_string()))?);",
     },
+    Mutant {
+        name: "what is to be synced later is only said to be",
+        file: "src/store/ahead.rs",
+        from: "        written.sync()?;\n",
+        to: "",
+    },
 ];

@@ -57,6 +57,7 @@ impl Oracle {
                 "driven".to_owned()
             }
             Op::Compact => "compacted".to_owned(),
+            Op::Sync => "synced".to_owned(),
             Op::Purge {
                 stream,
                 filter,

@@ -1,8 +1,8 @@
 //! A second store on the disk of the first, written and crashed along with it.
 
 use crate::failure::{Class, fail};
-use crate::real::open_at;
 use crate::run::Run;
+use crate::stores::open_at;
 use riverbed::disk::MemoryDisk;
 use riverbed::{ManualClock, Riverbed, Seq, StreamConfig};
 

@@ -3,9 +3,11 @@
 use crate::beside::Beside;
 use crate::compare;
 use crate::failure::{Class, classify, fail};
+use crate::later::{Later, passes_over_torn};
 use crate::oracle::Oracle;
-use crate::real::{Floors, Real, open};
+use crate::real::{Floors, Real};
 use crate::run::{Report, Run, difference};
+use crate::stores::open;
 use crate::trouble::Trouble;
 use fastrand::Rng;
 use riverbed::disk::{Disk, MemoryDisk};
@@ -13,10 +15,14 @@ use riverbed::{ManualClock, Riverbed, Unavailable};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Possible outcomes that are shown when none is what was found.
+const SHOWN: usize = 6;
+
 impl Run {
     /// Makes the store, on a disk that fails now and then.
     pub(crate) fn new(seed: u64, lines: Option<Vec<String>>) -> Self {
-        crate::real::choose_journal(seed);
+        crate::stores::choose_journal(seed);
+        let within = crate::stores::choose_durability(seed);
         let mut rng = Rng::with_seed(!seed);
         let (mut disk, clock) = (MemoryDisk::new(), ManualClock::new());
         let mut report = Report::default();
@@ -45,8 +51,12 @@ impl Run {
         let beside = (rng.u8(..4) == 0).then(|| Beside::begin(&disk, &clock));
         report.crashes = crashes;
         report.faults = faults;
+        let mut oracle = Oracle::new(clock.clock().now().as_micros());
+        oracle.syncs_later = within.is_some();
         Self {
-            oracle: Oracle::new(clock.clock().now().as_micros()),
+            later: within.map(|within| Later::new(within, oracle.clone())),
+            lost_power: false,
+            oracle,
             real: Real::over(disk, clock, store),
             beside,
             rng,
@@ -98,6 +108,7 @@ impl Run {
         if self.armed {
             // Dropping tells nothing of a failure.
             candidates.extend(before);
+            self.lost_power = self.may_lose_in_a_sync();
         }
         self.recover(disk, candidates);
     }
@@ -110,8 +121,14 @@ impl Run {
             Some(seed) => (self.real.disk.crash_image(seed), "power_cut quiet"),
             None => (self.real.disk.kill_image(), "kill quiet"),
         };
+        self.lost_power = power_cut.is_some();
         self.cover(word.into());
         self.recover(image, candidates);
+    }
+
+    /// A sync that fails may lose what it should have made durable, also when only the process dies then.
+    fn may_lose_in_a_sync(&self) -> bool {
+        self.troubles.contains(&"lost_sync")
     }
 
     /// The disk failed in an operation: whether that was done is open, but not in part.
@@ -159,8 +176,10 @@ impl Run {
         self.report.crashes += 1;
         self.report.faults += self.real.disk.faults_met();
         if self.rng.u8(..3) == 0 {
+            self.lost_power = self.may_lose_in_a_sync();
             self.real.disk.kill_image()
         } else {
+            self.lost_power = true;
             // The operation that failed is one of them.
             self.cut_midway = self.real.disk.operations() > self.began + 1;
             let seed = self.rng.u64(..1_000);
@@ -170,11 +189,13 @@ impl Run {
 
     /// Opens what is left, and finds out which of the candidates it is; says whether it can only be the
     /// first.
-    pub(crate) fn recover(&mut self, image: MemoryDisk, mut candidates: Vec<Oracle>) -> bool {
+    pub(crate) fn recover(&mut self, image: MemoryDisk, candidates: Vec<Oracle>) -> bool {
         let midway = std::mem::take(&mut self.cut_midway);
         let purge_cut = std::mem::take(&mut self.purge_cut);
         Trouble::end(&image);
-        let (image, store) = self.open_again(image, &mut candidates);
+        let (image, store, failed) = self.open_again(image);
+        let newest = candidates.len();
+        let (mut candidates, moments) = self.outcomes(candidates, failed);
         self.armed = false;
         self.troubles.clear();
         if let Some(held) = self.beside.take().map(Beside::end) {
@@ -182,25 +203,24 @@ impl Run {
             self.cover("beside opened again".into());
         }
         self.real = Real::over(image, self.real.clock.clone(), store);
-        for candidate in &mut candidates {
-            candidate.defer_limits = false;
-            candidate.open();
-            candidate.end_all_delays();
-        }
         let found = compare::actual(self.real.store(), true).unwrap();
         let possible: Vec<Vec<String>> = candidates
             .iter()
             .map(|candidate| compare::expected(candidate, true))
             .collect();
         let Some(at) = possible.iter().position(|possible| *possible == found) else {
-            let mut what = vec![format!("none of {} possible outcomes", possible.len())];
-            for (at, possible) in possible.iter().enumerate() {
-                what.push(format!("candidate {at}:\n{}", difference(&found, possible)));
-            }
-            fail(classify(&found, &possible), what.join("\n"));
+            fail(classify(&found, &possible), none_of(&found, &possible));
         };
         let same = possible.iter().filter(|other| **other == found).count();
-        if same < possible.len() {
+        let is_older = at % moments >= newest;
+        if moments > newest {
+            let lost = if is_older { "commits" } else { "nothing" };
+            self.cover(format!("written power cut lost {lost}"));
+            // They go back as well, also where nothing else does: what was only passed over.
+            self.floors.clear();
+            self.serials.clear();
+        }
+        if same < possible.len() && !is_older {
             let older = if at == 0 { "undone" } else { "kept" };
             self.cover(format!("recovery open call {older}"));
             if midway && at == 0 {
@@ -211,25 +231,54 @@ impl Run {
             }
         }
         self.oracle = candidates.swap_remove(at);
+        self.found_durable();
         for met in std::mem::take(&mut self.oracle.met) {
             self.cover(format!("rule {met}"));
         }
         self.compare_events();
         compare::check_bounds(&self.oracle, self.real.store(), &mut self.floors);
-        at == 0 && same == 1
+        at == 0 && same == 1 && moments == newest
+    }
+
+    /// All that may be found, opened: what the candidates become; where the power was cut and commits are synced
+    /// later, also what the store was before, back to the last sync. Beside it, how many of them differ in more
+    /// than in how often they were opened: each opening that failed may have done its work.
+    fn outcomes(&mut self, candidates: Vec<Oracle>, failed: usize) -> (Vec<Oracle>, usize) {
+        let mut moments = candidates;
+        if std::mem::take(&mut self.lost_power)
+            && let Some(later) = &self.later
+        {
+            moments.extend(later.leaves(self.oracle.now));
+        }
+        let distinct = moments.len();
+        let mut outcomes = Vec::new();
+        for _ in 0..=failed {
+            for moment in &mut moments {
+                moment.defer_limits = false;
+                moment.commits.clear();
+                moment.open();
+            }
+            outcomes.extend(moments.iter().cloned());
+        }
+        for outcome in &mut outcomes {
+            outcome.end_all_delays();
+        }
+        (outcomes, distinct)
     }
 
     /// Opens the store, now and then on a disk that fails again.
-    fn open_again(
-        &mut self,
-        mut image: MemoryDisk,
-        candidates: &mut Vec<Oracle>,
-    ) -> (MemoryDisk, Riverbed) {
+    /// How often that failed is the third of the answers.
+    fn open_again(&mut self, mut image: MemoryDisk) -> (MemoryDisk, Riverbed, usize) {
         let mut trouble = self.rng.u8(..4) == 0;
+        let mut failed = 0;
         loop {
+            let mut loses = false;
             if trouble {
-                Trouble::random(&mut self.rng, 25).strike(&image);
+                let trouble = Trouble::random(&mut self.rng, 25);
+                loses = trouble.name() == "lost_sync";
+                trouble.strike(&image);
             }
+            let torn = self.later.is_some() && passes_over_torn(&image);
             let read = image.bytes_read();
             let journal = image.exists(Path::new("/store.journal")).unwrap_or(false);
             match open(&image, &self.real.clock) {
@@ -243,7 +292,10 @@ impl Run {
                     self.report.faults += image.faults_met();
                     let image = image.clone();
                     Trouble::end(&image);
-                    return (image, store);
+                    if torn {
+                        self.cover("written torn record passed over".into());
+                    }
+                    return (image, store, failed);
                 }
                 Err(why) => {
                     assert!(trouble, "the disk works and the store does not open: {why}");
@@ -251,15 +303,13 @@ impl Run {
                     self.cover("open failed".into());
                     self.report.crashes += 1;
                     self.report.faults += image.faults_met();
-                    let opened = candidates.clone().into_iter().map(|mut candidate| {
-                        candidate.open();
-                        candidate
-                    });
-                    candidates.extend(opened.collect::<Vec<_>>());
+                    failed += 1;
                     let seed = self.rng.u64(..1_000);
                     image = if seed.is_multiple_of(3) {
+                        self.lost_power |= loses;
                         image.kill_image()
                     } else {
+                        self.lost_power = true;
                         image.crash_image(seed)
                     };
                     Trouble::end(&image);
@@ -268,4 +318,18 @@ impl Run {
             }
         }
     }
+}
+
+/// How what was found differs from those that could be, the nearest first.
+fn none_of(found: &[String], possible: &[Vec<String>]) -> String {
+    let differences = possible.iter().enumerate();
+    let mut differences: Vec<(usize, String)> = differences
+        .map(|(at, possible)| (at, difference(found, possible)))
+        .collect();
+    differences.sort_by_key(|(_, difference)| difference.lines().count());
+    let mut what = vec![format!("none of {} possible outcomes", possible.len())];
+    for (at, difference) in differences.iter().take(SHOWN) {
+        what.push(format!("candidate {at}:\n{difference}"));
+    }
+    what.join("\n")
 }

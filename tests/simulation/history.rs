@@ -405,6 +405,9 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
 
 /// The next operation of a history.
 pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
+    if oracle.syncs_later && chance(rng, 60) {
+        return Op::Sync;
+    }
     for stream in ["a", "b"] {
         let known = oracle.streams.get(stream);
         if known.is_none()
@@ -487,6 +490,7 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
         975..=984 => Some(Op::PowerCut(rng.u64(..1_000))),
         985..=990 => Some(group(rng, oracle)),
         991 => Some(Op::Compact),
+        992 => Some(Op::Sync),
         _ => Some(Op::Trouble(Trouble::random(rng, 30))),
     };
     op.unwrap_or(Op::Drive)

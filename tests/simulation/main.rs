@@ -28,6 +28,7 @@ mod failure;
 mod group_history;
 mod grouped;
 mod history;
+mod later;
 mod marks;
 mod model;
 mod op;
@@ -40,6 +41,7 @@ mod retaining;
 mod run;
 mod scheduling;
 mod shrink;
+mod stores;
 mod trouble;
 
 use campaign::{Campaign, number};

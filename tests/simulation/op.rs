@@ -80,6 +80,8 @@ pub(crate) enum Op {
     Advance(u64),
     Drive,
     Compact,
+    /// Makes everything durable.
+    Sync,
     Purge {
         stream: String,
         filter: Option<String>,
@@ -194,6 +196,7 @@ impl Op {
             Self::Advance(_) => "advance",
             Self::Drive => "drive",
             Self::Compact => "compact",
+            Self::Sync => "sync",
             Self::Purge { .. } => "purge",
             Self::Delete { .. } => "delete",
             Self::CancelScheduled { .. } => "cancel_scheduled",

@@ -36,6 +36,10 @@ pub(crate) struct Oracle {
     pub(crate) met: Vec<&'static str>,
     /// Whether limits wait for a later commit, as with pipelined publishes.
     pub(crate) defer_limits: bool,
+    /// Whether commits are synced later, so that it matters where each of them ends.
+    pub(crate) syncs_later: bool,
+    /// What the store was where they ended, but for the last one of an operation.
+    pub(crate) commits: Vec<Oracle>,
 }
 
 impl Oracle {
@@ -50,6 +54,8 @@ impl Oracle {
             told: BTreeMap::new(),
             met: Vec::new(),
             defer_limits: false,
+            syncs_later: false,
+            commits: Vec::new(),
         }
     }
 

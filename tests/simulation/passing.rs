@@ -25,6 +25,7 @@ impl Oracle {
         }
         // What is too old is no dead letter any more, whatever room that makes.
         self.trim_all();
+        self.committed();
         loop {
             let room = |oracle: &Self| oracle.streams.values().map(|s| s.room_made).sum::<u64>();
             let before = room(self);
@@ -32,8 +33,10 @@ impl Oracle {
                 self.retry_refused(&stream, &name);
             }
             self.trim_all();
+            self.committed();
             let judging = self.streams.values().any(|stream| stream.rejudged);
             self.judge_again();
+            self.committed();
             if judging {
                 // All room is made before what is due is sent.
                 continue;
@@ -42,6 +45,7 @@ impl Oracle {
                 self.send_due(&name);
             }
             self.trim_all();
+            self.committed();
             if room(self) == before {
                 break;
             }
@@ -71,6 +75,8 @@ impl Oracle {
     /// The store is opened: what was out when the process died is due (R17), and counted as R18 says;
     /// everything that is due is in the order of the stream.
     pub(crate) fn open(&mut self) {
+        // What is found is durable; what follows from it are commits.
+        self.committed();
         self.deliveries.clear();
         self.told.clear();
         let now = self.now;
@@ -133,6 +139,7 @@ impl Oracle {
             stream.room_made = 0;
         }
         self.forget_scheduled_attempts();
+        self.committed();
         self.drive();
         self.told.clear();
     }

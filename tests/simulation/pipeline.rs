@@ -29,7 +29,7 @@ impl Run {
         let mut going = self.oracle.clone();
         going.defer_limits = true;
         let (mut prefixes, mut expected) = (vec![self.oracle.clone()], Vec::new());
-        let mut refused_at = 0;
+        let (mut refused_at, mut committed) = (0, Vec::new());
         let last = |oracle: &Oracle| {
             let stream = oracle.streams.get(to);
             stream.map(|stream| (stream.last, stream.last_scheduled))
@@ -49,6 +49,7 @@ impl Run {
             if !accepted {
                 // A refusal is an answer about a state that must be durable (R1): it commits.
                 going = settled(&going);
+                committed.push(going.clone());
                 going.defer_limits = true;
                 if observes(&said) {
                     refused_at = prefixes.len();
@@ -65,6 +66,7 @@ impl Run {
             Ok(said) => assert_eq!(said, expected, "{op:?}"),
             Err(why) => return self.fall(&why, prefixes),
         }
+        self.written_before(committed);
         // What came before an answered refusal is stored.
         prefixes.drain(..refused_at);
         let stored = prefixes.last().cloned().unwrap();

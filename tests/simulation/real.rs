@@ -10,12 +10,10 @@ use crate::op::{Op, Then, Verdict};
 use crate::oracle::Oracle;
 use riverbed::disk::MemoryDisk;
 use riverbed::{
-    AckAndFetchError, Consumer, Event, Fetch, Limits, ManualClock, Message, OpenError, Publish,
-    PublishAck, PublishErrorKind, Purge, Riverbed, Seq, Stream, StreamError, Timestamp,
-    Unavailable,
+    AckAndFetchError, Consumer, Event, Fetch, ManualClock, Message, Publish, PublishAck,
+    PublishErrorKind, Purge, Riverbed, Seq, Stream, StreamError, Timestamp, Unavailable,
 };
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// By consumer: the highest ack floor and delivered sequence that were seen.
@@ -30,47 +28,6 @@ pub(crate) struct Real {
     /// What the last fetch gave.
     pub(crate) fetched: Vec<Message>,
     events: crossbeam_channel::Receiver<Event>,
-}
-
-/// Of every store, so that a run can be repeated to the bit.
-const IDENTITY: u64 = 0x0072_6976_6572_6265;
-
-thread_local! {
-    /// Bytes of a segment of the journal, in the runs of this thread.
-    static JOURNAL: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
-}
-
-/// Whether a seed's stores have a journal.
-pub(crate) fn choose_journal(seed: u64) {
-    let segments = [None, Some(16 << 10), Some(64 << 10), Some(256 << 10)];
-    JOURNAL.set(segments[(seed % 4) as usize]);
-}
-
-pub(crate) fn open(disk: &MemoryDisk, clock: &ManualClock) -> Result<Riverbed, OpenError> {
-    open_at(disk, clock, "/store")
-}
-
-pub(crate) fn open_at(
-    disk: &MemoryDisk,
-    clock: &ManualClock,
-    path: &str,
-) -> Result<Riverbed, OpenError> {
-    let mut limits = Limits::default();
-    limits.subjects_per_stream = crate::oracle::SUBJECTS;
-    limits.scheduled_per_stream = crate::oracle::SCHEDULED;
-    let builder = match JOURNAL.get() {
-        Some(segment) => Riverbed::builder().journal_segment(segment),
-        None => Riverbed::builder().without_journal(),
-    };
-    builder
-        // So small that what a store does is read from the disk, which may fail.
-        .cache_bytes(64 << 10)
-        .clock(clock.clock())
-        .disk(Arc::new(disk.clone()))
-        .limits(limits)
-        .without_threads()
-        .identity(IDENTITY)
-        .open(path)
 }
 
 impl Real {
@@ -266,6 +223,10 @@ impl Real {
             }
             Op::Drive => match self.store().drive() {
                 Ok(()) => said("driven"),
+                Err(why) => Answer::Down(why),
+            },
+            Op::Sync => match self.store().sync() {
+                Ok(()) => said("synced"),
                 Err(why) => Answer::Down(why),
             },
             Op::Compact => match self.store().compact() {

@@ -4,6 +4,7 @@ use crate::beside::Beside;
 use crate::compare;
 use crate::failure::{Class, Failure, catch, classify, classify_fetch, fail};
 use crate::history;
+use crate::later::Later;
 use crate::op::{Op, Step};
 use crate::oracle::Oracle;
 use crate::real::{Answer, Floors, Real};
@@ -50,6 +51,10 @@ pub(crate) struct Run {
     pub(crate) cut_midway: bool,
     /// A purge could not read what it was to free, so its cut is on disk if the purge is.
     pub(crate) purge_cut: bool,
+    /// Of a store that syncs its commits later.
+    pub(crate) later: Option<Later>,
+    /// What was not synced may be lost: the power was cut, or a sync lost it.
+    pub(crate) lost_power: bool,
     pub(crate) floors: Floors,
     pub(crate) serials: BTreeMap<u64, u64>,
     pub(crate) report: Report,
@@ -171,6 +176,7 @@ impl Run {
             }
             _ => self.plain(op),
         }
+        self.written();
         self.write_beside();
         for met in std::mem::take(&mut self.oracle.met) {
             self.cover(format!("rule {met}"));
@@ -243,6 +249,11 @@ impl Run {
                 if let Err(why) = self.flush_lazy(op) {
                     // The acks were staged; whether they are stored is open.
                     return self.fall(&why, vec![before, self.oracle.clone()]);
+                }
+                match op {
+                    Op::Sync => self.synced(),
+                    Op::Drive => self.time_came(),
+                    _ => {}
                 }
                 self.compare_events();
             }
