@@ -20,6 +20,8 @@ mod group;
 mod inspect;
 mod load;
 mod open;
+#[cfg(test)]
+mod passing;
 mod pipeline;
 mod publish;
 mod purge;
