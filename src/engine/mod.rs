@@ -26,6 +26,7 @@ mod pipeline;
 mod publish;
 mod purge;
 mod read;
+mod reading;
 #[cfg(test)]
 mod regressions;
 mod scan;
