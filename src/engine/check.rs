@@ -8,7 +8,7 @@ use crate::error::Unavailable;
 use crate::format::rows::{ScheduledRow, decode_row};
 use crate::state::{ConsumerAudit, StreamAudit};
 use crate::store::{Reader, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 /// Tries to find the store at rest before giving up.
@@ -31,11 +31,11 @@ impl Engine {
                 (core.state.audit(), core.state.audits(), core.state.group)
             };
             let raw = self.store.read(|reader| {
-                let mut wrong = Vec::new();
+                let (mut wrong, mut blocks) = (Vec::new(), BTreeSet::new());
                 for audit in &audits {
                     let scheduled = check_scheduled(reader, audit, &mut wrong);
                     or_tell(scheduled, &mut wrong)?;
-                    let checked = check_stream(reader, audit, &mut wrong);
+                    let checked = check_stream(reader, audit, &mut blocks, &mut wrong);
                     let damaged = matches!(checked, Err(StoreError::Damaged { .. }));
                     or_tell(checked, &mut wrong)?;
                     if damaged {
@@ -45,6 +45,7 @@ impl Engine {
                 }
                 let counted = self.check_used_bytes(reader, &mut wrong);
                 or_tell(counted, &mut wrong)?;
+                wrong.extend(reader.lone_summaries(&blocks)?);
                 Ok(wrong)
             });
             match raw {
@@ -127,12 +128,15 @@ pub(super) struct Sum {
 fn check_stream(
     reader: &Reader,
     audit: &StreamAudit,
+    blocks: &mut BTreeSet<(u32, u64)>,
     wrong: &mut Vec<String>,
 ) -> Result<(), StoreError> {
     let mut sum = Sum::of(audit);
     let mut holes = Holes::default();
     reader.blocks_from(audit.id, audit.head, |block| {
         block.verify().map_err(|why| damaged(block, &why))?;
+        blocks.insert((audit.id, block.first_seq()));
+        wrong.extend(reader.wrong_summary(block)?);
         for record in block.records() {
             let record = record.map_err(|why| damaged(block, &why))?;
             if record.seq < audit.head || record.seq > audit.last {

@@ -13,6 +13,9 @@ use crate::state::{Exclusion, Lost, StreamAudit};
 use crate::store::{Reader, StoreError};
 use std::sync::Arc;
 
+/// Blocks of a stream that are written again for their summaries at once: at most 32 MiB are in memory for it.
+const REWRITTEN_MAX: usize = 512;
+
 /// How a try to exclude in one stream ended.
 enum Tried {
     Done(Vec<Excluded>),
@@ -177,6 +180,8 @@ struct Survey {
     sum: Sum,
     /// Keys of damaged blocks.
     damaged: Vec<u64>,
+    /// Whole blocks whose summaries are not theirs: they are written again, and their summaries with them.
+    rewritten: Vec<(u64, Vec<u8>)>,
     ranges: Vec<Gap>,
 }
 
@@ -185,6 +190,7 @@ impl Survey {
         let mut survey = Self {
             sum: Sum::of(audit),
             damaged: Vec::new(),
+            rewritten: Vec::new(),
             ranges: Vec::new(),
         };
         let mut holes = Holes::default();
@@ -210,6 +216,10 @@ impl Survey {
             match Block::open_any(&bytes) {
                 Ok(block) if block.verify().is_ok() => {
                     survey.block(reader, audit, &block, &mut holes)?;
+                    let wrong = reader.wrong_summary(&block)?.is_some();
+                    if wrong && survey.rewritten.len() < REWRITTEN_MAX {
+                        survey.rewritten.push((start, bytes));
+                    }
                 }
                 _ => survey.damaged.push(start),
             }
@@ -220,7 +230,7 @@ impl Survey {
 
     /// Whether there is nothing to exclude.
     fn is_whole(&self) -> bool {
-        self.ranges.is_empty() && self.damaged.is_empty()
+        self.ranges.is_empty() && self.damaged.is_empty() && self.rewritten.is_empty()
     }
 
     fn excluded(&self, audit: &StreamAudit) -> Vec<Excluded> {
@@ -294,6 +304,12 @@ impl Survey {
             to: *start,
         };
         let mut changes: Vec<Change> = self.damaged.iter().map(drop).collect();
+        let again = |(first_seq, bytes): &(u64, Vec<u8>)| Change::Block {
+            stream,
+            first_seq: *first_seq,
+            bytes: bytes.clone(),
+        };
+        changes.extend(self.rewritten.iter().map(again));
         let headers = Headers::new();
         for gap in &self.ranges {
             let records = (gap.from..=gap.to).map(|_| RecordInput {

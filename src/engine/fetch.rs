@@ -3,16 +3,16 @@
 use super::ask::{Ask, Patience};
 use super::core::Core;
 use super::deliver::Delivered;
-use super::load::{missing, read_message};
-use super::scan::{Found, Scan};
+use super::load::missing;
+use super::reading::Reading;
+use super::scan::Found;
 use super::start::ConsumerRef;
 use super::waiting::{WaitingFetch, until};
 use super::{Engine, Entered};
 use crate::clock::Woken;
 use crate::error::{FetchError, Unavailable};
 use crate::seq::Seq;
-use crate::state::{Capacity, Claimed, NewMessages, Nothing, Plan, Stored, Stream};
-use std::collections::HashMap;
+use crate::state::{Capacity, Claimed, Nothing, Plan};
 use std::sync::Arc;
 
 /// What a fetch came to.
@@ -37,17 +37,6 @@ enum Tried {
     After(u64),
     /// Something moved; try again.
     Again,
-}
-
-/// What is read for a fetch, and what it was planned on.
-struct Reading {
-    due: Vec<u64>,
-    /// Due messages that are still in memory.
-    recent: HashMap<u64, Arc<Stored>>,
-    new: Option<Scan>,
-    stream: u32,
-    evictions: u64,
-    capacity: Capacity,
 }
 
 impl Engine {
@@ -239,39 +228,6 @@ impl Engine {
         let core = self.enter()?;
         claim_read(core, whose.id, &reading, found, fetch, may_wait)
     }
-
-    /// Reads the due messages, then new ones.
-    fn read_for(&self, reading: &Reading) -> Result<Found, FetchError> {
-        let mut left = reading.capacity;
-        let read = self.store.read(|reader| {
-            let mut found = Found::default();
-            for seq in &reading.due {
-                let stored = match reading.recent.get(seq) {
-                    Some(stored) => Some(Arc::clone(stored)),
-                    None => read_message(reader, reading.stream, *seq)?.map(Arc::new),
-                };
-                let Some(stored) = stored else { continue };
-                left.messages -= 1;
-                left.bytes = left.bytes.saturating_sub(stored.size());
-                found.messages.push(stored);
-                if left.bytes == 0 {
-                    return Ok(found);
-                }
-            }
-            if let Some(scan) = &reading.new {
-                let scan = Scan {
-                    messages: left.messages,
-                    bytes: left.bytes,
-                    ..scan.clone()
-                };
-                let new = scan.collect(reader)?;
-                found.messages.extend(new.messages);
-                found.next = new.next;
-            }
-            Ok(found)
-        });
-        Ok(read.map_err(|why| self.failed(why))?)
-    }
 }
 
 /// Claims new messages that are not yet in the store.
@@ -401,43 +357,5 @@ impl Core {
             .stream(consumer.stream)
             .map_or(0, |stream| stream.group);
         consumer.group.max(stream)
-    }
-
-    fn reading(
-        &self,
-        id: u32,
-        due: Vec<u64>,
-        new: Option<NewMessages>,
-        capacity: Capacity,
-    ) -> Reading {
-        let stream = self
-            .state
-            .consumer(id)
-            .map_or(0, |consumer| consumer.stream);
-        let known = self.state.stream(stream);
-        let recent = known
-            .into_iter()
-            .flat_map(|known| due.iter().filter_map(|seq| known.recent.get(*seq)));
-        let recent = recent
-            .map(|stored| (stored.seq, Arc::new(stored.clone())))
-            .collect();
-        let scan = |new: NewMessages| Scan {
-            stream,
-            from: new.from,
-            to: new.stored_to,
-            filters: new.filters,
-            purges: self.state.purge_marks(stream),
-            has_holes: known.is_some_and(Stream::has_hole_rows),
-            messages: 0,
-            bytes: 0,
-        };
-        Reading {
-            recent,
-            new: new.filter(|new| new.from <= new.stored_to).map(scan),
-            stream,
-            evictions: known.map_or(0, |known| known.windows.evictions()),
-            due,
-            capacity,
-        }
     }
 }

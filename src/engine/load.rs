@@ -152,14 +152,17 @@ impl Engine {
 
     fn load_messages(&self, wanted: &[(u32, u64)]) -> Result<Vec<(u32, u64)>, Unavailable> {
         let found = self.store.read(|reader| {
-            let (mut found, mut bytes) = (Vec::new(), 0);
-            for (stream, seq) in wanted {
-                let stored = read_message(reader, *stream, *seq)?;
-                bytes += stored.as_ref().map_or(0, Stored::size);
-                found.push(stored);
-                if bytes >= LOADED_BYTES {
+            let (mut found, mut left) = (Vec::new(), LOADED_BYTES);
+            while let Some(rest) = wanted.get(found.len()..).filter(|_| left > 0) {
+                let Some((stream, _)) = rest.first() else {
                     break;
-                }
+                };
+                let seqs = rest.iter().take_while(|(of, _)| of == stream);
+                let seqs = seqs.map(|(_, seq)| *seq);
+                let run = read_run(reader, *stream, seqs, left)?;
+                let read: u64 = run.iter().flatten().map(Stored::size).sum();
+                left = left.saturating_sub(read);
+                found.extend(run);
             }
             Ok(found)
         });
@@ -211,16 +214,41 @@ pub(crate) fn read_message(
     stream: u32,
     seq: u64,
 ) -> Result<Option<Stored>, StoreError> {
-    let mut found = None;
-    reader.blocks_back(stream, seq, |block| {
-        if block.last_seq() >= seq {
+    let run = read_run(reader, stream, std::iter::once(seq), u64::MAX)?;
+    Ok(run.into_iter().next().flatten())
+}
+
+/// The first of these messages, and as many behind it as its block has, up to so many bytes: a block is read and
+/// verified as a whole, so whoever wants many messages must not do that for each. The first is answered for in any case.
+pub(crate) fn read_run(
+    reader: &Reader,
+    stream: u32,
+    seqs: impl Iterator<Item = u64>,
+    bytes: u64,
+) -> Result<Vec<Option<Stored>>, StoreError> {
+    let mut seqs = seqs.peekable();
+    let Some(first) = seqs.peek().copied() else {
+        return Ok(Vec::new());
+    };
+    let (mut found, mut left) = (Vec::new(), bytes);
+    reader.blocks_back(stream, first, |block| {
+        let held = block.first_seq()..=block.last_seq();
+        for seq in seqs.by_ref().take_while(|seq| held.contains(seq)) {
             let record = block
                 .record_at_seq(seq)
                 .map_err(|why| damaged(block, &why))?;
-            found = Some(stored(&record, Arc::from(record.subject)));
+            let message = stored(&record, Arc::from(record.subject));
+            left = left.saturating_sub(message.size());
+            found.push(Some(message));
+            if left == 0 {
+                break;
+            }
         }
         Ok(ControlFlow::Break(()))
     })?;
+    if found.is_empty() {
+        found.push(None);
+    }
     Ok(found)
 }
 

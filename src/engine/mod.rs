@@ -22,10 +22,13 @@ mod load;
 #[cfg(test)]
 mod midway;
 mod open;
+#[cfg(test)]
+mod passing;
 mod pipeline;
 mod publish;
 mod purge;
 mod read;
+mod reading;
 #[cfg(test)]
 mod regressions;
 mod reports;

@@ -8,8 +8,10 @@ use crate::subject::SubjectFilter;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Blocks that one scan looks at before it comes up for air.
+/// Blocks that one scan reads before it comes up for air.
 const BLOCKS_MAX: usize = 4_096;
+/// Blocks that it passes over by their summaries.
+const PASSED_MAX: usize = 65_536;
 
 /// What to look for.
 #[derive(Clone, Debug)]
@@ -74,8 +76,8 @@ impl Scan {
         Ok((count, next))
     }
 
-    /// Visits every living record that matches. A block none of whose subjects match is skipped by its
-    /// summary.
+    /// Visits every living record that matches. A block none of whose subjects match is not read, if its
+    /// summary is stored apart, and else skipped by the summary that it has.
     fn visit(
         &self,
         reader: &Reader,
@@ -83,46 +85,84 @@ impl Scan {
         mut take: impl FnMut(&Block<'_>, u32, &Arc<str>) -> Result<Taken, StoreError>,
     ) -> Result<(), StoreError> {
         let mut holes = Holes::default();
-        let mut blocks = 0;
-        reader.blocks_from(self.stream, self.from, |block| {
-            if block.first_seq() > self.to {
-                return Ok(ControlFlow::Break(()));
-            }
-            let subjects: Vec<Option<Arc<str>>> = block
-                .subjects()
-                .map(|known| self.wants(known.subject).then(|| Arc::from(known.subject)))
-                .collect();
-            let last = block.last_seq().min(self.to);
-            if subjects.iter().any(Option::is_some) {
-                for seq in (*next).max(block.first_seq())..=last {
-                    let n = (seq - block.first_seq()) as u32;
-                    let at = block
-                        .subject_index_of(n)
-                        .map_err(|why| damaged(block, &why))?;
-                    if let Some(Some(subject)) = subjects.get(at as usize)
-                        && !self.is_gone(reader, &mut holes, seq, subject)?
-                    {
-                        match take(block, n, subject)? {
-                            Taken::Full => return Ok(ControlFlow::Break(())),
-                            Taken::Last => {
-                                *next = seq + 1;
-                                return Ok(ControlFlow::Break(()));
-                            }
-                            Taken::More => {}
-                        }
-                    }
-                    *next = seq + 1;
+        let (mut blocks, mut passed) = (0, PASSED_MAX);
+        while *next <= self.to {
+            if !self.filters.is_empty() {
+                let wants = |subject: &str| self.wants(subject);
+                let to = reader.pass_over(self.stream, *next, &mut passed, wants)?;
+                *next = to.min(self.to + 1);
+                if *next > self.to || passed == 0 {
+                    return Ok(());
                 }
             }
+            let mut look_again = false;
+            reader.blocks_from(self.stream, *next, |block| {
+                if block.first_seq() > self.to {
+                    return Ok(ControlFlow::Break(()));
+                }
+                blocks += 1;
+                let visited = self.visit_block(reader, &mut holes, block, next, &mut take)?;
+                if visited == Visited::Enough || *next > self.to || blocks >= BLOCKS_MAX {
+                    return Ok(ControlFlow::Break(()));
+                }
+                // More such blocks may follow.
+                look_again = visited == Visited::InVain;
+                Ok(if look_again {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                })
+            })?;
+            if !look_again {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_block(
+        &self,
+        reader: &Reader,
+        holes: &mut Holes,
+        block: &Block<'_>,
+        next: &mut u64,
+        take: &mut impl FnMut(&Block<'_>, u32, &Arc<str>) -> Result<Taken, StoreError>,
+    ) -> Result<Visited, StoreError> {
+        let subjects: Vec<Option<Arc<str>>> = block
+            .subjects()
+            .map(|known| self.wants(known.subject).then(|| Arc::from(known.subject)))
+            .collect();
+        let last = block.last_seq().min(self.to);
+        if !subjects.iter().any(Option::is_some) {
+            let moves = *next <= last;
             *next = (*next).max(last + 1);
-            blocks += 1;
-            let done = last >= self.to || blocks >= BLOCKS_MAX;
-            Ok(if done {
-                ControlFlow::Break(())
+            return Ok(if moves {
+                Visited::InVain
             } else {
-                ControlFlow::Continue(())
-            })
-        })
+                Visited::More
+            });
+        }
+        for seq in (*next).max(block.first_seq())..=last {
+            let n = (seq - block.first_seq()) as u32;
+            let at = block
+                .subject_index_of(n)
+                .map_err(|why| damaged(block, &why))?;
+            if let Some(Some(subject)) = subjects.get(at as usize)
+                && !self.is_gone(reader, holes, seq, subject)?
+            {
+                match take(block, n, subject)? {
+                    Taken::Full => return Ok(Visited::Enough),
+                    Taken::Last => {
+                        *next = seq + 1;
+                        return Ok(Visited::Enough);
+                    }
+                    Taken::More => {}
+                }
+            }
+            *next = seq + 1;
+        }
+        *next = (*next).max(last + 1);
+        Ok(Visited::More)
     }
 
     pub(crate) fn is_gone(
@@ -135,6 +175,15 @@ impl Scan {
         let purged = self.purges.iter().any(|mark| mark.covers(seq, subject));
         Ok(purged || (self.has_holes && holes.is_hole(reader, self.stream, seq)?))
     }
+}
+
+/// What came of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Visited {
+    More,
+    /// It had nothing of what is wanted.
+    InVain,
+    Enough,
 }
 
 /// What became of a record that matches.

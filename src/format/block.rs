@@ -85,7 +85,7 @@ impl<'a> Block<'a> {
         check_ends(ends, header.records_len)?;
         Ok(Self {
             header,
-            summary: Summary::open(summary, &header)?,
+            summary: Summary::open(summary, header.subjects, header.count)?,
             records,
             ends,
         })
@@ -195,6 +195,14 @@ impl<'a> Block<'a> {
             tally.count(self.subject_index_of(n)?, n)?;
         }
         tally.finish()
+    }
+
+    pub(super) const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub(super) const fn summary(&self) -> &Summary<'a> {
+        &self.summary
     }
 
     /// The records' section, for a builder that goes on behind it.

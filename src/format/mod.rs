@@ -17,6 +17,7 @@ mod record;
 pub(crate) mod rows;
 mod runs;
 mod summary;
+mod summary_row;
 mod varint;
 
 #[cfg(test)]
@@ -39,3 +40,4 @@ pub(crate) use header::Header;
 pub(crate) use page::{Growth, page_bytes};
 pub(crate) use record::{FILLER, RecordInput, RecordRef};
 pub(crate) use runs::{RunsError, decode_runs, encode_runs};
+pub(crate) use summary_row::SummaryRow;

@@ -55,6 +55,12 @@ pub(crate) fn page_bytes(len: usize) -> u64 {
     page_of(len) as u64
 }
 
+/// Whether passing over a block of `len` bytes saves anything beside reading it: it has more than the smallest
+/// page, and is no last block that each commit writes anew in a store without a journal.
+pub(super) const fn worth_passing(len: usize) -> bool {
+    len > fit(SMALLEST)
+}
+
 /// What is to go into blocks, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rest {

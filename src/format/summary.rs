@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::block_error::BlockError;
-use super::header::{Header, MAX_SUBJECT};
+use super::header::{HEADER_LEN, Header, MAX_SUBJECT};
 use super::intern::ENTRY_LEN;
 
 /// One subject of a block.
@@ -32,16 +32,29 @@ struct Entry {
 }
 
 impl<'a> Summary<'a> {
-    pub(super) fn open(bytes: &'a [u8], header: &Header) -> Result<Self, BlockError> {
-        let fixed = header.subjects as usize * ENTRY_LEN;
+    /// Opens the section of so many subjects, in a block of so many records.
+    pub(super) fn open(bytes: &'a [u8], subjects: u32, records: u32) -> Result<Self, BlockError> {
+        let fixed = subjects as usize * ENTRY_LEN;
         let (entries, names) = bytes.split_at_checked(fixed).ok_or(BlockError::Summary)?;
         let names = std::str::from_utf8(names).map_err(|_| BlockError::Summary)?;
         let summary = Self {
             entries: entries.as_chunks().0,
             names,
         };
-        summary.check(header.count)?;
+        summary.check(records)?;
         Ok(summary)
+    }
+
+    /// Opens the section in the bytes of a block that nothing else is checked of.
+    pub(super) fn of_block(bytes: &'a [u8], header: &Header) -> Result<Self, BlockError> {
+        let end = HEADER_LEN + header.summary_len as usize;
+        let section = bytes.get(HEADER_LEN..end).ok_or(BlockError::Summary)?;
+        Self::open(section, header.subjects, header.count)
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.entries.as_flattened());
+        out.extend_from_slice(self.names.as_bytes());
     }
 
     fn check(&self, records: u32) -> Result<(), BlockError> {

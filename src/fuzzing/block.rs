@@ -2,7 +2,7 @@
 
 use crate::format::checksum::{CHECKSUM_LEN, checksum};
 use crate::format::{
-    Block, BlockBuilder, Growth, HEADER_LEN, Header, RecordInput, cut, open_block,
+    Block, BlockBuilder, Growth, HEADER_LEN, Header, RecordInput, SummaryRow, cut, open_block,
 };
 use crate::headers::Headers;
 
@@ -16,6 +16,9 @@ pub fn block(data: &[u8]) {
 }
 
 fn decode(bytes: &[u8]) {
+    if let Some(row) = SummaryRow::decode(bytes, 1) {
+        assert_ne!(row.subjects().count(), 0);
+    }
     let Ok(block) = Block::open_any(bytes) else {
         return;
     };
@@ -27,6 +30,7 @@ fn decode(bytes: &[u8]) {
         .sum();
     assert_eq!(counted, u64::from(block.count()));
     read_all(&block);
+    summarize(&block, bytes);
     if let Ok(resumed) = BlockBuilder::resume(&block) {
         assert_eq!(resumed.finish(), bytes);
     }
@@ -35,6 +39,19 @@ fn decode(bytes: &[u8]) {
         assert_eq!(encode_again(&block), bytes);
     }
     grow(&block, bytes, verified);
+}
+
+/// Its row, if it has one, says what it says.
+fn summarize(block: &Block<'_>, bytes: &[u8]) {
+    let (stream, first_seq) = (block.stream(), block.first_seq());
+    let row = SummaryRow::encode_of(block);
+    assert_eq!(row, SummaryRow::encode(bytes, stream, first_seq));
+    if let Some(row) = row {
+        let row = SummaryRow::decode(&row, first_seq).expect("it was encoded");
+        assert_eq!(row.last_seq(), block.last_seq());
+        let subjects = block.subjects().map(|known| known.subject);
+        assert!(row.subjects().eq(subjects));
+    }
 }
 
 /// Every accessor answers, and they agree.

@@ -205,6 +205,10 @@ fn audit_consumer(consumer: &Consumer, wrong: &mut Vec<String>) {
         "an entry is on a message that it does not hold",
     );
     check(
+        consumer.entries.counts() == consumer.entries.count(),
+        "its redelivered messages and suspects do not add up",
+    );
+    check(
         consumer
             .pending
             .last()

@@ -237,9 +237,10 @@ impl Consumer {
     /// Delivers a due message again.
     pub(crate) fn claim_due(&mut self, seq: u64, bytes: u64) -> u64 {
         self.lift(seq);
-        let entry = self.entries.change(seq);
+        let mut entry = self.entries.change(seq);
         entry.attempts += 1;
         entry.place = Place::InFlight;
+        drop(entry);
         self.lease(seq, bytes)
     }
 
@@ -282,8 +283,9 @@ impl Consumer {
     /// Takes back a claim that was never handed over, or a delivery that was never started: it does
     /// not count as an attempt (R13), and the message is due at once, before others.
     pub(crate) fn give_back(&mut self, seq: u64) {
-        let entry = self.entries.change(seq);
+        let mut entry = self.entries.change(seq);
         entry.attempts = entry.attempts.saturating_sub(1);
+        drop(entry);
         self.totals.deliveries = self.totals.deliveries.saturating_sub(1);
         self.make_due(seq, 0);
     }
@@ -313,7 +315,7 @@ impl Consumer {
         }
         let alone = in_flight.len() == 1;
         for seq in in_flight {
-            let entry = self.entries.change(seq);
+            let mut entry = self.entries.change(seq);
             entry.place = Place::Due;
             if alone {
                 entry.failures += 1;

@@ -252,7 +252,7 @@ impl State {
                 limit: subjects_max,
             });
         }
-        let own = envelope::strip(&letter.headers).encoded_size() + letter.payload.len();
+        let own = envelope::own_size(&letter.headers) + letter.payload.len();
         let id_len = letter.id.as_ref().map_or(0, String::len);
         let headers = letter.headers.encoded_size();
         let stored = letter.subject.len() + id_len + headers + letter.payload.len();

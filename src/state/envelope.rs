@@ -95,10 +95,18 @@ impl Envelope {
 
 /// Headers without an envelope.
 pub(crate) fn strip(headers: &Headers) -> Headers {
-    headers
-        .iter()
-        .filter(|(name, _)| !ALL.contains(name))
-        .collect()
+    own(headers).collect()
+}
+
+/// The bytes of a message's own headers.
+pub(crate) fn own_size(headers: &Headers) -> usize {
+    own(headers)
+        .map(|(name, value)| name.len() + value.len())
+        .sum()
+}
+
+fn own(headers: &Headers) -> impl Iterator<Item = (&str, &str)> {
+    headers.iter().filter(|(name, _)| !ALL.contains(name))
 }
 
 /// A reason as it is kept: cut at 1 KiB, on a character's boundary (R19).

@@ -98,7 +98,7 @@ impl State {
             held: held.into_iter().flatten().min(),
             undelivered_from: (pending > 0).then_some(consumer.next.max(stream.first())),
         };
-        let entries = || consumer.entries.iter().map(|(_, entry)| entry);
+        let counts = consumer.entries.counts();
         let info = ConsumerInfo {
             config: (*consumer.config).clone(),
             stream: stream.config.name.clone(),
@@ -111,8 +111,8 @@ impl State {
             delayed: consumer.delayed.len() as u64,
             parked: consumer.parked.len() as u64,
             refused: consumer.condemned.len() as u64,
-            redelivered: entries().filter(|entry| entry.attempts > 1).count() as u64,
-            suspects: entries().filter(|entry| entry.crashes >= 2).count() as u64,
+            redelivered: counts.redelivered,
+            suspects: counts.suspects,
             acked: consumer.totals.acked,
             dead_lettered: consumer.totals.dead_lettered,
             dropped: consumer.totals.dropped,

@@ -7,6 +7,7 @@ use std::mem::ManuallyDrop;
 use redb::{Database, Durability, Table as RedbTable, WriteTransaction};
 
 use super::error::StoreError;
+use super::summaries;
 use super::tables::{self, RowTableKey};
 use super::usage::{self, UsageChange};
 use crate::changes::{Change, RowKey, Table};
@@ -58,6 +59,7 @@ fn stage(
         store,
         rows: BTreeMap::new(),
         blocks: BTreeMap::new(),
+        summaries: None,
         usage: UsageChange::default(),
     });
     let applied = changes
@@ -94,6 +96,7 @@ struct Group<'txn> {
     store: u64,
     rows: BTreeMap<Table, RedbTable<'txn, RowTableKey, &'static [u8]>>,
     blocks: BTreeMap<u32, RedbTable<'txn, u64, &'static [u8]>>,
+    summaries: Option<RedbTable<'txn, RowTableKey, &'static [u8]>>,
     usage: UsageChange,
 }
 
@@ -123,16 +126,7 @@ impl<'txn> Group<'txn> {
                 first_seq,
                 whole: Some(bytes),
                 ..
-            } => {
-                let mut usage = self.usage;
-                if let Some(replaced) =
-                    self.blocks(*stream)?.insert(*first_seq, bytes.as_slice())?
-                {
-                    usage.free(replaced.value());
-                }
-                self.usage = usage;
-                self.usage.add(bytes.len());
-            }
+            } => self.put_block(*stream, *first_seq, bytes)?,
             Change::DropBlocks { stream, from, to } if from <= to => {
                 self.drop_blocks(*stream, *from, *to)?;
             }
@@ -163,7 +157,29 @@ impl<'txn> Group<'txn> {
         Ok(())
     }
 
+    fn put_block(&mut self, stream: u32, first_seq: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut usage = self.usage;
+        let replaced = self.blocks(stream)?.insert(first_seq, bytes)?;
+        let is_new = replaced.is_none();
+        if let Some(replaced) = &replaced {
+            usage.free(replaced.value());
+        }
+        drop(replaced);
+        self.usage = usage;
+        self.usage.add(bytes.len());
+        let key = (stream, first_seq);
+        if let Some(row) = summaries::row(self.store, stream, first_seq, bytes) {
+            self.summaries()?.insert(key, row.as_slice())?;
+        } else if !is_new {
+            // What was there may have had one.
+            self.summaries()?.remove(key)?;
+        }
+        Ok(())
+    }
+
     fn drop_blocks(&mut self, stream: u32, from: u64, to: u64) -> Result<(), StoreError> {
+        self.summaries()?
+            .retain_in((stream, from)..=(stream, to), |_, _| false)?;
         let mut usage = self.usage;
         self.blocks(stream)?.retain_in(from..=to, |_, block| {
             usage.free(block);
@@ -209,6 +225,15 @@ impl<'txn> Group<'txn> {
         match self.rows.entry(table) {
             Entry::Occupied(open) => Ok(open.into_mut()),
             Entry::Vacant(place) => Ok(place.insert(self.txn.open_table(tables::rows(table))?)),
+        }
+    }
+
+    fn summaries(
+        &mut self,
+    ) -> Result<&mut RedbTable<'txn, RowTableKey, &'static [u8]>, StoreError> {
+        match &mut self.summaries {
+            Some(open) => Ok(open),
+            closed => Ok(closed.insert(self.txn.open_table(tables::SUMMARIES)?)),
         }
     }
 

@@ -24,6 +24,7 @@ mod reader;
 mod replay;
 mod resolve;
 mod salvage;
+mod summaries;
 mod tables;
 #[cfg(test)]
 mod tests;

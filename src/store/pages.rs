@@ -6,9 +6,9 @@
 //! reads a page learns the checksums of the pages below it, and a page that comes back different is an
 //! error that says where.
 //!
-//! One kind of page is let through although it is damaged: a leaf of a stream's blocks whose entries
-//! are in order. Its blocks carry checksums of their own, so that one damaged block stops nothing but
-//! its own messages.
+//! One kind of page is let through although it is damaged: a leaf of a stream's blocks, or of their summaries,
+//! whose entries are in order. Each of these carries a checksum of its own, so that one damaged block stops
+//! nothing but its own messages, and a damaged summary nothing at all.
 
 mod header;
 mod known;
@@ -69,8 +69,8 @@ struct Shape {
     name: String,
     key: Option<usize>,
     value: Option<usize>,
-    /// Holds blocks, which are verified by themselves.
-    blocks: bool,
+    /// What it holds is verified value by value.
+    apart: bool,
 }
 
 impl Pages {
@@ -135,7 +135,7 @@ impl Pages {
         let rows = node.map_or_else(String::new, |node| self.damaged_rows(node, tree));
         let place = format!("{rows}the page at byte {at} of the file, {}", tree.name());
         self.damage.lock().get_or_insert_with(|| place.clone());
-        let readable = tree.holds_blocks() && node.is_some_and(Node::is_ordered_leaf);
+        let readable = tree.is_verified_apart() && node.is_some_and(Node::is_ordered_leaf);
         if readable || !self.enforced.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -173,8 +173,8 @@ impl Tree {
         }
     }
 
-    fn holds_blocks(&self) -> bool {
-        matches!(self, Self::Table(shape) if shape.blocks)
+    fn is_verified_apart(&self) -> bool {
+        matches!(self, Self::Table(shape) if shape.apart)
     }
 }
 

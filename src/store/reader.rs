@@ -38,6 +38,21 @@ impl Reader {
         Self { txn, store, layers }
     }
 
+    pub(super) const fn txn(&self) -> &ReadTransaction {
+        &self.txn
+    }
+
+    pub(super) const fn store_id(&self) -> u64 {
+        self.store
+    }
+
+    /// Whether redb has a block at this place, whatever it is worth.
+    pub(super) fn has_block(&self, stream: u32, first_seq: u64) -> Result<bool, StoreError> {
+        let table = self.blocks_of(stream)?;
+        let found = table.map(|table| table.get(first_seq).map(|block| block.is_some()));
+        Ok(found.transpose()?.unwrap_or_default())
+    }
+
     /// The value of one row.
     pub(crate) fn row(&self, key: RowKey) -> Result<Option<Vec<u8>>, StoreError> {
         match self.layers.row(key) {
@@ -380,7 +395,7 @@ fn first_start(table: Option<&Blocks>, from: u64) -> Result<Option<u64>, StoreEr
 }
 
 /// A table that was never written is empty.
-fn present<T>(table: Result<T, TableError>) -> Result<Option<T>, StoreError> {
+pub(super) fn present<T>(table: Result<T, TableError>) -> Result<Option<T>, StoreError> {
     match table {
         Ok(table) => Ok(Some(table)),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),

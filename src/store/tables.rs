@@ -59,6 +59,30 @@ pub(super) fn is_blocks_name(name: &str) -> bool {
         .is_some_and(|id| id.parse::<u32>().is_ok())
 }
 
+/// The name of the table of summaries.
+const SUMMARIES_NAME: &str = "summaries";
+
+/// The summaries of blocks, by stream and first sequence, sealed as rows are. Every row of it follows from a
+/// block: nothing else says what is in it, and it need not be there.
+pub(super) const SUMMARIES: RowTable = TableDefinition::new(SUMMARIES_NAME);
+
+/// The place of a summary, as its checksum sees it. Rows of other tables have the numbers of their tables
+/// where this has an `S`, and blocks have a `B`.
+pub(super) fn summary_place(stream: u32, first_seq: u64) -> [u8; 13] {
+    place_of(b'S', stream, first_seq)
+}
+
+/// The place of a summary, for people.
+pub(super) fn summary_name(stream: u32, first_seq: u64) -> String {
+    format!("row ({stream}, {first_seq}) of table {SUMMARIES_NAME}")
+}
+
+/// Whether what a table holds is verified value by value, and can be done without: damage to a leaf of it stops
+/// nothing but what it holds.
+pub(super) fn is_verified_by_itself(name: &str) -> bool {
+    is_blocks_name(name) || name == SUMMARIES_NAME
+}
+
 /// The table of a stream's blocks, by their first sequence.
 pub(super) fn blocks(name: &str) -> TableDefinition<'_, u64, &'static [u8]> {
     TableDefinition::new(name)
@@ -66,18 +90,27 @@ pub(super) fn blocks(name: &str) -> TableDefinition<'_, u64, &'static [u8]> {
 
 /// The place of a row, as its checksum sees it: tag of the table, id, part.
 pub(super) fn place(key: RowKey) -> [u8; 13] {
+    place_of(key.table as u8, key.id, key.part)
+}
+
+fn place_of(tag: u8, id: u32, part: u64) -> [u8; 13] {
     let mut place = [0; 13];
-    let (tag, rest) = place.split_at_mut(1);
-    let (id, part) = rest.split_at_mut(4);
-    tag.copy_from_slice(&[key.table as u8]);
-    id.copy_from_slice(&key.id.to_le_bytes());
-    part.copy_from_slice(&key.part.to_le_bytes());
+    let (first, rest) = place.split_at_mut(1);
+    let (id_at, part_at) = rest.split_at_mut(4);
+    first.copy_from_slice(&[tag]);
+    id_at.copy_from_slice(&id.to_le_bytes());
+    part_at.copy_from_slice(&part.to_le_bytes());
     place
 }
 
 /// The name of the row that a raw key and value are, if they are not what was written there; `None`
 /// for tables that are not ours.
 pub(super) fn damaged_row(store: u64, table: &str, key: &[u8], sealed: &[u8]) -> Option<String> {
+    if table == SUMMARIES_NAME {
+        let (stream, first_seq) = parts_of(key)?;
+        let whole = unseal(store, &summary_place(stream, first_seq), sealed).is_some();
+        return (!whole).then(|| summary_name(stream, first_seq));
+    }
     let table = ALL.into_iter().find(|known| name(*known) == table)?;
     let key = row_key(table, key)?;
     unseal(store, &place(key), sealed)
@@ -97,13 +130,14 @@ pub(super) fn row_of<'a>(
 }
 
 fn row_key(table: Table, key: &[u8]) -> Option<RowKey> {
+    let (id, part) = parts_of(key)?;
+    Some(RowKey::new(table, id, part))
+}
+
+fn parts_of(key: &[u8]) -> Option<(u32, u64)> {
     let (id, part) = key.split_first_chunk()?;
     let part = part.first_chunk()?;
-    Some(RowKey::new(
-        table,
-        u32::from_le_bytes(*id),
-        u64::from_le_bytes(*part),
-    ))
+    Some((u32::from_le_bytes(*id), u64::from_le_bytes(*part)))
 }
 
 /// The place of a row, for people.

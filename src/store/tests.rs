@@ -14,6 +14,7 @@ mod journal_views;
 mod page_cache;
 mod race;
 mod rows;
+mod summaries;
 mod unsynced;
 
 use std::ops::ControlFlow;

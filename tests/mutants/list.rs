@@ -84,8 +84,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the bytes in use are miscounted",
         file: "src/store/apply.rs",
-        from: "                    usage.free(replaced.value());",
-        to: "                    let _ = (&mut usage, replaced.value());",
+        from: "            usage.free(replaced.value());",
+        to: "            let _ = (&mut usage, replaced.value());",
     },
     Mutant {
         name: "retention keeps one message too many",

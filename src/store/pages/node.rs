@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::header::PageNumber;
 use super::{Shape, Tree};
+use crate::store::tables::is_verified_by_itself;
 
 const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
@@ -11,8 +12,6 @@ const BRANCH: u8 = 2;
 const ROOT_AT: usize = 9;
 const KEY_AT: usize = 42;
 const VALUE_AT: usize = 47;
-/// Every stream's blocks are in a table of this name and the stream's number.
-const BLOCKS: &str = "stream.";
 
 /// A page whose lengths make sense.
 #[derive(Debug)]
@@ -103,12 +102,12 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether this is a leaf with keys of eight bytes in ascending order, and values one behind the
+    /// Whether this is a leaf with keys of a block or a row in ascending order, and values one behind the
     /// other: nothing in it can mislead redb.
     pub(super) fn is_ordered_leaf(&self) -> bool {
         let Self::Leaf {
             pairs,
-            key: Some(8),
+            key: Some(_),
             ..
         } = self
         else {
@@ -116,10 +115,8 @@ impl<'a> Node<'a> {
         };
         let (mut before, mut end) = (None, 0);
         for n in 0..*pairs {
-            let (Some(key), Some(value_end)) = (
-                self.key(n).and_then(|key| number(key, 0, 8)),
-                self.value_end(n),
-            ) else {
+            let (Some(key), Some(value_end)) = (self.key(n).and_then(order), self.value_end(n))
+            else {
                 return false;
             };
             let start = self.key_end(*pairs - 1).unwrap_or(usize::MAX).max(end);
@@ -203,6 +200,15 @@ impl<'a> Node<'a> {
     }
 }
 
+/// What a key is ordered by: a first sequence, or an id and a part.
+fn order(key: &[u8]) -> Option<(u64, u64)> {
+    match key.len() {
+        8 => Some((0, number(key, 0, 8)?)),
+        12 => Some((number(key, 0, 4)?, number(key, 4, 8)?)),
+        _ => None,
+    }
+}
+
 /// The root of a table, out of the list of tables.
 fn table(name: &[u8], entry: &[u8], system: bool) -> Option<(PageNumber, u128, Tree)> {
     let name = std::str::from_utf8(name).ok()?.to_owned();
@@ -216,7 +222,7 @@ fn table(name: &[u8], entry: &[u8], system: bool) -> Option<(PageNumber, u128, T
         Some(is(at)?.then_some(width))
     };
     let shape = Shape {
-        blocks: !system && name.starts_with(BLOCKS),
+        apart: !system && is_verified_by_itself(&name),
         name,
         key: width(KEY_AT)?,
         value: width(VALUE_AT)?,

@@ -15,7 +15,7 @@ pub(in crate::store) fn rows(page: &[u8]) -> Vec<(&[u8], &[u8])> {
         name: String::new(),
         key: Some(KEY_LEN),
         value: None,
-        blocks: false,
+        apart: false,
     }));
     let Some(node) = Node::parse(page, &tree) else {
         return Vec::new();

@@ -1,0 +1,155 @@
+//! What a fetch reads: outside the lock, and before anything is claimed (R12).
+
+use super::Engine;
+use super::core::Core;
+use super::load::read_run;
+use super::scan::{Found, Scan};
+use crate::error::FetchError;
+use crate::state::{Capacity, NewMessages, Stored, Stream};
+use crate::store::{Reader, StoreError};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What is read for a fetch, and what it was planned on.
+pub(super) struct Reading {
+    pub(super) due: Vec<u64>,
+    /// Due messages that are still in memory.
+    pub(super) recent: HashMap<u64, Arc<Stored>>,
+    pub(super) new: Option<Scan>,
+    pub(super) stream: u32,
+    pub(super) evictions: u64,
+    pub(super) capacity: Capacity,
+}
+
+impl Reading {
+    /// The first of some due messages, from memory or with what its block has of the others.
+    fn due_run(
+        &self,
+        reader: &Reader,
+        due: &[u64],
+        bytes: u64,
+    ) -> Result<Vec<Option<Arc<Stored>>>, StoreError> {
+        if let Some(stored) = due.first().and_then(|seq| self.recent.get(seq)) {
+            return Ok(vec![Some(Arc::clone(stored))]);
+        }
+        let on_disk = due.iter().copied();
+        let on_disk = on_disk.take_while(|seq| !self.recent.contains_key(seq));
+        let run = read_run(reader, self.stream, on_disk, bytes)?;
+        Ok(run.into_iter().map(|stored| stored.map(Arc::new)).collect())
+    }
+}
+
+impl Engine {
+    /// Reads the due messages, then new ones.
+    pub(super) fn read_for(&self, reading: &Reading) -> Result<Found, FetchError> {
+        let mut left = reading.capacity;
+        let read = self.store.read(|reader| {
+            let mut found = Found::default();
+            let mut due = reading.due.as_slice();
+            while !due.is_empty() {
+                let run = reading.due_run(reader, due, left.bytes)?;
+                due = due.get(run.len()..).unwrap_or_default();
+                for stored in run.into_iter().flatten() {
+                    left.messages -= 1;
+                    left.bytes = left.bytes.saturating_sub(stored.size());
+                    found.messages.push(stored);
+                    if left.bytes == 0 {
+                        return Ok(found);
+                    }
+                }
+            }
+            if let Some(scan) = &reading.new {
+                let scan = Scan {
+                    messages: left.messages,
+                    bytes: left.bytes,
+                    ..scan.clone()
+                };
+                let new = scan.collect(reader)?;
+                found.messages.extend(new.messages);
+                found.next = new.next;
+            }
+            Ok(found)
+        });
+        Ok(read.map_err(|why| self.failed(why))?)
+    }
+}
+
+impl Core {
+    pub(super) fn reading(
+        &self,
+        id: u32,
+        due: Vec<u64>,
+        new: Option<NewMessages>,
+        capacity: Capacity,
+    ) -> Reading {
+        let stream = self
+            .state
+            .consumer(id)
+            .map_or(0, |consumer| consumer.stream);
+        let known = self.state.stream(stream);
+        let recent = known
+            .into_iter()
+            .flat_map(|known| due.iter().filter_map(|seq| known.recent.get(*seq)));
+        let recent = recent
+            .map(|stored| (stored.seq, Arc::new(stored.clone())))
+            .collect();
+        let scan = |new: NewMessages| Scan {
+            stream,
+            from: new.from,
+            to: new.stored_to,
+            filters: new.filters,
+            purges: self.state.purge_marks(stream),
+            has_holes: known.is_some_and(Stream::has_hole_rows),
+            messages: 0,
+            bytes: 0,
+        };
+        Reading {
+            recent,
+            new: new.filter(|new| new.from <= new.stored_to).map(scan),
+            stream,
+            evictions: known.map_or(0, |known| known.windows.evictions()),
+            due,
+            capacity,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_run;
+    use crate::clock::ManualClock;
+    use crate::config::StreamConfig;
+    use crate::disk::MemoryDisk;
+    use crate::engine::tests::open;
+
+    #[test]
+    fn a_run_ends_with_its_block_and_its_bytes() {
+        let store = open(&MemoryDisk::new(), &ManualClock::new());
+        let log = store.create_stream(StreamConfig::new("log")).unwrap();
+        let messages = (0..20_000).map(|n| ("log", n.to_string()));
+        log.publish_batch(messages).unwrap();
+        let run = |seqs: &[u64], bytes| {
+            let seqs = seqs.iter().copied();
+            let engine = &log.root.engine;
+            let run = engine
+                .store
+                .read(|reader| read_run(reader, 1, seqs, bytes))
+                .unwrap();
+            let shown = run
+                .into_iter()
+                .map(|stored| stored.map(|stored| stored.seq));
+            shown.collect::<Vec<_>>()
+        };
+        assert_eq!(run(&[3, 9, 4], u64::MAX), [Some(3), Some(9), Some(4)]);
+        assert_eq!(run(&[3, 19_999, 4], u64::MAX), [Some(3)]);
+        assert_eq!(
+            run(&[19_999, 20_000], u64::MAX),
+            [Some(19_999), Some(20_000)]
+        );
+        // The bytes of a message are its subject's and its payload's.
+        assert_eq!(run(&[3, 9, 4], 4), [Some(3)]);
+        assert_eq!(run(&[3, 9, 4], 5), [Some(3), Some(9)]);
+        assert_eq!(run(&[99_999, 3], u64::MAX), [None]);
+        assert_eq!(run(&[], u64::MAX), []);
+    }
+}
