@@ -101,9 +101,13 @@ impl Engine {
             if !core.state.has_work() {
                 return Ok(None);
             }
-            match core.state.enforce_limits(&mut budget) {
-                Ok(_) => {
-                    core.serve_waiting();
+            let enforced = core.state.enforce_limits(&mut budget).and_then(|_| {
+                core.serve_waiting();
+                // A consumer without acks is done with what it was just given.
+                core.state.retire_finished()
+            });
+            match enforced {
+                Ok(()) => {
                     let joined = self.joined.swap(0, Ordering::Relaxed);
                     core.waiting.last_group = joined;
                     return Ok(Some(core.state.seal()));

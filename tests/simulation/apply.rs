@@ -46,6 +46,10 @@ impl Oracle {
                 if !acked.starts_with("acked") {
                     return acked;
                 }
+                if !self.defer_limits {
+                    // What the acks' own commit removes is not fetched beside them.
+                    self.retire_all();
+                }
                 format!("{acked}; {}", self.fetch(stream, consumer, *n, *bytes))
             }
             Op::Advance(ms) => {
