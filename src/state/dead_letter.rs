@@ -208,6 +208,8 @@ impl State {
             headers: envelope.wrap(&message.headers),
             id: None,
             id_hash: None,
+            // A copy lives as long as the stream it goes to lets it.
+            ttl: None,
         }
     }
 
@@ -247,6 +249,7 @@ impl State {
                 limit: subjects_max,
             });
         }
+        stream.ttl_room(u64::from(letter.ttl.is_some()), self.ttl_max)?;
         let own = envelope::strip(&letter.headers).encoded_size() + letter.payload.len();
         let id_len = letter.id.as_ref().map_or(0, String::len);
         let headers = letter.headers.encoded_size();

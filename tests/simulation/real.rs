@@ -58,6 +58,7 @@ pub(crate) fn open_at(
     let mut limits = Limits::default();
     limits.subjects_per_stream = crate::oracle::SUBJECTS;
     limits.scheduled_per_stream = crate::oracle::SCHEDULED;
+    limits.ttls_per_stream = crate::oracle::TTLS;
     let builder = match JOURNAL.get() {
         Some(segment) => Riverbed::builder().journal_segment(segment),
         None => Riverbed::builder().without_journal(),
@@ -507,6 +508,9 @@ fn publish(draft: &Draft) -> Publish {
         Due::After(ms) => message.after(Duration::from_millis(ms)),
         Due::At(time) => message.at(Timestamp::from_micros(time)),
     };
+    if let Some(ttl) = draft.ttl {
+        message = message.ttl(Duration::from_millis(ttl));
+    }
     if draft.payload.len() % 2 == 1 {
         // No room comes up while nobody else is at work: the answer is the same.
         message = message.wait_for_room(Duration::ZERO);
