@@ -34,6 +34,8 @@ pub(crate) enum Table {
     Scheduled = 11,
     /// When each of them is due; `id` is the stream, `part` the chunk of numbers.
     ScheduledIndex = 12,
+    /// When messages expire by themselves; `id` is the stream, `part` the chunk of sequences.
+    Expiries = 13,
 }
 
 /// Names one row: a table and a key in it.

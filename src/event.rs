@@ -15,6 +15,8 @@ pub enum Removal {
     MaxAge,
     /// The stream's `max_messages_per_subject`.
     MaxMessagesPerSubject,
+    /// The message's own time to live.
+    MessageTtl,
     /// A purge.
     Purge,
     /// A delete of one message.

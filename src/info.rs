@@ -27,6 +27,8 @@ pub struct StreamInfo {
     pub deleted: u64,
     /// Message ids remembered.
     pub dedup_ids: u64,
+    /// Messages that have a time to live of their own.
+    pub expiring: u64,
     /// Messages that were published for later and wait for their time; they are not among `messages`.
     pub scheduled: u64,
     /// Their bytes.

@@ -103,7 +103,7 @@ pub use builder::Builder;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use config::{
     Access, AckDurability, ConsumerConfig, DeliverPolicy, Deny, Discard, Durability, Limits,
-    OnExhausted, Retention, StreamConfig, Unwanted,
+    MessageTtl, OnExhausted, Retention, StreamConfig, Unwanted,
 };
 pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};

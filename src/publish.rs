@@ -31,6 +31,7 @@ pub struct Publish {
     pub(crate) expected_last: Option<Seq>,
     pub(crate) wait_for_room: Option<Duration>,
     pub(crate) due: Due,
+    pub(crate) ttl: Option<Duration>,
 }
 
 /// When a message is to be in its stream.
@@ -64,6 +65,7 @@ impl Publish {
             expected_last: None,
             wait_for_room: None,
             due: Due::Now,
+            ttl: None,
         }
     }
 
@@ -139,6 +141,31 @@ impl Publish {
     /// is set ahead, or a machine that was suspended, delays it by no more.
     pub fn at(mut self, time: Timestamp) -> Self {
         self.due = Due::At(time);
+        self
+    }
+
+    /// Gives the message a time to live of its own: so long after it came to its stream it is removed, from
+    /// wherever it stands, whatever [`max_age`](crate::StreamConfig::max_age) says of the others. A stream
+    /// takes it only with [`allow_message_ttl`](crate::StreamConfig::allow_message_ttl). At least 100 ms;
+    /// it may be seen 50 ms longer. A consumer that had not finished the message has lost it (G11).
+    ///
+    /// A message for later lives from when it is due. A dead letter is a copy, and has none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Publish, Riverbed, StreamConfig};
+    /// use std::time::Duration;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Riverbed::open(folder.path().join("store"))?;
+    /// let offers = store.create_stream(StreamConfig::new("offers").allow_message_ttl())?;
+    /// offers.publish_message(Publish::new("offers", "today only").ttl(Duration::from_secs(86_400)))?;
+    /// assert_eq!(offers.info()?.expiring, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
         self
     }
 

@@ -38,6 +38,9 @@ pub struct Limits {
     /// [`Publish::after`](crate::Publish::after); a publish of one more is refused with
     /// [`ScheduledFull`](crate::PublishErrorKind::ScheduledFull).
     pub scheduled_per_stream: u64,
+    /// Messages of one stream that may have a [time to live](crate::Publish::ttl) of their own (1,000,000);
+    /// a publish of one more is refused with [`TtlFull`](crate::PublishErrorKind::TtlFull).
+    pub ttls_per_stream: u64,
     /// Bytes of the pages that the messages of all streams may take on disk (unlimited). A publish
     /// that would leave less than the reserve is refused with
     /// [`StoreFull`](crate::PublishErrorKind::StoreFull), or waits if it says
@@ -87,6 +90,7 @@ impl Default for Limits {
             pipeline_bytes: 16 << 20,
             subjects_per_stream: 1_000_000,
             scheduled_per_stream: 1_000_000,
+            ttls_per_stream: 1_000_000,
             max_store_bytes: None,
             store_reserve_bytes: 16 << 20,
         }

@@ -4,6 +4,7 @@ mod consumer;
 mod durability;
 mod guard;
 mod limits;
+mod message_ttl;
 mod retention;
 mod stream;
 
@@ -14,5 +15,6 @@ pub use limits::Limits;
 pub(crate) use limits::{
     BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_ID_BYTES_MAX, REASON_BYTES_MAX, SET_ASIDE_MAX,
 };
+pub use message_ttl::MessageTtl;
 pub use retention::{Retention, Unwanted};
 pub use stream::{Discard, StreamConfig};

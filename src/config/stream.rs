@@ -2,6 +2,7 @@
 
 use super::guard::{Access, Deny};
 use super::limits::{MESSAGE_BYTES_MAX, SUBJECTS_MAX};
+use super::message_ttl::MessageTtl;
 use super::retention::{Retention, Unwanted};
 use crate::error::InvalidSetting;
 use crate::name::validate_name;
@@ -82,6 +83,8 @@ pub struct StreamConfig {
     /// What [`Retention::Interest`] does with messages that no consumer wants; refused to be anything but
     /// the default with another retention.
     pub unwanted: Unwanted,
+    /// Whether messages may have a time to live of their own.
+    pub message_ttl: MessageTtl,
 }
 
 impl StreamConfig {
@@ -105,6 +108,7 @@ impl StreamConfig {
             access: Access::Open,
             retention: Retention::Limits,
             unwanted: Unwanted::Drop,
+            message_ttl: MessageTtl::Refused,
         }
     }
 

@@ -5,7 +5,7 @@ use super::exclude::unreadable;
 use super::load::{Holes, damaged, size_of};
 use crate::changes::Table;
 use crate::error::Unavailable;
-use crate::format::rows::{ScheduledRow, decode_row};
+use crate::format::rows::{ExpiriesRow, ScheduledRow, decode_row};
 use crate::state::{ConsumerAudit, StreamAudit};
 use crate::store::{Reader, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,8 @@ impl Engine {
                 for audit in &audits {
                     let scheduled = check_scheduled(reader, audit, &mut wrong);
                     or_tell(scheduled, &mut wrong)?;
+                    let expiries = check_expiries(reader, audit, &mut wrong);
+                    or_tell(expiries, &mut wrong)?;
                     let checked = check_stream(reader, audit, &mut blocks, &mut wrong);
                     let damaged = matches!(checked, Err(StoreError::Damaged { .. }));
                     or_tell(checked, &mut wrong)?;
@@ -109,6 +111,34 @@ fn check_scheduled(
     failed.map_or(Ok(()), Err)
 }
 
+/// The rows that say when messages expire are what is known of it.
+fn check_expiries(
+    reader: &Reader,
+    audit: &StreamAudit,
+    wrong: &mut Vec<String>,
+) -> Result<(), StoreError> {
+    let (mut rows, mut failed) = (BTreeMap::new(), None);
+    reader.rows(Table::Expiries, Some(audit.id), 0, |key, value| {
+        match decode_row::<ExpiriesRow>(value) {
+            Ok(row) => rows.extend(row.entries),
+            Err(why) => {
+                let place = format!("expiries {} of `{}`: {why}", key.part, audit.name);
+                failed.get_or_insert(StoreError::Damaged { place });
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    if rows != audit.expiries && failed.is_none() {
+        wrong.push(format!(
+            "stream `{}`: {} messages have a time to live, stored are {}, not the same",
+            audit.name,
+            audit.expiries.len(),
+            rows.len()
+        ));
+    }
+    failed.map_or(Ok(()), Err)
+}
+
 /// What the blocks of a stream add up to.
 #[derive(Debug, Default)]
 pub(super) struct Sum {
@@ -123,6 +153,8 @@ pub(super) struct Sum {
     pub(super) ahead: Vec<(u64, u64)>,
     /// Messages that no consumer needs.
     unneeded: u64,
+    /// Messages that have a time to live.
+    expiring: u64,
 }
 
 fn check_stream(
@@ -177,6 +209,7 @@ impl Sum {
     pub(super) fn add(&mut self, audit: &StreamAudit, seq: u64, subject: &str, size: u64) {
         self.messages += 1;
         self.bytes += size;
+        self.expiring += u64::from(audit.expiries.contains_key(&seq));
         let known = self.subjects.entry(subject.to_owned());
         let known = known.or_insert((0, seq, seq));
         *known = (known.0 + 1, seq, known.2);
@@ -203,6 +236,7 @@ impl Sum {
         same("messages", self.messages, audit.messages);
         same("bytes", self.bytes, audit.bytes);
         same("holes", self.holes, audit.holes);
+        same("expiring", self.expiring, audit.expiries.len() as u64);
         same("end", self.next, audit.last + 1);
         if audit.only_needed {
             same("messages that no consumer needs", self.unneeded, 0);

@@ -97,7 +97,11 @@ impl Engine {
         let room = Room::new(&options.limits, store.used_bytes());
         let secret = new_secret(path, options.identity)?;
         let limits = &options.limits;
-        let bounds = (limits.subjects_per_stream, limits.scheduled_per_stream);
+        let bounds = (
+            limits.subjects_per_stream,
+            limits.scheduled_per_stream,
+            limits.ttls_per_stream,
+        );
         let mut state = recovered
             .finish(secret, now, bounds, room)
             .map_err(|why| damaged(why.to_string()))?;

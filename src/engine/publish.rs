@@ -8,6 +8,7 @@ use crate::publish::{Publish, PublishAck};
 use crate::seq::Seq;
 use crate::subject::validate_subject;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where messages go.
 #[derive(Clone, Debug)]
@@ -167,6 +168,7 @@ fn wants_room(kind: &PublishErrorKind) -> bool {
         PublishErrorKind::Full { .. }
             | PublishErrorKind::ScheduledFull { .. }
             | PublishErrorKind::StoreFull { .. }
+            | PublishErrorKind::TtlFull { .. }
     )
 }
 
@@ -252,11 +254,25 @@ fn check_messages(messages: &[Publish]) -> Result<u64, PublishErrorKind> {
         }
         message.headers.validate()?;
         check_id(message.id.as_deref())?;
+        check_ttl(message.ttl)?;
         if at > 0 && message.expected_last.is_some() {
             return Err(PublishErrorKind::ExpectInBatch { at });
         }
     }
     Ok(bytes)
+}
+
+/// The shortest time to live of a message.
+const TTL_MIN: Duration = Duration::from_millis(100);
+
+fn check_ttl(ttl: Option<Duration>) -> Result<(), PublishErrorKind> {
+    match ttl {
+        Some(ttl) if ttl < TTL_MIN => {
+            let least = TTL_MIN;
+            Err(PublishErrorKind::TtlTooShort { ttl, least })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_id(id: Option<&str>) -> Result<(), PublishErrorKind> {

@@ -150,6 +150,32 @@ pub enum PublishErrorKind {
         /// Which limit: messages, or the stream's `max_bytes`, which bounds what waits apart.
         limit: String,
     },
+    /// The message has a time to live, and the stream allows none.
+    #[error(
+        "the stream `{stream}` allows no message a time to live of its own; update it with allow_message_ttl, or publish without ttl"
+    )]
+    TtlRefused {
+        /// The stream.
+        stream: String,
+    },
+    /// The time to live is too short.
+    #[error("a time to live of {ttl:?} is refused: it is {least:?} at least")]
+    TtlTooShort {
+        /// What was asked for.
+        ttl: std::time::Duration,
+        /// The shortest allowed.
+        least: std::time::Duration,
+    },
+    /// As many messages of the stream have a time to live as may.
+    #[error(
+        "{limit} messages of the stream `{stream}` have a time to live of their own, its limit; wait until some expire, or raise ttls_per_stream"
+    )]
+    TtlFull {
+        /// The stream.
+        stream: String,
+        /// The bound.
+        limit: u64,
+    },
     /// The stream's last sequence is not the expected one.
     #[error("the last sequence of `{stream}` is {actual}, not {expected}")]
     WrongLastSequence {

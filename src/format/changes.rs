@@ -196,7 +196,7 @@ fn take_key(reader: &mut Reader<'_>) -> Option<RowKey> {
 
 /// The table with this number on disk.
 fn table_of(tag: u8) -> Option<Table> {
-    const ALL: [Table; 12] = [
+    const ALL: [Table; 13] = [
         Table::Meta,
         Table::StreamConfig,
         Table::StreamState,
@@ -209,6 +209,7 @@ fn table_of(tag: u8) -> Option<Table> {
         Table::Drops,
         Table::Scheduled,
         Table::ScheduledIndex,
+        Table::Expiries,
     ];
     ALL.into_iter().find(|table| *table as u8 == tag)
 }
@@ -313,10 +314,10 @@ mod tests {
 
     #[test]
     fn every_table_has_its_number() {
-        for tag in 1..=12 {
+        for tag in 1..=13 {
             assert_eq!(table_of(tag).map(|table| table as u8), Some(tag));
         }
         assert_eq!(table_of(0), None);
-        assert_eq!(table_of(13), None);
+        assert_eq!(table_of(14), None);
     }
 }

@@ -271,6 +271,8 @@ pub(crate) struct ScheduledRow {
     pub(crate) due: u64,
     pub(crate) subject: String,
     pub(crate) id: Option<String>,
+    /// How long it lives once it is in the stream.
+    pub(crate) ttl: Option<u64>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) payload: Bytes,
 }
@@ -297,4 +299,11 @@ pub(crate) struct ScheduledEntry {
     pub(crate) due: u64,
     /// Bytes of subject, id, headers and payload.
     pub(crate) size: u64,
+}
+
+/// When messages of one chunk of sequences expire by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExpiriesRow {
+    /// Sequences and times.
+    pub(crate) entries: Vec<(u64, u64)>,
 }

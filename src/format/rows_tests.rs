@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::bytes::Bytes;
 use super::rows::{
-    ConsumerConfigRow, ConsumerRow, DedupId, DedupRow, EntriesRow, EntryRow, Place, PurgeRow,
-    Reason, RowError, ScheduledEntry, ScheduledIndexRow, ScheduledRow, StoreRow, StreamConfigRow,
-    StreamRow, SubjectRow, SubjectsRow, Totals, decode_row, encode_row,
+    ConsumerConfigRow, ConsumerRow, DedupId, DedupRow, EntriesRow, EntryRow, ExpiriesRow, Place,
+    PurgeRow, Reason, RowError, ScheduledEntry, ScheduledIndexRow, ScheduledRow, StoreRow,
+    StreamConfigRow, StreamRow, SubjectRow, SubjectsRow, Totals, decode_row, encode_row,
 };
 use crate::clock::Timestamp;
 use crate::config::{
@@ -83,7 +83,7 @@ fn stream_config_row() {
         &StreamConfigRow { config },
         "01 066f7264657273 02 03612e3e 02c3bc 01fbe803 00 01 5a fc0065cd1d
          fc00008000 01 00 00 01 5a fc0065cd1d fc40420f00
-         01 00 00 00 00 00",
+         01 00 00 00 00 00 00",
     );
     let config = StreamConfig::new("s")
         .without_dedup()
@@ -96,10 +96,11 @@ fn stream_config_row() {
         .deny(Deny::Delete)
         .sealed()
         .retention(Retention::Interest)
-        .unwanted(Unwanted::Keep);
+        .unwanted(Unwanted::Keep)
+        .allow_message_ttl();
     golden(
         &StreamConfigRow { config },
-        "01 0173 00 00 00 00 fc00008000 00 0103 01 00 05 fb2c01 0107 020001 01 01 01",
+        "01 0173 00 00 00 00 fc00008000 00 0103 01 00 05 fb2c01 0107 020001 01 01 01 01",
     );
 }
 
@@ -178,12 +179,16 @@ fn scheduled_row() {
         due: 300,
         subject: "a.b".to_owned(),
         id: Some("x".to_owned()),
+        ttl: Some(7),
         headers: vec![("H".to_owned(), "v".to_owned())],
         payload: Bytes(vec![1, 90, 255]),
     };
     // A payload is bytes, not numbers: 255 stays `ff`.
-    golden(&row, "01 fb2c01 03612e62 010178 01 0148 0176 03 015aff");
-    golden(&ScheduledRow::default(), "01 00 00 00 00 00");
+    golden(
+        &row,
+        "01 fb2c01 03612e62 010178 0107 01 0148 0176 03 015aff",
+    );
+    golden(&ScheduledRow::default(), "01 00 00 00 00 00 00");
 }
 
 #[test]
@@ -198,6 +203,12 @@ fn scheduled_index_row() {
         &ScheduledIndexRow { entries },
         "01 02 01 fb2c01 07 fbfb00 fb2c01 07",
     );
+}
+
+#[test]
+fn expiries_row() {
+    let entries = vec![(1, 300), (251, 7)];
+    golden(&ExpiriesRow { entries }, "01 02 01 fb2c01 fbfb00 07");
 }
 
 #[test]
@@ -344,6 +355,7 @@ fn decode_as_each(bytes: &[u8]) -> usize {
         accepts::<ConsumerRow>(bytes),
         accepts::<EntriesRow>(bytes),
         accepts::<ScheduledRow>(bytes),
+        accepts::<ExpiriesRow>(bytes),
         accepts::<ScheduledIndexRow>(bytes),
     ];
     accepted.into_iter().filter(|accepted| *accepted).count()
@@ -378,13 +390,13 @@ fn a_claimed_length_allocates_nothing() {
             assert!(decode_row::<EntriesRow>(&bytes).is_err());
         }
         // A list of bytes, and a string; bincode makes room for a string first.
-        let pending = [&[1, 1, 1, 1], len, &[0; 9]].concat();
+        let pending = [&[1, 1, 1, 1, 1], len, &[0; 9]].concat();
         assert!(decode_row::<ConsumerRow>(&pending).is_err());
         assert_eq!(
             decode_row::<StreamConfigRow>(&front),
             malformed("LimitExceeded")
         );
-        let payload = [&[1, 1, 0, 0, 0], len, &[0; 9]].concat();
+        let payload = [&[1, 1, 0, 0, 0, 0], len, &[0; 9]].concat();
         assert!(decode_row::<ScheduledRow>(&payload).is_err());
         let name = [&[1, 1, 7], len, &[0; 9]].concat();
         assert_eq!(decode_row::<SubjectsRow>(&name), malformed("LimitExceeded"));

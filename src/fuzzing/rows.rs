@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use super::source::Source;
 use crate::format::Bytes;
 use crate::format::rows::{
-    ConsumerConfigRow, ConsumerRow, DedupId, DedupRow, EntriesRow, EntryRow, Place, PurgeRow,
-    Reason, ScheduledEntry, ScheduledIndexRow, ScheduledRow, StoreRow, StreamConfigRow, StreamRow,
-    SubjectRow, SubjectsRow, Totals, decode_row, encode_row,
+    ConsumerConfigRow, ConsumerRow, DedupId, DedupRow, EntriesRow, EntryRow, ExpiriesRow, Place,
+    PurgeRow, Reason, ScheduledEntry, ScheduledIndexRow, ScheduledRow, StoreRow, StreamConfigRow,
+    StreamRow, SubjectRow, SubjectsRow, Totals, decode_row, encode_row,
 };
 
 /// Decodes the bytes, and again with the right version in front; then makes rows of them, which must
@@ -19,13 +19,14 @@ pub fn rows(data: &[u8]) {
     decode_as_each(data);
     decode_as_each(&[&[1], data].concat());
     let mut source = Source::new(data);
-    match source.below(7) {
+    match source.below(8) {
         0 => comes_back(&stream(&mut source)),
         1 => comes_back(&subjects(&mut source)),
         2 => comes_back(&dedup(&mut source)),
         3 => comes_back(&consumer(&mut source)),
         4 => comes_back(&scheduled(&mut source)),
         5 => comes_back(&scheduled_index(&mut source)),
+        6 => comes_back(&expiries(&mut source)),
         _ => comes_back(&entries(&mut source)),
     }
 }
@@ -40,6 +41,7 @@ fn decode_as_each(bytes: &[u8]) {
     decode::<ConsumerRow>(bytes);
     decode::<EntriesRow>(bytes);
     decode::<ScheduledRow>(bytes);
+    decode::<ExpiriesRow>(bytes);
     decode::<ScheduledIndexRow>(bytes);
 }
 
@@ -107,8 +109,15 @@ fn scheduled(source: &mut Source<'_>) -> ScheduledRow {
         due: source.number(),
         subject: source.text(300),
         id: (source.below(2) == 1).then(|| source.text(300)),
+        ttl: (source.below(2) == 1).then(|| source.number()),
         payload: Bytes(source.bytes(300).to_vec()),
         headers: list(source, |source| (source.text(300), source.text(300))),
+    }
+}
+
+fn expiries(source: &mut Source<'_>) -> ExpiriesRow {
+    ExpiriesRow {
+        entries: list(source, |source| (source.number(), source.number())),
     }
 }
 

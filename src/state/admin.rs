@@ -475,6 +475,7 @@ fn stream_difference(one: &StreamConfig, other: &StreamConfig) -> Option<&'stati
         ("sealed", one.access == other.access),
         ("retention", one.retention == other.retention),
         ("unwanted", one.unwanted == other.unwanted),
+        ("message_ttl", one.message_ttl == other.message_ttl),
         ("configuration", one == other),
     ];
     settings

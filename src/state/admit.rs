@@ -52,7 +52,7 @@ impl State {
             };
             target.dedup.forget(horizon, limit);
         }
-        let bounds = (self.subjects_max, self.scheduled_max);
+        let bounds = (self.subjects_max, self.scheduled_max, self.ttl_max);
         let (verdicts, disk) = check(target, self.secret, bounds, messages, now)?;
         self.room.for_publish(disk.now + disk.later)?;
         let mut verdicts = verdicts.into_iter().peekable();
@@ -112,6 +112,7 @@ impl State {
                 .at_time(Some(target.last_time.saturating_add(micros(age))));
         }
         self.alarm.at_time(target.next_forgetting());
+        self.alarm.at_time(target.next_ttl());
         if target.early.is_empty() {
             return;
         }
@@ -171,6 +172,7 @@ fn appended(message: Publish, id_hash: Option<u128>) -> Appended {
         headers: message.headers,
         id: message.id,
         id_hash,
+        ttl: message.ttl.map(micros),
     }
 }
 
@@ -178,7 +180,7 @@ fn appended(message: Publish, id_hash: Option<u128>) -> Appended {
 fn check(
     stream: &Stream,
     secret: [u8; 16],
-    (subjects_max, scheduled_max): (u64, u64),
+    (subjects_max, scheduled_max, ttl_max): (u64, u64, u64),
     messages: &[Publish],
     now: u64,
 ) -> Result<(Vec<(usize, Verdict)>, DiskBytes), PublishErrorKind> {
@@ -186,7 +188,7 @@ fn check(
     let mut verdicts = Vec::new();
     let mut batch_ids: HashMap<u128, usize> = HashMap::new();
     let mut new_subjects: HashSet<&str> = HashSet::new();
-    let (mut new_messages, mut new_bytes, mut new_ids) = (0, 0, 0);
+    let (mut new_messages, mut new_bytes, mut new_ids, mut new_ttls) = (0, 0, 0, 0);
     let (mut later_messages, mut later_bytes) = (0, 0);
     let mut disk = DiskBytes::default();
     // Whether a new message on the last subject was counted towards the new ones.
@@ -211,6 +213,7 @@ fn check(
                 disk.later += disk_bytes(size);
             } else {
                 disk.now += disk_bytes(size);
+                new_ttls += u64::from(message.ttl.is_some());
             }
             new_ids += u64::from(hash.is_some());
             if stream.config.discard_per_subject == Discard::New {
@@ -229,6 +232,7 @@ fn check(
     }
     stream.room_for(new_messages, new_bytes)?;
     stream.scheduled_room(later_messages, later_bytes, scheduled_max)?;
+    stream.ttl_room(new_ttls, ttl_max)?;
     stream.room_on_subjects(fresh.into_iter())?;
     let name = || stream.config.name.clone();
     if new_ids > 0 && stream.dedup.len() + new_ids > stream.config.dedup_ids {

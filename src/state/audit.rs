@@ -16,6 +16,8 @@ pub(crate) struct StreamAudit {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) holes: u64,
+    /// When messages expire that have a time to live of their own.
+    pub(crate) expiries: BTreeMap<u64, u64>,
     /// Messages that wait for their time: when each is due, and its size.
     pub(crate) scheduled: BTreeMap<u64, (u64, u64)>,
     /// By subject: how many messages, and bounds of the last one and of the first.
@@ -110,6 +112,7 @@ impl State {
             bytes: stream.bytes,
             holes: stream.holes,
             subjects: stream.subjects.iter().map(subject).collect(),
+            expiries: stream.expiries.iter().collect(),
             scheduled: {
                 let waiting = stream.scheduled.iter_from(0);
                 waiting
@@ -157,6 +160,10 @@ fn audit_stream(stream: &Stream, wrong: &mut Vec<String>) {
     check(
         stream.published >= stream.messages,
         "it has more messages than were published",
+    );
+    check(
+        stream.expiries.adds_up(),
+        "what expires by itself does not add up",
     );
     check(
         stream.scheduled.adds_up(),

@@ -213,6 +213,8 @@ impl State {
             headers: envelope.wrap(&message.headers),
             id: None,
             id_hash: None,
+            // A copy lives as long as the stream it goes to lets it.
+            ttl: None,
         }
     }
 
@@ -252,6 +254,7 @@ impl State {
                 limit: subjects_max,
             });
         }
+        stream.ttl_room(u64::from(letter.ttl.is_some()), self.ttl_max)?;
         let own = envelope::own_size(&letter.headers) + letter.payload.len();
         let id_len = letter.id.as_ref().map_or(0, String::len);
         let headers = letter.headers.encoded_size();

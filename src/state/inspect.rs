@@ -44,6 +44,7 @@ impl State {
             subjects: stream.subjects.len(),
             deleted: stream.holes,
             dedup_ids: stream.dedup.len(),
+            expiring: stream.expiries.len(),
             scheduled: stream.scheduled.len(),
             scheduled_bytes: stream.scheduled.bytes(),
             scheduled_due: stream.scheduled.count_due(now),

@@ -18,6 +18,8 @@ mod dedup;
 mod entries;
 mod envelope;
 mod exclude;
+mod expire;
+mod expiries;
 mod guard;
 mod inspect;
 mod per_subject;
@@ -83,6 +85,8 @@ pub(crate) struct State {
     subjects_max: u64,
     /// Messages of one stream that may wait for their time.
     scheduled_max: u64,
+    /// Messages of one stream that may have a time to live of their own.
+    ttl_max: u64,
     pub(crate) room: Room,
     /// Streams and consumers that are deleted, but whose space is not yet free.
     drops: BTreeSet<Drop>,

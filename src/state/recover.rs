@@ -7,8 +7,8 @@ use crate::changes::{RowKey, Table};
 use crate::clock::Mono;
 use crate::event::DeadReason;
 use crate::format::rows::{
-    ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, RowError, ScheduledIndexRow, StoreRow,
-    StreamConfigRow, StreamRow, SubjectsRow, decode_row,
+    ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, ExpiriesRow, RowError, ScheduledIndexRow,
+    StoreRow, StreamConfigRow, StreamRow, SubjectsRow, decode_row,
 };
 use crate::state::stream::{PurgeMark, new_row};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -29,10 +29,11 @@ pub(crate) struct Recovered {
     entries: BTreeMap<u32, Vec<EntriesRow>>,
     drops: BTreeSet<Drop>,
     scheduled: BTreeMap<u32, Vec<ScheduledIndexRow>>,
+    expiries: BTreeMap<u32, Vec<ExpiriesRow>>,
 }
 
 /// The tables to be read when a store is opened; holes and blocks are read when they are needed.
-pub(crate) const TABLES: [Table; 10] = [
+pub(crate) const TABLES: [Table; 11] = [
     Table::Meta,
     Table::StreamConfig,
     Table::StreamState,
@@ -43,6 +44,7 @@ pub(crate) const TABLES: [Table; 10] = [
     Table::Exceptions,
     Table::Drops,
     Table::ScheduledIndex,
+    Table::Expiries,
 ];
 
 impl Recovered {
@@ -72,6 +74,10 @@ impl Recovered {
                 let rows = self.scheduled.entry(id).or_default();
                 rows.push(decode_row(value)?);
             }
+            Table::Expiries => {
+                let rows = self.expiries.entry(id).or_default();
+                rows.push(decode_row(value)?);
+            }
             Table::Holes | Table::Scheduled => {}
         }
         Ok(())
@@ -87,7 +93,7 @@ impl Recovered {
         mut self,
         secret: [u8; 16],
         now: u64,
-        (subjects_max, scheduled_max): (u64, u64),
+        (subjects_max, scheduled_max, ttl_max): (u64, u64, u64),
         room: Room,
     ) -> Result<State, RowError> {
         if self.is_new() {
@@ -107,6 +113,7 @@ impl Recovered {
             next_consumer: self.store.next_consumer,
             subjects_max,
             scheduled_max,
+            ttl_max,
             room,
             drops: self.drops.clone(),
             condemned_in: BTreeSet::new(),
@@ -142,6 +149,9 @@ impl Recovered {
             stream.find_crowded();
             for (number, row) in self.dedup.remove(&id).unwrap_or_default() {
                 stream.dedup.restore(number, row);
+            }
+            for row in self.expiries.remove(&id).unwrap_or_default() {
+                stream.expiries.restore(row);
             }
             for row in self.scheduled.remove(&id).unwrap_or_default() {
                 for entry in &row.entries {

@@ -71,6 +71,8 @@ impl State {
                     headers: message.headers.clone(),
                     id: envelope.id.clone(),
                     id_hash: None,
+                    // A copy lives as long as the stream it goes to lets it.
+                    ttl: None,
                 };
                 self.republish(&envelope, letter)
             }

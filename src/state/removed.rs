@@ -160,6 +160,7 @@ impl State {
         (target.messages, target.bytes, target.holes) = (0, 0, 0);
         (target.head, target.cut) = (last + 1, last + 1);
         target.subjects.clear();
+        target.expiries.clear();
         target.purges.clear();
         target.crowded.clear();
         target.finished.clear();
@@ -197,6 +198,7 @@ pub(super) fn take_from_stream(stream: &mut Stream, gone: &[Fact]) -> Vec<(Strin
     let mut by_subject: BTreeMap<&str, u64> = BTreeMap::new();
     for fact in gone {
         stream.bytes -= fact.size;
+        stream.expiries.remove(fact.seq);
         *by_subject.entry(&fact.subject).or_default() += 1;
     }
     stream.messages -= gone.len() as u64;

@@ -109,7 +109,7 @@ impl State {
                 stream.finished.pop_first();
             }
         }
-        self.remove_unneeded(id, &gone);
+        self.remove_facts(id, &gone, Removal::Retention);
         stopped
     }
 
@@ -119,15 +119,16 @@ impl State {
         Ok(fact.filter(|fact| !self.is_needed(stream, seq, &fact.subject)))
     }
 
-    /// Takes messages out of a stream: those at its head without a trace, the others as holes.
-    fn remove_unneeded(&mut self, id: u32, gone: &[Fact]) {
+    /// Takes messages out of a stream, in the order of sequences: those at its head without a trace, the
+    /// others as holes.
+    pub(super) fn remove_facts(&mut self, id: u32, gone: &[Fact], by: Removal) {
         for fact in gone {
             match self.streams.get_mut(&id) {
                 Some(stream) if stream.head == fact.seq => stream.head += 1,
                 _ => self.kill(id, fact.seq),
             }
         }
-        self.account_removed(id, gone, Removal::Retention);
+        self.account_removed(id, gone, by);
         if let Some(stream) = self.streams.get_mut(&id).filter(|_| !gone.is_empty()) {
             stream.free_to_head();
         }
@@ -188,7 +189,7 @@ impl State {
             at += 1;
             *budget -= 1;
         }
-        self.remove_unneeded(id, &gone);
+        self.remove_facts(id, &gone, Removal::Retention);
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.rejudged = (at < below).then_some((at, below));
         }

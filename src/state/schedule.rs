@@ -5,6 +5,7 @@ use super::stored::Need;
 use super::stream::Appended;
 use super::sweep::STEP_BYTES;
 use super::{State, Stream};
+use crate::clock::micros;
 use crate::error::{PublishErrorKind, ScheduleError};
 use crate::event::Event;
 use crate::format::Bytes;
@@ -64,6 +65,7 @@ impl Stream {
             due,
             subject: message.subject,
             id: message.id,
+            ttl: message.ttl.map(micros),
             headers: headers
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
@@ -167,7 +169,9 @@ impl State {
         self.room.set_aside(disk);
         let no_room = matches!(
             why,
-            PublishErrorKind::Full { .. } | PublishErrorKind::StoreFull { .. }
+            PublishErrorKind::Full { .. }
+                | PublishErrorKind::StoreFull { .. }
+                | PublishErrorKind::TtlFull { .. }
         );
         if !no_room {
             self.set_scheduled_aside(id, number, &why.to_string());
@@ -239,5 +243,6 @@ fn appended(row: ScheduledRow) -> Appended {
         payload: row.payload.0,
         id: row.id,
         id_hash: None,
+        ttl: row.ttl,
     }
 }

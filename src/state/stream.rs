@@ -1,6 +1,7 @@
 //! One stream: its counters, what it accepts, and what it appends.
 
 use super::dedup::{Dedup, hash_id};
+use super::expiries::Expiries;
 use super::per_subject::Crowded;
 use super::recent::Recent;
 use super::scheduled::Scheduled;
@@ -55,6 +56,8 @@ pub(crate) struct Stream {
     pub(crate) windows: Windows,
     /// Messages that wait for their time.
     pub(crate) scheduled: Scheduled,
+    /// When messages expire that have a time to live of their own.
+    pub(crate) expiries: Expiries,
     pub(crate) consumers: BTreeSet<u32>,
     /// Messages that are not yet in the store, up to `last`.
     pub(crate) recent: Recent,
@@ -174,6 +177,7 @@ impl Stream {
             dedup,
             windows: Windows::default(),
             scheduled,
+            expiries: Expiries::default(),
             consumers: BTreeSet::new(),
             recent: Recent::default(),
             facts: VecDeque::new(),
@@ -310,6 +314,7 @@ impl Stream {
         if message.id.is_some() && self.config.dedup_window.is_none() {
             return Err(PublishErrorKind::NoDedup { stream: stream() });
         }
+        self.admit_ttl(message)?;
         self.admit_size(message.limited_size(), message.stored_size())
     }
 
@@ -393,6 +398,9 @@ impl Stream {
             self.dedup.remember(hash, seq, self.last_time);
         }
         self.note_crowded(&stored.subject);
+        if let Some(ttl) = message.ttl {
+            self.expiries.set(seq, self.last_time.saturating_add(ttl));
+        }
         self.messages += 1;
         self.published += 1;
         self.bytes += stored.size();
@@ -420,6 +428,7 @@ impl Stream {
         self.subjects.take_changes(self.id, changes);
         self.dedup.take_changes(self.id, changes);
         self.scheduled.take_changes(self.id, changes);
+        self.expiries.take_changes(self.id, changes);
         let key = RowKey::new(Table::StreamState, self.id, 0);
         changes.push(Change::Put {
             key,
@@ -503,4 +512,6 @@ pub(crate) struct Appended {
     pub(crate) headers: Headers,
     pub(crate) id: Option<String>,
     pub(crate) id_hash: Option<u128>,
+    /// How long it lives, in microseconds.
+    pub(crate) ttl: Option<u64>,
 }

@@ -155,6 +155,7 @@ impl State {
     fn expire_messages(&mut self, budget: &mut usize) -> Result<bool, Need> {
         // What consumers are done with takes no room from what limits would remove in its place.
         self.retire_finished()?;
+        let mut more = self.expire_ttls(budget)?;
         let now = self.now;
         let due = |stream: &&super::Stream| {
             stream.head < stream.cut
@@ -168,7 +169,6 @@ impl State {
             .filter(due)
             .map(|stream| stream.id)
             .collect();
-        let mut more = false;
         for id in ids {
             more |= self.trim_subjects(id, budget)? == Trimmed::More;
             more |= self.trim(id, budget)? == Trimmed::More;
@@ -267,10 +267,12 @@ impl State {
             }
         }
         for stream in self.streams.values() {
-            let bulk = [stream.next_expiry(), stream.next_forgetting()]
-                .into_iter()
-                .flatten()
-                .min();
+            let bulk = [
+                stream.next_expiry(),
+                stream.next_forgetting(),
+                stream.next_ttl(),
+            ];
+            let bulk = bulk.into_iter().flatten().min();
             alarm.at_time(bulk.map(|time| time.max(self.now + BULK_PAUSE)));
             alarm.at_time(stream.scheduled.next_due());
         }
@@ -355,6 +357,7 @@ impl State {
             Table::Subjects,
             Table::Dedup,
             Table::ScheduledIndex,
+            Table::Expiries,
         ];
         self.open.changes.extend(tables.map(all));
         self.open.changes.push(Change::DropStream { stream: id });

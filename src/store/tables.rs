@@ -11,7 +11,7 @@ pub(super) type RowTableKey = (u32, u64);
 pub(super) type RowTable = TableDefinition<'static, RowTableKey, &'static [u8]>;
 
 /// Every kind of row; all of their tables are made when the store is.
-pub(super) const ALL: [Table; 12] = [
+pub(super) const ALL: [Table; 13] = [
     Table::Meta,
     Table::StreamConfig,
     Table::StreamState,
@@ -24,6 +24,7 @@ pub(super) const ALL: [Table; 12] = [
     Table::Drops,
     Table::Scheduled,
     Table::ScheduledIndex,
+    Table::Expiries,
 ];
 
 /// The redb table that holds one kind of row.
@@ -45,6 +46,7 @@ const fn name(table: Table) -> &'static str {
         Table::Drops => "drops",
         Table::Scheduled => "scheduled",
         Table::ScheduledIndex => "scheduled_index",
+        Table::Expiries => "expiries",
     }
 }
 

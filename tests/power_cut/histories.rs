@@ -252,6 +252,27 @@ pub(crate) const HISTORIES: &[History] = &[
         },
     },
     History {
+        name: "message_ttl",
+        consumer: plain,
+        before: |world| {
+            some_out(world)?;
+            let config = stream_config().allow_message_ttl();
+            world.store.update_stream(config).map(drop).map_err(down)?;
+            world.publish_brief("b1", 100)
+        },
+        cut: |world| {
+            world.publish_brief("c3", 150)?;
+            world.publish_brief("c1", 50)?;
+            world.publish(&["d1"])?;
+            for (seconds, name) in [(50, "c1"), (50, "b1"), (50, "c3")] {
+                world.told.maybe_gone.insert(name.to_owned());
+                world.later(seconds)?;
+                world.told.gone.insert(name.to_owned());
+            }
+            world.publish(&["e1"])
+        },
+    },
+    History {
         name: "stream_delete",
         consumer: dead,
         before: some_dead,

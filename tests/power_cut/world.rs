@@ -167,6 +167,18 @@ impl World {
         Ok(())
     }
 
+    /// Publishes a message that lives so many seconds.
+    pub(crate) fn publish_brief(&mut self, name: &str, seconds: u64) -> Outcome {
+        self.told.open.push(vec![name.to_owned()]);
+        let message = Publish::new("s.x", payload(name)).id(name);
+        let message = message.ttl(Duration::from_secs(seconds));
+        let ack = self.stream.publish_message(message).map_err(down)?;
+        self.told.open.pop();
+        self.told.stored.insert(name.to_owned(), ack.seq.get());
+        self.told.highest = self.told.highest.max(ack.seq.get());
+        Ok(())
+    }
+
     pub(crate) fn cancel(&mut self, name: &str, number: u64) -> Outcome {
         self.told.maybe_cancelled.insert(name.to_owned());
         self.stream.cancel_scheduled(number).map_err(down)?;

@@ -36,5 +36,6 @@ mod r_redrive;
 mod r_store_size;
 mod s_guards;
 mod s_scheduled;
+mod s_ttl;
 mod t_storm;
 mod t_threads;

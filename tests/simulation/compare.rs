@@ -92,7 +92,7 @@ pub(crate) fn expected(oracle: &Oracle, with_ids: bool) -> Vec<String> {
             .sum();
         lines.push(format!(
             "stream {name}: messages={} bytes={} first={} last={} subjects={} deleted={} \
-             consumers={} refused={refused} last_time={:?} scheduled={} due={}",
+             consumers={} refused={refused} last_time={:?} expiring={} scheduled={} due={}",
             stream.stored.len(),
             stream.bytes(),
             stream.first(),
@@ -101,6 +101,7 @@ pub(crate) fn expected(oracle: &Oracle, with_ids: bool) -> Vec<String> {
             span - stream.stored.len() as u64,
             stream.consumers.len(),
             stream.was_used().then_some(stream.last_time),
+            stream.expiring(),
             scheduled.clone().count(),
             scheduled.clone().filter(|w| w.due <= oracle.now).count(),
         ));
@@ -199,7 +200,7 @@ pub(crate) fn actual(store: &Riverbed, with_ids: bool) -> Result<Vec<String>, Un
         let info = stream.info().unwrap();
         lines.push(format!(
             "stream {name}: messages={} bytes={} first={} last={} subjects={} deleted={} \
-             consumers={} refused={} last_time={:?} scheduled={} due={}",
+             consumers={} refused={} last_time={:?} expiring={} scheduled={} due={}",
             info.messages,
             info.bytes,
             info.first_seq.get(),
@@ -209,6 +210,7 @@ pub(crate) fn actual(store: &Riverbed, with_ids: bool) -> Result<Vec<String>, Un
             info.consumers,
             info.refused_dead_letters,
             info.last_time.map(riverbed::Timestamp::as_micros),
+            info.expiring,
             info.scheduled,
             info.scheduled_due,
         ));

@@ -40,6 +40,9 @@ pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
     if chance(rng, 3) {
         config = config.max_age(ms(rng.u64(2_000..60_000)));
     }
+    if !chance(rng, 4) {
+        config = config.allow_message_ttl();
+    }
     if chance(rng, 4) {
         config = config.first_sequence(rng.u64(2..40));
     }

@@ -81,6 +81,7 @@ pub(crate) fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draf
         id,
         expect,
         due,
+        ttl: chance(rng, 10).then(|| rng.u64(100..9_000)),
     }
 }
 

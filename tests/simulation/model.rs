@@ -12,6 +12,8 @@ pub(crate) struct Draft {
     pub(crate) id: Option<String>,
     pub(crate) expect: Option<u64>,
     pub(crate) due: Due,
+    /// How long it lives in its stream, in milliseconds.
+    pub(crate) ttl: Option<u64>,
 }
 
 /// When a message is to be in its stream.
@@ -75,6 +77,9 @@ impl std::fmt::Debug for Draft {
         if !matches!(self.due, Due::Now) {
             write!(f, " {:?}", self.due)?;
         }
+        if let Some(ttl) = self.ttl {
+            write!(f, " for {ttl} ms")?;
+        }
         f.write_str(")")
     }
 }
@@ -117,6 +122,8 @@ pub(crate) struct Stored {
     pub(crate) uid: u64,
     pub(crate) time: u64,
     pub(crate) draft: Draft,
+    /// When its own time to live is over.
+    pub(crate) expires: Option<u64>,
     pub(crate) origin: Option<Origin>,
 }
 

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) const SUBJECTS: u64 = 5;
 /// Messages that may wait for their time in a stream.
 pub(crate) const SCHEDULED: u64 = 6;
+/// Messages of a stream that may have a time to live.
+pub(crate) const TTLS: u64 = 3;
 
 /// A delivery that somebody holds or held.
 #[derive(Clone, Debug)]
@@ -152,6 +154,7 @@ impl Oracle {
             Stored {
                 uid,
                 time,
+                expires: draft.ttl.map(|ttl| time + ttl * 1_000),
                 draft,
                 origin,
             },
@@ -360,6 +363,9 @@ impl Oracle {
         if !known && target.subjects() >= SUBJECTS {
             return Some("SubjectsFull");
         }
+        if !target.ttl_room(u64::from(draft.ttl.is_some())) {
+            return Some("TtlFull");
+        }
         if target
             .config
             .max_bytes
@@ -470,5 +476,6 @@ fn letter(
         id: None,
         expect: None,
         due: Due::Now,
+        ttl: None,
     }
 }

@@ -23,6 +23,7 @@ impl Oracle {
                 self.fail(&stream, &name, seq, 0);
             }
         }
+        self.expire_ttls();
         // What is too old is no dead letter any more, whatever room that makes.
         self.trim_all();
         self.committed();

@@ -13,6 +13,7 @@ fn observes(refusal: &str) -> bool {
         "Sealed",
         "DedupFull",
         "ScheduledFull",
+        "TtlFull",
         "SubjectsFull",
     ]
     .contains(&refusal)

@@ -174,7 +174,7 @@ impl Oracle {
         let stream = &self.streams[name];
         let mut in_batch: BTreeMap<&str, usize> = BTreeMap::new();
         let mut subjects: Vec<&str> = Vec::new();
-        let (mut bytes, mut fresh, mut ids) = (0, 0, 0);
+        let (mut bytes, mut fresh, mut ids, mut ttls) = (0, 0, 0, 0);
         let mut later: Vec<u64> = Vec::new();
         // What each message is a duplicate of: something stored, or something of this batch.
         let mut verdicts: Vec<Option<Result<Placed, usize>>> = Vec::new();
@@ -185,6 +185,7 @@ impl Oracle {
             if draft.id.is_some() && stream.config.dedup_window.is_none() {
                 return Err("NoDedup");
             }
+            stream.admit_ttl(draft)?;
             if stream
                 .config
                 .max_bytes
@@ -209,6 +210,8 @@ impl Oracle {
                 bytes += draft.size();
                 if draft.due.later_than(now).is_some() {
                     later.push(draft.size());
+                } else {
+                    ttls += u64::from(draft.ttl.is_some());
                 }
                 if let Some(id) = id {
                     in_batch.insert(id, at);
@@ -227,9 +230,7 @@ impl Oracle {
         if let Some(why) = self.room_for(name, fresh, bytes) {
             return Err(why);
         }
-        if !stream.scheduled_room(&later) {
-            return Err("ScheduledFull");
-        }
+        stream.room_beside(&later, ttls)?;
         let new = batch
             .iter()
             .zip(&verdicts)

@@ -468,6 +468,9 @@ fn publish(draft: &Draft) -> Publish {
         Due::After(ms) => message.after(Duration::from_millis(ms)),
         Due::At(time) => message.at(Timestamp::from_micros(time)),
     };
+    if let Some(ttl) = draft.ttl {
+        message = message.ttl(Duration::from_millis(ttl));
+    }
     if draft.payload.len() % 2 == 1 {
         // No room comes up while nobody else is at work: the answer is the same.
         message = message.wait_for_room(Duration::ZERO);

@@ -1,7 +1,8 @@
 //! The oracle's rules of messages that wait for their time.
 
-use crate::model::{Draft, Due, Stream, Waiting};
-use crate::oracle::{Oracle, SCHEDULED};
+use crate::model::{Draft, Due, Stored, Stream, Waiting};
+use crate::oracle::{Oracle, SCHEDULED, TTLS};
+use riverbed::MessageTtl;
 
 /// A message as it is stored: nothing of it says that it waited.
 pub(crate) fn at_once(draft: &Draft) -> Draft {
@@ -12,6 +13,31 @@ pub(crate) fn at_once(draft: &Draft) -> Draft {
 }
 
 impl Stream {
+    pub(crate) fn expiring(&self) -> u64 {
+        self.stored.values().filter(|m| m.expires.is_some()).count() as u64
+    }
+
+    /// Whether so many more messages may have a time to live.
+    pub(crate) fn ttl_room(&self, more: u64) -> bool {
+        more == 0 || self.expiring() + more <= TTLS
+    }
+
+    pub(crate) fn admit_ttl(&self, draft: &Draft) -> Result<(), &'static str> {
+        let refused = draft.ttl.is_some() && self.config.message_ttl == MessageTtl::Refused;
+        if refused { Err("TtlRefused") } else { Ok(()) }
+    }
+
+    /// Whether messages of these sizes may wait, and so many more have a time to live.
+    pub(crate) fn room_beside(&self, later: &[u64], ttls: u64) -> Result<(), &'static str> {
+        if !self.scheduled_room(later) {
+            return Err("ScheduledFull");
+        }
+        if !self.ttl_room(ttls) {
+            return Err("TtlFull");
+        }
+        Ok(())
+    }
+
     /// Whether messages of these sizes may wait, too.
     pub(crate) fn scheduled_room(&self, later: &[u64]) -> bool {
         let waiting: u64 = self.scheduled.values().map(|w| w.draft.size()).sum();
@@ -88,7 +114,7 @@ impl Oracle {
                 self.met.push("sent");
                 continue;
             };
-            let room = why == "Full";
+            let room = why == "Full" || why == "TtlFull";
             if room {
                 stream.blocked_at = Some(stream.room_made);
             }
@@ -106,6 +132,23 @@ impl Oracle {
             }
             if room {
                 return;
+            }
+        }
+    }
+
+    /// Messages whose own time to live is over leave; what consumers are done with leaves before.
+    pub(crate) fn expire_ttls(&mut self) {
+        for name in self.streams.keys().cloned().collect::<Vec<_>>() {
+            self.retire(&name);
+        }
+        let now = self.now;
+        for name in self.streams.keys().cloned().collect::<Vec<_>>() {
+            let stream = &self.streams[&name];
+            let over = |m: &Stored| m.expires.is_some_and(|time| time <= now);
+            let stored = stream.stored.iter().filter(|(_, m)| over(m));
+            let gone: Vec<u64> = stored.map(|(seq, _)| *seq).collect();
+            if !stream.is_sealed() {
+                self.remove(&name, &gone, "MessageTtl");
             }
         }
     }

@@ -49,6 +49,7 @@ fn builder(disk: &MemoryDisk, clock: &ManualClock) -> Builder {
     let mut limits = Limits::default();
     limits.subjects_per_stream = crate::oracle::SUBJECTS;
     limits.scheduled_per_stream = crate::oracle::SCHEDULED;
+    limits.ttls_per_stream = crate::oracle::TTLS;
     let builder = match JOURNAL.get() {
         Some(segment) => Riverbed::builder().journal_segment(segment),
         None => Riverbed::builder().without_journal(),
