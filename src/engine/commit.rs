@@ -104,6 +104,10 @@ impl Engine {
             match core.state.enforce_limits(&mut budget) {
                 Ok(_) => {
                     core.serve_waiting();
+                    if core.state.has_finished() {
+                        // What is finished by being delivered leaves in the same commit, too.
+                        continue;
+                    }
                     let joined = self.joined.swap(0, Ordering::Relaxed);
                     core.waiting.last_group = joined;
                     return Ok(Some(core.state.seal()));

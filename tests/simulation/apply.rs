@@ -46,6 +46,11 @@ impl Oracle {
                 if !acked.starts_with("acked") {
                     return acked;
                 }
+                // The commit of both brings the limits of a stream whose messages it finishes, also for
+                // what it delivers.
+                if !self.defer_limits {
+                    self.retire_all();
+                }
                 format!("{acked}; {}", self.fetch(stream, consumer, *n, *bytes))
             }
             Op::Advance(ms) => {
@@ -70,6 +75,11 @@ impl Oracle {
                 seq,
                 to_consumer,
             } => self.redrive(dead, *seq, *to_consumer),
+            Op::Pause {
+                stream,
+                consumer,
+                ms,
+            } => self.pause(stream, consumer, *ms),
             Op::Release {
                 stream,
                 consumer,

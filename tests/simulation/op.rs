@@ -99,6 +99,12 @@ pub(crate) enum Op {
         seq: u64,
         to_consumer: bool,
     },
+    /// For so many milliseconds from now on; none ends a pause.
+    Pause {
+        stream: String,
+        consumer: String,
+        ms: Option<u64>,
+    },
     Release {
         stream: String,
         consumer: String,
@@ -201,6 +207,8 @@ impl Op {
                 to_consumer: false, ..
             } => "redrive",
             Self::Redrive { .. } => "redrive_to_consumer",
+            Self::Pause { ms: Some(_), .. } => "pause",
+            Self::Pause { .. } => "resume",
             Self::Release { .. } => "release",
             Self::Discard { .. } => "discard",
             Self::Reopen => "reopen",
