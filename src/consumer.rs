@@ -258,6 +258,62 @@ impl Consumer {
         info.ok_or_else(|| self.whose.gone())
     }
 
+    /// Delivers nothing until a time: fetches wait or come back empty and say
+    /// [`Paused`](crate::EmptyReason::Paused), and go on by themselves when it has come. What is in flight
+    /// may still be settled, and its leases run. A later pause takes the place of an earlier one.
+    ///
+    /// # Crash safety
+    ///
+    /// After `Ok` the pause survives a crash.
+    ///
+    /// # Errors
+    ///
+    /// As for [`info`](Self::info).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{ConsumerConfig, EmptyReason, Fetch, Riverbed, StreamConfig, Timestamp};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Riverbed::open(folder.path().join("store"))?;
+    /// let stream = store.create_stream(StreamConfig::new("mail"))?;
+    /// let sender = stream.create_consumer(ConsumerConfig::new("sender"))?;
+    /// stream.publish("mail", "hello")?;
+    /// let until = Timestamp::from_micros(u64::MAX);
+    /// sender.pause(until)?;
+    /// let batch = sender.fetch(Fetch::new(1).no_wait())?;
+    /// assert_eq!(batch.empty_reason(), Some(EmptyReason::Paused { until }));
+    /// sender.resume()?;
+    /// assert_eq!(sender.fetch(1)?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pause(&self, until: Timestamp) -> Result<(), ConsumerError> {
+        self.set_pause(Some(until))
+    }
+
+    /// Ends a pause; nothing to do where there is none.
+    ///
+    /// # Crash safety
+    ///
+    /// As for [`pause`](Self::pause).
+    ///
+    /// # Errors
+    ///
+    /// As for [`info`](Self::info).
+    pub fn resume(&self) -> Result<(), ConsumerError> {
+        self.set_pause(None)
+    }
+
+    fn set_pause(&self, until: Option<Timestamp>) -> Result<(), ConsumerError> {
+        let engine = &self.whose.root.engine;
+        if engine.pause_consumer(&self.whose.reference, until)? {
+            Ok(())
+        } else {
+            Err(self.whose.gone())
+        }
+    }
+
     /// Parked messages from a sequence on, at most `limit`, in the order of the stream.
     ///
     /// # Errors

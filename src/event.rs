@@ -155,6 +155,15 @@ pub enum Event {
         /// For how long.
         idle: Duration,
     },
+    /// Nobody was at work with an ephemeral consumer for as long as it says, and it is deleted.
+    ConsumerExpired {
+        /// The stream.
+        stream: String,
+        /// The consumer.
+        consumer: String,
+        /// Its `inactive_threshold`.
+        inactive: Duration,
+    },
     /// The store stopped; reopen it (G12).
     Poisoned {
         /// What failed.

@@ -123,6 +123,11 @@ pub enum EmptyReason {
         /// The message.
         seq: Seq,
     },
+    /// The consumer is paused.
+    Paused {
+        /// Until when.
+        until: Timestamp,
+    },
     /// As many messages are delayed, parked or refused as a consumer may hold (1,000,000).
     SetAside {
         /// How many.
@@ -159,6 +164,9 @@ impl fmt::Display for EmptyReason {
                     "message {seq} was caught in two crashes and is handled alone"
                 )
             }
+            Self::Paused { until } => {
+                write!(f, "the consumer is paused until {} µs", until.as_micros())
+            }
             Self::SetAside { messages } => {
                 write!(
                     f,
@@ -182,6 +190,9 @@ impl From<Nothing> for EmptyReason {
             Nothing::InFlightBytes { bytes } => Self::InFlightBytes { bytes },
             Nothing::Alone { seq } => Self::HandledAlone { seq: Seq::new(seq) },
             Nothing::SetAside { messages } => Self::SetAside { messages },
+            Nothing::Paused { until } => Self::Paused {
+                until: Timestamp::from_micros(until),
+            },
         }
     }
 }

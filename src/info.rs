@@ -83,6 +83,12 @@ pub struct ConsumerInfo {
     pub dropped: u64,
     /// Messages that a limit, a purge or a delete took before they were finished (G11), ever.
     pub lost: u64,
+    /// The lowest and the highest sequence of what was lost. After a purge of a whole stream, and after
+    /// damage was excluded, they may be of messages that did not match.
+    pub lost_range: Option<(Seq, Seq)>,
+    /// Messages that match and were stored when the consumer was created, and that its start policy
+    /// skips: it will never be given them.
+    pub skipped: u64,
     /// Failed attempts: naks, lapsed leases, crashes while handled alone; ever.
     pub failures: u64,
     /// Deliveries that a crash of the process cut off, ever.

@@ -102,8 +102,8 @@ mod sync;
 pub use builder::Builder;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use config::{
-    Access, AckDurability, ConsumerConfig, DeliverPolicy, Deny, Discard, Durability, Limits,
-    MessageTtl, OnExhausted, Retention, StreamConfig, Unwanted,
+    Access, AckDurability, AckPolicy, ConsumerConfig, DeliverPolicy, Deny, Discard, Durability,
+    Limits, MessageTtl, OnExhausted, Retention, StreamConfig, Unwanted,
 };
 pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};

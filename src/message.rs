@@ -56,9 +56,14 @@ impl Message {
         Arc::ptr_eq(&self.whose.root, &whose.root) && self.whose.reference.id == whose.reference.id
     }
 
-    /// The payload.
+    /// The payload; empty where the consumer wants headers only.
     pub fn payload(&self) -> &[u8] {
         &self.delivered.stored.payload
+    }
+
+    /// How long the payload is that was published, also where it is not delivered.
+    pub fn payload_len(&self) -> usize {
+        self.delivered.payload_len
     }
 
     /// The subject it was published on.

@@ -1,5 +1,6 @@
 //! Configuration of a consumer.
 
+use super::ack_policy::AckPolicy;
 use super::limits::SUBJECTS_MAX;
 use super::stream::{at_least_one, parse_filters};
 use crate::clock::Timestamp;
@@ -27,6 +28,11 @@ pub enum DeliverPolicy {
     FromSequence(Seq),
     /// At the first message stored at or after this time; a time still to come means `New`.
     FromTime(Timestamp),
+    /// The last message stored of each subject that matches, in the order of the stream, then what is
+    /// published from now on. The first ones are counted as due
+    /// ([`ConsumerInfo::due`](crate::ConsumerInfo::due)); one that is removed before it is delivered is
+    /// lost, also when a later one took its place. Wants `filters`; `>` is every subject.
+    LastPerSubject,
 }
 
 /// What happens to a message whose deliveries are used up, or that a handler terminates.
@@ -100,10 +106,22 @@ pub struct ConsumerConfig {
     pub on_exhausted: OnExhausted,
     /// Whether an ack waits for the disk.
     pub ack_durability: AckDurability,
+    /// What an ack finishes.
+    pub ack_policy: AckPolicy,
+    /// Whether deliveries come without their payloads.
+    pub headers_only: bool,
+    /// Nothing is delivered before this time.
+    pub pause_until: Option<Timestamp>,
+    /// How long nobody may be at work with the consumer before it is deleted; `None` means for ever.
+    pub inactive_threshold: Option<Duration>,
 }
 
 /// Failures allowed when a dead-letter stream is named without a number.
 const MAX_DELIVER_WITH_DEAD_LETTER: u64 = 5;
+/// The defaults of what is in flight.
+pub(super) const ACK_WAIT: Duration = Duration::from_secs(30);
+pub(super) const MAX_ACK_PENDING: u64 = 1_000;
+pub(super) const MAX_ACK_PENDING_BYTES: u64 = 256 << 20;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl ConsumerConfig {
@@ -113,13 +131,17 @@ impl ConsumerConfig {
             name: name.into(),
             filters: Vec::new(),
             deliver: DeliverPolicy::All,
-            ack_wait: Duration::from_secs(30),
-            max_ack_pending: 1_000,
-            max_ack_pending_bytes: 256 << 20,
+            ack_wait: ACK_WAIT,
+            max_ack_pending: MAX_ACK_PENDING,
+            max_ack_pending_bytes: MAX_ACK_PENDING_BYTES,
             backoff: Vec::new(),
             max_deliver: None,
             on_exhausted: OnExhausted::Park,
             ack_durability: AckDurability::Durable,
+            ack_policy: AckPolicy::Explicit,
+            headers_only: false,
+            pause_until: None,
+            inactive_threshold: None,
         }
     }
 
@@ -205,6 +227,10 @@ impl ConsumerConfig {
         if self.deliver == DeliverPolicy::FromSequence(Seq::new(0)) {
             return Err(InvalidSetting::new("deliver", "sequences start at 1"));
         }
+        if self.deliver == DeliverPolicy::LastPerSubject && self.filters.is_empty() {
+            let why = "`LastPerSubject` wants `filters`, to say which subjects; `>` is all of them";
+            return Err(InvalidSetting::new("deliver", why));
+        }
         in_day("ack_wait", self.ack_wait)?;
         if self.backoff.len() > SUBJECTS_MAX {
             return Err(InvalidSetting::new("backoff", "it has more than 256 steps"));
@@ -221,6 +247,8 @@ impl ConsumerConfig {
         }
         at_least_one("max_ack_pending_bytes", Some(self.max_ack_pending_bytes))?;
         at_least_one("max_deliver", self.max_deliver)?;
+        self.refuse_without_acks()?;
+        self.check_inactivity()?;
         if let OnExhausted::DeadLetter { stream } = &self.on_exhausted {
             validate_name(stream).map_err(|why| InvalidSetting::new("dead_letter", why))?;
             self.max_deliver.get_or_insert(MAX_DELIVER_WITH_DEAD_LETTER);

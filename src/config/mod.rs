@@ -1,13 +1,16 @@
 //! Configuration of streams and consumers, with the bounds that every setting must keep.
 
+mod ack_policy;
 mod consumer;
 mod durability;
 mod guard;
 mod limits;
 mod message_ttl;
+mod presence;
 mod retention;
 mod stream;
 
+pub use ack_policy::AckPolicy;
 pub use consumer::{AckDurability, ConsumerConfig, DeliverPolicy, OnExhausted};
 pub use durability::Durability;
 pub use guard::{Access, Deny};

@@ -2,8 +2,9 @@
 
 use super::Engine;
 use super::start::ConsumerRef;
+use crate::clock::Timestamp;
 use crate::config::{ConsumerConfig, StreamConfig};
-use crate::error::{ConsumerError, RedriveError, StreamError};
+use crate::error::{ConsumerError, RedriveError, StreamError, Unavailable};
 use crate::event::Event;
 use crate::seq::Seq;
 use crate::state::RedriveTo;
@@ -91,6 +92,22 @@ impl Engine {
         };
         self.wait(group)?;
         updated
+    }
+
+    /// Pauses a consumer, or ends its pause.
+    pub(crate) fn pause_consumer(
+        &self,
+        whose: &ConsumerRef,
+        until: Option<Timestamp>,
+    ) -> Result<bool, Unavailable> {
+        let (found, group) = {
+            let mut core = self.enter()?;
+            let found = core.state.set_pause(whose.id, until);
+            core.wake_fetch(whose.id);
+            (found, core.observed(whose.id))
+        };
+        self.wait(group)?;
+        Ok(found)
     }
 
     pub(crate) fn delete_consumer(&self, id: u32) -> Result<(), ConsumerError> {

@@ -101,13 +101,13 @@ impl Engine {
             if !core.state.has_work() {
                 return Ok(None);
             }
-            let enforced = core.state.enforce_limits(&mut budget).and_then(|_| {
-                core.serve_waiting();
-                // A consumer without acks is done with what it was just given.
-                core.state.retire_finished()
-            });
-            match enforced {
-                Ok(()) => {
+            match core.state.enforce_limits(&mut budget) {
+                Ok(_) => {
+                    core.serve_waiting();
+                    if core.state.has_finished() {
+                        // What is finished by being delivered leaves in the same commit, too.
+                        continue;
+                    }
                     let joined = self.joined.swap(0, Ordering::Relaxed);
                     core.waiting.last_group = joined;
                     return Ok(Some(core.state.seal()));

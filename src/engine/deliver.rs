@@ -10,7 +10,9 @@ use std::sync::Arc;
 /// A delivery in the application's hands.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivered {
+    /// The message; of a consumer that wants no payloads without its own.
     pub(crate) stored: Arc<Stored>,
+    pub(crate) payload_len: usize,
     pub(crate) token: Token,
     pub(crate) attempts: u64,
     pub(crate) failures: u64,
@@ -43,17 +45,25 @@ impl Engine {
             return Ok(Vec::new());
         };
         known.last_fetch = mono;
+        known.last_active = mono;
         let mut delivered = Vec::with_capacity(claimed.len());
         for claim in claimed {
             let (seq, serial) = (claim.stored.seq, claim.serial);
             let deadline = (holder == Holder::Caller).then(|| known.deadline(seq, mono));
-            if known.hand_over(seq, serial, deadline) {
+            // Without acks there is no lease to start.
+            let handed = known.needs_no_acks() || known.hand_over(seq, serial, deadline);
+            if handed {
+                let deadline = deadline.filter(|_| !known.needs_no_acks());
                 earliest = [earliest, deadline].into_iter().flatten().min();
                 let (attempts, failures, crashes) = (claim.attempts, claim.failures, claim.crashes);
                 let token = Token { seq, serial };
-                let stored = claim.stored;
+                let (payload_len, mut stored) = (claim.stored.payload.len(), claim.stored);
+                if known.config.headers_only {
+                    stored = Arc::new(stored.without_payload());
+                }
                 delivered.push(Delivered {
                     stored,
+                    payload_len,
                     token,
                     attempts,
                     failures,

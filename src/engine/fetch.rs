@@ -168,6 +168,7 @@ impl Engine {
             }
         };
         core.remove_fetch(whose.id, fetch);
+        core.state.note_activity(whose.id, self.clock.mono());
         let served = fetch.take_served();
         if woken == Woken::TimeCame && served.is_none() {
             // A wake-up that crossed with the end of the wait goes to the next in line.
@@ -195,6 +196,7 @@ impl Engine {
                 core.state.alarm_mono(mono.plus(super::sweeper::IDLE));
             }
         }
+        core.state.note_activity(whose.id, mono);
         let now = core.now(&self.clock).now;
         core.state.end_delays_of(whose.id, now);
         let (due, new, capacity) = match core.state.plan(whose.id, fetch.asked) {

@@ -18,6 +18,7 @@ mod failure;
 mod fetch;
 mod group;
 mod inspect;
+mod last_of_each;
 mod load;
 #[cfg(test)]
 mod midway;

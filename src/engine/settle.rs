@@ -4,7 +4,7 @@ use super::Engine;
 use super::ask::{Ask, Patience};
 use super::fetch::Fetched;
 use super::start::ConsumerRef;
-use crate::config::AckDurability;
+use crate::config::{AckDurability, AckPolicy};
 use crate::error::{AckAndFetchError, AckError, FetchError, Refusal, Unavailable};
 use crate::state::{Token, Verdict};
 
@@ -64,8 +64,13 @@ impl Engine {
         };
         let known = core.state.consumer(whose.id).ok_or_else(gone)?;
         let durability = known.config.ack_durability;
+        let mut tokens = tokens.to_vec();
+        if known.config.ack_policy == AckPolicy::All {
+            // The ack of a later message must not make an earlier one of the batch `Gone`.
+            tokens.sort_unstable_by_key(|token| token.seq);
+        }
         let mut refused = Vec::new();
-        for token in tokens {
+        for token in &tokens {
             let settled =
                 core.state
                     .settle(whose.id, *token, &Verdict::Ack, moment.mono, moment.now);

@@ -2,9 +2,11 @@
 
 use super::Engine;
 use super::core::Core;
+use super::last_of_each::{Lasts, LookedUp};
 use super::scan::Scan;
 use crate::config::{ConsumerConfig, DeliverPolicy};
 use crate::error::{ConsumerError, Unavailable};
+use crate::state::Start;
 use crate::subject::SubjectFilter;
 use crate::sync::Mutex;
 use std::ops::ControlFlow;
@@ -37,7 +39,7 @@ impl Engine {
         config: &ConsumerConfig,
     ) -> Result<u32, ConsumerError> {
         let filters: Arc<[SubjectFilter]> = config.parsed_filters().into();
-        let mut ahead: Option<Ahead> = None;
+        let (mut ahead, mut lasts): (Option<Ahead>, Option<LookedUp>) = (None, None);
         loop {
             // What a purge cut but did not free would be counted as ahead of the consumer.
             self.finish_purges(stream)?;
@@ -48,7 +50,7 @@ impl Engine {
                 self.wait(group)?;
                 return Err(ConsumerError::StreamGone { stream });
             };
-            let group = known.group;
+            let (group, kills) = (known.group, known.kills);
             let found = core.state.find_consumer(stream, config).transpose();
             if let Some(found) = found {
                 let group = core.state.catalog_group();
@@ -59,13 +61,29 @@ impl Engine {
             if core.state.is_purging(stream) {
                 continue;
             }
-            let place = match (&ahead, core.start_at_once(stream, config)) {
-                (_, Some(place)) => Some(place),
-                (Some(ahead), None) => core.finish_count(stream, config.deliver, &filters, ahead),
-                (None, None) => None,
+            let start = if config.deliver == DeliverPolicy::LastPerSubject {
+                let known = lasts.take().unwrap_or_default();
+                match core.last_of_each(stream, &filters, &known)? {
+                    Lasts::All(start) => Some(start),
+                    Lasts::Missing(missing) => {
+                        drop(core);
+                        // What is looked up is in the store then, and so is what is deleted of it.
+                        self.wait(group)?;
+                        lasts = Some(self.look_up_lasts(stream, missing, kills)?);
+                        continue;
+                    }
+                }
+            } else {
+                match (&ahead, core.start_at_once(stream, config)) {
+                    (_, Some(place)) => Some(place.into()),
+                    (Some(ahead), None) => core
+                        .finish_count(stream, config.deliver, &filters, ahead)
+                        .map(Start::from),
+                    (None, None) => None,
+                }
             };
-            if let Some((next, live)) = place {
-                let id = core.state.add_consumer(stream, config.clone(), next, live);
+            if let Some(start) = start {
+                let id = core.state.add_consumer(stream, config.clone(), start);
                 core.state.start_watching(self.clock.mono());
                 let group = core.state.catalog_group();
                 drop(core);
@@ -75,23 +93,21 @@ impl Engine {
             drop(core);
             // Everything up to here is in the store when the count begins.
             self.wait(group)?;
-            ahead = Some(self.count_ahead(stream, config, &filters, ahead)?);
+            ahead = Some(self.count_ahead(stream, config, &filters, ahead, kills)?);
         }
     }
 
-    /// Finds the start, and counts what matches from there to the end of what is in the store.
+    /// Finds the start, and counts what matches from there to the end of what is in the store. `kills` is
+    /// the stream's count of deletions, all of which are in the store by now.
     fn count_ahead(
         &self,
         stream: u32,
         config: &ConsumerConfig,
         filters: &Arc<[SubjectFilter]>,
         before: Option<Ahead>,
+        kills: u64,
     ) -> Result<Ahead, ConsumerError> {
-        let (mut scan, kills) = {
-            let core = self.enter()?;
-            let kills = core.state.stream(stream).map_or(0, |known| known.kills);
-            (core.scan_of(stream, filters.to_vec()), kills)
-        };
+        let mut scan = self.enter()?.scan_of(stream, filters.to_vec());
         // The last message of a moment ago may not be the last one any more.
         let resumable = before.filter(|before| {
             config.deliver != DeliverPolicy::Last
@@ -129,7 +145,9 @@ impl Engine {
                 .last_matching(scan)
                 .map(|found| found.unwrap_or(scan.to + 1)),
             DeliverPolicy::FromSequence(seq) => return Ok(seq.get().max(scan.from)),
-            DeliverPolicy::All | DeliverPolicy::New => return Ok(scan.from),
+            DeliverPolicy::All | DeliverPolicy::New | DeliverPolicy::LastPerSubject => {
+                return Ok(scan.from);
+            }
         };
         found.map_err(|why| self.failed(why))
     }

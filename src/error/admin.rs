@@ -140,6 +140,18 @@ pub enum ConsumerError {
         /// Its `max_consumers`.
         limit: u64,
     },
+    /// More subjects match than a consumer of the last message of each can begin with.
+    #[error(
+        "{subjects} subjects of the stream `{stream}` match, and a consumer begins with the last message of {limit} at most; narrow its filters"
+    )]
+    TooManySubjects {
+        /// The stream.
+        stream: String,
+        /// How many match.
+        subjects: u64,
+        /// The most.
+        limit: u64,
+    },
     /// Two consumers of a work queue would want the same messages.
     #[error(
         "`{subject}` and `{taken}` of the consumer `{other}` can match the same subject; in the work queue `{stream}` each message is for one consumer: let workers share that consumer, or choose filters that don't overlap"

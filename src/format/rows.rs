@@ -222,6 +222,21 @@ pub(crate) struct Totals {
     pub(crate) lost: u64,
     pub(crate) failures: u64,
     pub(crate) crashes: u64,
+    /// Matching messages that were stored when the consumer was created, and that its start skips.
+    pub(crate) skipped: u64,
+    /// The lowest and the highest sequence of what was lost.
+    pub(crate) lost_range: Option<(u64, u64)>,
+}
+
+impl Totals {
+    /// Counts messages that were taken before they were finished, all of them from `first` to `last`.
+    pub(crate) fn lose(&mut self, messages: u64, first: u64, last: u64) {
+        self.lost += messages;
+        if messages > 0 {
+            let (lowest, highest) = self.lost_range.unwrap_or((first, last));
+            self.lost_range = Some((lowest.min(first), highest.max(last)));
+        }
+    }
 }
 
 /// A consumer's exceptions in one chunk of sequences.

@@ -14,7 +14,8 @@ use super::rows::{
 };
 use crate::clock::Timestamp;
 use crate::config::{
-    ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, Retention, StreamConfig, Unwanted,
+    AckPolicy, ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, Retention, StreamConfig,
+    Unwanted,
 };
 use crate::seq::Seq;
 
@@ -220,11 +221,15 @@ fn consumer_config_row() {
         .backoff([Duration::from_secs(1), Duration::from_secs(600)])
         .max_deliver(5)
         .dead_letter("dead")
-        .lazy_acks();
+        .lazy_acks()
+        .ack_policy(AckPolicy::All)
+        .headers_only()
+        .pause_until(Timestamp::from_micros(1000))
+        .inactive_threshold(Duration::from_secs(5));
     golden(
         &row(config),
         "01 03 0762696c6c696e67 01 086f72646572732e2a 00 01 01 fbe803 fc00000010
-         02 01 00 fb5802 00 0105 01 0464656164 01",
+         02 01 00 fb5802 00 0105 01 0464656164 01 01 01 01fbe803 01 05 00",
     );
     let small = |deliver| {
         let mut config = ConsumerConfig::new("c")
@@ -235,7 +240,7 @@ fn consumer_config_row() {
         config.ack_wait = Duration::from_secs(30);
         row(config)
     };
-    let rest = "1e 00 01 02 00 00 02 00";
+    let rest = "1e 00 01 02 00 00 02 00 00 00 00 00";
     for (deliver, bytes) in [
         (DeliverPolicy::All, "00"),
         (DeliverPolicy::New, "01"),
@@ -245,12 +250,16 @@ fn consumer_config_row() {
             DeliverPolicy::FromTime(Timestamp::from_micros(256)),
             "04fb0001",
         ),
+        (DeliverPolicy::LastPerSubject, "05"),
     ] {
         golden(&small(deliver), &format!("01 03 0163 00 {bytes} {rest}"));
     }
     let mut parks = small(DeliverPolicy::All);
     parks.config.on_exhausted = OnExhausted::Park;
-    golden(&parks, "01 03 0163 00 00 1e 00 01 02 00 00 00 00");
+    golden(
+        &parks,
+        "01 03 0163 00 00 1e 00 01 02 00 00 00 00 00 00 00 00",
+    );
 }
 
 #[test]
@@ -270,10 +279,15 @@ fn consumer_row() {
             lost: 9,
             failures: 10,
             crashes: 11,
+            skipped: 12,
+            lost_range: Some((13, 14)),
         },
     };
     // The bytes of the pending set are bytes, not numbers: 255 stays `ff`.
-    golden(&row, "01 64 50 5a fbfb00 03 015aff 04 05 06 07 08 09 0a 0b");
+    golden(
+        &row,
+        "01 64 50 5a fbfb00 03 015aff 04 05 06 07 08 09 0a 0b 0c 010d0e",
+    );
 }
 
 #[test]
@@ -323,7 +337,7 @@ fn a_number_has_one_form() {
     assert_eq!(row(&[253, 1, 0, 0, 0, 0, 0, 0, 0]), malformed(NOT_THE_ONE));
     assert!(row(&[255]).is_err());
     // A second written as 10^9 nanoseconds.
-    let second = "01 03 0163 00 00 00 fc00ca9a3b 01 02 00 00 00 00";
+    let second = "01 03 0163 00 00 00 fc00ca9a3b 01 02 00 00 00 00 00 00 00 00";
     assert_eq!(
         decode_row::<ConsumerConfigRow>(&unhex(second)),
         malformed(NOT_THE_ONE)

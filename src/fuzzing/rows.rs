@@ -148,6 +148,11 @@ fn consumer(source: &mut Source<'_>) -> ConsumerRow {
             lost: source.number(),
             failures: source.number(),
             crashes: source.number(),
+            skipped: source.number(),
+            lost_range: source
+                .number()
+                .is_multiple_of(2)
+                .then(|| (source.number(), source.number())),
         },
     }
 }

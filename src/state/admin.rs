@@ -1,9 +1,11 @@
 //! Creating, updating and deleting streams and consumers.
 
+use super::difference::{consumer_difference, stream_difference};
+use super::entries::UNDELIVERED;
 use super::room::disk_bytes;
 use super::{Consumer, Drop, State, Stream};
 use crate::changes::{Change, RowKey, Table};
-use crate::config::{ConsumerConfig, Discard, OnExhausted, StreamConfig};
+use crate::config::{ConsumerConfig, Discard, StreamConfig};
 use crate::error::{ConsumerError, InvalidSetting, StreamError};
 use crate::format::rows::Place;
 use crate::state::envelope;
@@ -14,6 +16,23 @@ use std::collections::BTreeSet;
 const DEAD_LETTER_BYTES: u64 = 1 << 30;
 /// Messages of a dead-letter stream that is made on demand.
 const DEAD_LETTER_MESSAGES: u64 = 1_000_000;
+
+/// Where a new consumer starts.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) next: u64,
+    /// How many of the messages stored from there on match.
+    pub(crate) live: u64,
+    /// Messages before that which it gets first, in order.
+    pub(crate) due: Vec<u64>,
+}
+
+impl From<(u64, u64)> for Start {
+    fn from((next, live): (u64, u64)) -> Self {
+        let due = Vec::new();
+        Self { next, live, due }
+    }
+}
 
 impl State {
     /// Creates a stream, or finds the one that is just like it.
@@ -223,18 +242,18 @@ impl State {
         }
     }
 
-    /// Adds a consumer that starts at `next`, where `live` of the messages stored from there on match.
+    /// Adds a consumer.
     pub(crate) fn add_consumer(
         &mut self,
         stream: u32,
         config: ConsumerConfig,
-        next: u64,
-        live: u64,
+        start: Start,
     ) -> Result<u32, ConsumerError> {
         if let Some(source) = self.streams.get(&stream) {
             source.admit_consumer()?;
         }
         self.fits_work_queue(stream, &config, None)?;
+        let Start { next, live, due } = start;
         self.prepare_dead_letters(stream, &config)?;
         let id = self.next_consumer;
         self.next_consumer += 1;
@@ -244,13 +263,18 @@ impl State {
                 stream: String::new(),
             });
         };
-        let total = if consumer.filters.is_empty() {
-            source.published
+        let (total, stored) = if consumer.filters.is_empty() {
+            (source.published, source.messages)
         } else {
-            source.subjects.total_matching(&consumer.filters)
+            let matching = source.subjects.matching(&consumer.filters);
+            matching.fold((0, 0), |(total, stored), known| {
+                (total + known.total, stored + known.count)
+            })
         };
         assert!(total >= live, "no more can match than were ever published");
         consumer.accounted = total - live;
+        consumer.totals.skipped = stored.saturating_sub(live + due.len() as u64);
+        consumer.begin_with(&due);
         source.consumers.insert(id);
         if next > source.last + 1 {
             if source.early.is_empty() {
@@ -364,9 +388,16 @@ impl State {
             });
         };
         let stream = consumer.stream;
+        // Only a pause is paused by, or ended.
+        let mut config = config;
+        config.pause_until = consumer.config.pause_until;
         for (setting, same) in [
             ("deliver", consumer.config.deliver == config.deliver),
             ("filters", consumer.config.filters == config.filters),
+            (
+                "ack_policy",
+                consumer.config.ack_policy == config.ack_policy,
+            ),
         ] {
             if !same {
                 return Err(ConsumerError::Fixed { setting });
@@ -428,6 +459,18 @@ impl State {
 }
 
 impl Consumer {
+    /// Makes messages due that were never delivered.
+    fn begin_with(&mut self, due: &[u64]) {
+        let Some(first) = due.first() else { return };
+        self.floor = self.floor.min(first - 1);
+        let rank = self.fresh_rank();
+        for seq in due {
+            self.pending.insert(*seq);
+            *self.entries.change(*seq) = UNDELIVERED;
+            self.queue_due(*seq, rank);
+        }
+    }
+
     /// Messages waiting for another attempt that a lowered limit no longer allows.
     fn newly_exhausted(&self) -> Vec<u64> {
         let waits = |place: &Place| matches!(place, Place::Due | Place::Delayed { .. });
@@ -446,70 +489,4 @@ fn dead_letter_config(name: &str) -> Result<StreamConfig, InvalidSetting> {
         .discard(Discard::New)
         .without_dedup()
         .validated()
-}
-
-fn stream_difference(one: &StreamConfig, other: &StreamConfig) -> Option<&'static str> {
-    let settings = [
-        ("subjects", one.subjects == other.subjects),
-        ("max_messages", one.max_messages == other.max_messages),
-        ("max_bytes", one.max_bytes == other.max_bytes),
-        ("max_age", one.max_age == other.max_age),
-        (
-            "max_message_size",
-            one.max_message_size == other.max_message_size,
-        ),
-        ("discard", one.discard == other.discard),
-        (
-            "max_messages_per_subject",
-            one.max_messages_per_subject == other.max_messages_per_subject,
-        ),
-        (
-            "discard_per_subject",
-            one.discard_per_subject == other.discard_per_subject,
-        ),
-        ("dedup_window", one.dedup_window == other.dedup_window),
-        ("dedup_ids", one.dedup_ids == other.dedup_ids),
-        ("first_sequence", one.first_sequence == other.first_sequence),
-        ("max_consumers", one.max_consumers == other.max_consumers),
-        ("deny", one.deny == other.deny),
-        ("sealed", one.access == other.access),
-        ("retention", one.retention == other.retention),
-        ("unwanted", one.unwanted == other.unwanted),
-        ("message_ttl", one.message_ttl == other.message_ttl),
-        ("configuration", one == other),
-    ];
-    settings
-        .into_iter()
-        .find(|(_, same)| !same)
-        .map(|(setting, _)| setting)
-}
-
-fn consumer_difference(one: &ConsumerConfig, other: &ConsumerConfig) -> Option<&'static str> {
-    let exhausted = |config: &ConsumerConfig| match &config.on_exhausted {
-        OnExhausted::DeadLetter { stream } => Some(stream.clone()),
-        OnExhausted::Park | OnExhausted::Drop => None,
-    };
-    let settings = [
-        ("filters", one.filters == other.filters),
-        ("deliver", one.deliver == other.deliver),
-        ("ack_wait", one.ack_wait == other.ack_wait),
-        (
-            "max_ack_pending",
-            one.max_ack_pending == other.max_ack_pending,
-        ),
-        (
-            "max_ack_pending_bytes",
-            one.max_ack_pending_bytes == other.max_ack_pending_bytes,
-        ),
-        ("backoff", one.backoff == other.backoff),
-        ("max_deliver", one.max_deliver == other.max_deliver),
-        ("dead_letter", exhausted(one) == exhausted(other)),
-        ("on_exhausted", one.on_exhausted == other.on_exhausted),
-        ("ack_durability", one.ack_durability == other.ack_durability),
-        ("configuration", one == other),
-    ];
-    settings
-        .into_iter()
-        .find(|(_, same)| !same)
-        .map(|(setting, _)| setting)
 }

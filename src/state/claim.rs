@@ -59,6 +59,8 @@ pub(crate) enum Nothing {
     Alone { seq: u64 },
     /// As many messages are set aside as may be.
     SetAside { messages: u64 },
+    /// The consumer is paused.
+    Paused { until: u64 },
 }
 
 /// A delivery that is counted, and can be handed over when its group is durable.
@@ -80,6 +82,9 @@ impl State {
         let Some(stream) = self.streams.get(&consumer.stream) else {
             return Plan::Gone;
         };
+        if let Some(until) = consumer.paused_until(self.now) {
+            return Plan::Nothing(Nothing::Paused { until });
+        }
         let capacity = match consumer.capacity(asked) {
             Ok(capacity) => capacity,
             Err(nothing) => return Plan::Nothing(nothing),
@@ -235,6 +240,9 @@ impl State {
         };
         let mut claimed = Vec::with_capacity(found.len());
         let mut purged = Vec::new();
+        if consumer.paused_until(self.now).is_some() {
+            return claimed;
+        }
         // What was planned before others fetched may be too much now.
         let Ok(capacity) = consumer.capacity(capacity) else {
             return claimed;
@@ -258,7 +266,9 @@ impl State {
             if !consumer.leases.is_empty() && bytes > consumer.config.max_ack_pending_bytes {
                 break;
             }
-            let serial = if seq >= consumer.next {
+            let serial = if consumer.needs_no_acks() {
+                consumer.claim_once(seq)
+            } else if seq >= consumer.next {
                 consumer.claim_new(seq, stored.size())
             } else {
                 consumer.claim_due(seq, stored.size())

@@ -8,7 +8,7 @@ use super::entries::Entries;
 use super::runset::RunSet;
 use crate::changes::{Change, RowKey, Table};
 use crate::clock::Mono;
-use crate::config::ConsumerConfig;
+use crate::config::{AckPolicy, ConsumerConfig};
 use crate::format::rows::{ConsumerConfigRow, ConsumerRow, EntryRow, Place, Totals, encode_row};
 use crate::subject::SubjectFilter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +63,8 @@ pub(crate) struct Consumer {
     /// When somebody last fetched, and whether the idle event was sent since.
     pub(crate) last_fetch: Mono,
     pub(crate) idle_told: bool,
+    /// When somebody was last at work with it.
+    pub(crate) last_active: Mono,
     /// Fetches waiting.
     pub(crate) waiting: u64,
 }
@@ -129,6 +131,7 @@ impl Consumer {
             group: 0,
             last_fetch: Mono(0),
             idle_told: false,
+            last_active: Mono(0),
             waiting: 0,
         }
     }
@@ -232,6 +235,26 @@ impl Consumer {
         self.accounted += 1;
         self.pending.insert(seq);
         self.lease(seq, bytes)
+    }
+
+    /// Whether a delivery is finished when it is counted.
+    pub(crate) fn needs_no_acks(&self) -> bool {
+        self.config.ack_policy == AckPolicy::None
+    }
+
+    /// Delivers a message that nobody will settle: the consumer is done with it.
+    pub(crate) fn claim_once(&mut self, seq: u64) -> u64 {
+        let serial = if seq >= self.next {
+            self.claim_new(seq, 0)
+        } else {
+            self.claim_due(seq, 0)
+        };
+        // The delivery counts, whether it is handed over or not.
+        if let Some(lease) = self.leases.get_mut(&seq) {
+            lease.handed = true;
+        }
+        self.finish(seq);
+        serial
     }
 
     /// Delivers a due message again.

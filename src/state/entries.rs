@@ -20,6 +20,14 @@ pub(crate) const FIRST: EntryRow = EntryRow {
     crashes: 0,
 };
 
+/// A message that is due and was not delivered yet, or whose deliveries are counted anew.
+pub(crate) const UNDELIVERED: EntryRow = EntryRow {
+    place: Place::Due,
+    attempts: 0,
+    failures: 0,
+    crashes: 0,
+};
+
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     by_seq: BTreeMap<u64, EntryRow>,

@@ -90,11 +90,15 @@ impl State {
             last = Some(*seq);
         }
         let messages = held + unseen;
-        consumer.totals.lost += messages;
+        let Some((first, last)) = first.zip(last) else {
+            consumer.totals.lost += messages;
+            return None;
+        };
+        consumer.totals.lose(messages, first, last);
         (messages > 0).then_some(Loss {
             messages,
-            first: first?,
-            last: last?,
+            first,
+            last,
         })
     }
 

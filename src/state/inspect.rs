@@ -118,6 +118,11 @@ impl State {
             dead_lettered: consumer.totals.dead_lettered,
             dropped: consumer.totals.dropped,
             lost: consumer.totals.lost,
+            lost_range: consumer
+                .totals
+                .lost_range
+                .map(|(first, last)| (Seq::new(first), Seq::new(last))),
+            skipped: consumer.totals.skipped,
             failures: consumer.totals.failures,
             crashes: consumer.totals.crashes,
             waiting: consumer.waiting,

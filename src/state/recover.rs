@@ -266,12 +266,14 @@ impl State {
 
     /// Nobody fetched yet, but idleness counts from now.
     pub(crate) fn start_watching(&mut self, mono: Mono) {
-        for consumer in self
-            .consumers
-            .values_mut()
-            .filter(|known| known.last_fetch == Mono(0))
-        {
-            consumer.last_fetch = mono;
+        for consumer in self.consumers.values_mut() {
+            if consumer.last_fetch == Mono(0) {
+                consumer.last_fetch = mono;
+            }
+            if consumer.last_active == Mono(0) {
+                consumer.last_active = mono;
+                self.alarm.at_mono(consumer.expires_at());
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Bringing messages back: dead letters redriven, parked messages released or discarded.
 
 use super::State;
+use super::entries::UNDELIVERED;
 use super::envelope::Envelope;
 use super::purge::stored_fact;
 use super::stored::{Need, Stored};
@@ -8,7 +9,6 @@ use super::stream::Appended;
 use crate::config::Deny;
 use crate::error::RedriveError;
 use crate::event::Removal;
-use crate::format::rows::{EntryRow, Place};
 use crate::seq::Seq;
 
 /// Where a dead letter goes.
@@ -168,13 +168,7 @@ impl State {
         }
         consumer.lift(seq);
         consumer.pending.insert(seq);
-        let anew = EntryRow {
-            place: Place::Due,
-            attempts: 0,
-            failures: 0,
-            crashes: 0,
-        };
-        *consumer.entries.change(seq) = anew;
+        *consumer.entries.change(seq) = UNDELIVERED;
         let rank = consumer.fresh_rank();
         consumer.queue_due(seq, rank);
         self.touch_consumer(id);

@@ -107,7 +107,7 @@ impl State {
         let mut loss = None;
         for seq in seqs {
             consumer.finish(*seq);
-            consumer.totals.lost += 1;
+            consumer.totals.lose(1, *seq, *seq);
             Loss::add(&mut loss, *seq);
         }
         if let Some(loss) = loss {
@@ -131,8 +131,8 @@ impl State {
             let Some(consumer) = self.consumers.get_mut(&id) else {
                 continue;
             };
-            consumer.totals.lost += unseen;
             let (from, filtered) = (consumer.next.max(first), !consumer.filters.is_empty());
+            consumer.totals.lose(unseen, from, last);
             // Its subjects leave with everything that was ever counted of them.
             consumer.accounted = if filtered {
                 0
@@ -245,7 +245,7 @@ fn remove_from(consumer: &mut Consumer, gone: &[Fact]) -> Option<Loss> {
         } else {
             continue;
         }
-        consumer.totals.lost += 1;
+        consumer.totals.lose(1, seq, seq);
         Loss::add(&mut loss, seq);
     }
     loss

@@ -19,6 +19,15 @@ impl State {
         Ok(())
     }
 
+    /// Whether consumers are done with something that the open group does not account for yet.
+    pub(crate) fn has_finished(&self) -> bool {
+        let mut open = self.open.consumers.iter();
+        open.any(|id| {
+            let known = self.consumers.get(id);
+            known.is_some_and(|known| !known.done.is_empty())
+        })
+    }
+
     /// Whether anybody may still be given a message, or has it and is not done with it.
     pub(crate) fn is_needed(&self, stream: &Stream, seq: u64, subject: &str) -> bool {
         let mut consumers = stream.consumers.iter();

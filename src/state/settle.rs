@@ -3,6 +3,7 @@
 use super::stored::Need;
 use super::{Consumer, State};
 use crate::clock::{Mono, micros};
+use crate::config::AckPolicy;
 use crate::error::Refusal;
 use crate::event::DeadReason;
 use crate::seq::Seq;
@@ -49,16 +50,17 @@ impl State {
                 seq: Seq::new(token.seq),
             }));
         };
+        if consumer.needs_no_acks() && *verdict == Verdict::Ack {
+            // It was finished when it was counted.
+            return Ok(Ok(()));
+        }
         if let Err(refused) = consumer.check(token) {
             return Ok(Err(refused));
         }
         let seq = token.seq;
         let mut was_there = true;
         match verdict {
-            Verdict::Ack => {
-                consumer.finish(seq);
-                consumer.totals.acked += 1;
-            }
+            Verdict::Ack => consumer.ack(seq),
             Verdict::InProgress => {
                 let deadline = consumer.extend(seq, mono);
                 self.alarm.at_mono(deadline);
@@ -77,6 +79,8 @@ impl State {
                 was_there = self.fail(id, seq, delay, now)?;
             }
         }
+        // Whoever held it last is at work until now.
+        self.note_activity(id, mono);
         self.touch_consumer(id);
         let gone = Refusal::Gone { seq: Seq::new(seq) };
         Ok(if was_there { Ok(()) } else { Err(gone) })
@@ -133,6 +137,19 @@ impl Consumer {
         match self.leases.get(&token.seq) {
             Some(lease) if lease.serial == token.serial => Ok(()),
             _ => Err(Refusal::Stale { seq }),
+        }
+    }
+
+    /// Finishes a message; with `AckPolicy::All`, what is in flight, due or delayed below it too.
+    fn ack(&mut self, seq: u64) {
+        let all = self.config.ack_policy == AckPolicy::All;
+        let below = self.pending.iter().take_while(|held| all && *held < seq);
+        let below: Vec<u64> = below
+            .filter(|held| !self.condemned.contains(held))
+            .collect();
+        for seq in below.into_iter().chain([seq]) {
+            self.finish(seq);
+            self.totals.acked += 1;
         }
     }
 

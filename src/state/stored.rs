@@ -48,6 +48,18 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
+    /// All of it but the payload.
+    pub(crate) fn without_payload(&self) -> Self {
+        Self {
+            seq: self.seq,
+            time: self.time,
+            subject: Arc::clone(&self.subject),
+            id: self.id.clone(),
+            headers: self.headers.clone(),
+            payload: Payload::Own(Vec::new()),
+        }
+    }
+
     /// What the message adds to its stream's bytes.
     pub(crate) fn size(&self) -> u64 {
         let id = self.id.as_ref().map_or(0, String::len);

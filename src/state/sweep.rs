@@ -46,6 +46,13 @@ pub(crate) struct Alarm {
     pub(crate) time: Option<u64>,
 }
 
+/// Which streams over a limit are trimmed: those that were before the open group, or all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OverLimit {
+    Before,
+    Now,
+}
+
 impl State {
     /// One bounded step; says whether there is more to do at once.
     ///
@@ -61,7 +68,7 @@ impl State {
         let mut more = self.expire_leases(at.mono, limits.leases)?;
         // Ages first, of all streams: else whether a dead letter gets the room that they make, or is too old
         // itself, would depend on what has to be read.
-        if self.expire_messages(budget)? {
+        if self.expire_messages(budget, OverLimit::Before)? {
             more = true;
         } else {
             more |= self.move_condemned(limits.letters)?;
@@ -71,8 +78,10 @@ impl State {
         more |= self.continue_rejudging(budget)?;
         // What is due comes last, when all room is made; what came to a stream just now may be over its limits.
         if !more {
-            more = self.expire_messages(budget)? || self.send_due(limits.letters)?;
+            more =
+                self.expire_messages(budget, OverLimit::Now)? || self.send_due(limits.letters)?;
         }
+        more |= self.expire_consumers(at.mono, budget)?;
         self.tell_idle(at.mono, limits.idle);
         Ok(more)
     }
@@ -129,6 +138,7 @@ impl State {
             }
             // Whether a purge took it meanwhile makes no difference here.
             let _: bool = self.fail(id, seq, Duration::ZERO, self.now)?;
+            self.note_activity(id, mono);
             self.touch_consumer(id);
         }
         if missing.is_empty() || self.open.bytes >= STEP_BYTES {
@@ -152,16 +162,17 @@ impl State {
         (!known).then_some(letter)
     }
 
-    fn expire_messages(&mut self, budget: &mut usize) -> Result<bool, Need> {
+    fn expire_messages(&mut self, budget: &mut usize, over: OverLimit) -> Result<bool, Need> {
         // What consumers are done with takes no room from what limits would remove in its place.
         self.retire_finished()?;
         let mut more = self.expire_ttls(budget)?;
         let now = self.now;
         let due = |stream: &&super::Stream| {
-            stream.head < stream.cut
-                || stream.over_limits()
-                || stream.is_crowded()
-                || stream.next_expiry().is_some_and(|time| time <= now)
+            // What the open group itself brought over a limit goes at its end: else whether a message that
+            // is given up next was still there would depend on what has to be read first.
+            let over = (stream.over_limits() || stream.is_crowded())
+                && (over == OverLimit::Now || !self.open.streams.contains(&stream.id));
+            stream.head < stream.cut || over || stream.next_expiry().is_some_and(|time| time <= now)
         };
         let ids: Vec<u32> = self
             .streams
@@ -225,7 +236,8 @@ impl State {
             let Some(consumer) = self.consumers.get(&id) else {
                 continue;
             };
-            let at_work = consumer.waiting > 0 || !consumer.leases.is_empty();
+            let paused = consumer.paused_until(self.now).is_some();
+            let at_work = paused || consumer.waiting > 0 || !consumer.leases.is_empty();
             // Counting what is ahead may look at many subjects: only where it decides.
             let waits = !at_work && (!consumer.due.is_empty() || self.pending_count(id) > 0);
             let Some(consumer) = self.consumers.get_mut(&id) else {
@@ -255,7 +267,9 @@ impl State {
         };
         for consumer in self.consumers.values() {
             alarm.at_mono(consumer.expiry.first().map(|(deadline, _)| *deadline));
+            alarm.at_mono(consumer.expires_at());
             alarm.at_time(consumer.delayed.first().map(|(until, _)| *until));
+            alarm.at_time(consumer.paused_until(self.now));
             if !consumer.idle_told {
                 // Who waits is fetching now.
                 let since = if consumer.waiting > 0 {

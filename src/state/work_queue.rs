@@ -1,7 +1,7 @@
 //! What a work queue asks of its consumers: each message is for one of them.
 
 use super::State;
-use crate::config::{ConsumerConfig, DeliverPolicy, Retention, StreamConfig};
+use crate::config::{AckPolicy, ConsumerConfig, DeliverPolicy, Retention, StreamConfig};
 use crate::error::{ConsumerError, InvalidSetting, StreamError};
 use crate::subject::SubjectFilter;
 
@@ -23,6 +23,10 @@ impl State {
         if config.deliver != DeliverPolicy::All {
             let why = "the stream's `retention` is WorkQueue, where a message that no consumer delivers stays for ever; use DeliverPolicy::All";
             return Err(InvalidSetting::new("deliver", why).into());
+        }
+        if config.ack_policy == AckPolicy::None {
+            let why = "the stream's `retention` is WorkQueue, where a message would leave before anybody has done its work; use AckPolicy::Explicit";
+            return Err(InvalidSetting::new("ack_policy", why).into());
         }
         let filters = config.parsed_filters();
         let others = queue.consumers.iter().filter(|id| Some(**id) != own);

@@ -2,7 +2,8 @@
 
 use crate::world::{Outcome, World, down, open, payload};
 use riverbed::{
-    ConsumerConfig, Deny, Fetch, OnExhausted, Publish, Purge, Retention, Seq, StreamConfig,
+    AckPolicy, ConsumerConfig, DeliverPolicy, Deny, EmptyReason, Fetch, OnExhausted, Publish,
+    Purge, Retention, Seq, StreamConfig,
 };
 use std::time::Duration;
 
@@ -106,6 +107,42 @@ pub(crate) const HISTORIES: &[History] = &[
         cut: |world| {
             world.ack(&["a1"])?;
             world.ack(&["a2", "a3"])
+        },
+    },
+    History {
+        name: "ack_all",
+        consumer: |config| config.ack_policy(AckPolicy::All),
+        before: some_out,
+        cut: |world| {
+            world
+                .told
+                .maybe_acked
+                .extend(["a1", "a2"].map(String::from));
+            world.ack(&["a2"])?;
+            world.told.acked.insert("a1".into());
+            world.fetch(1)?;
+            world.told.maybe_acked.insert("a3".into());
+            world.ack(&["a4"])?;
+            world.told.acked.insert("a3".into());
+            Ok(())
+        },
+    },
+    History {
+        name: "ack_none",
+        consumer: |config| config.ack_policy(AckPolicy::None),
+        before: some,
+        cut: |world| {
+            // Counted is finished: delivered at most once.
+            world
+                .told
+                .maybe_acked
+                .extend(["a1", "a2"].map(String::from));
+            world.fetch(2)?;
+            world.told.acked.extend(["a1", "a2"].map(String::from));
+            world.told.maybe_acked.insert("a3".into());
+            world.fetch(1)?;
+            world.told.acked.insert("a3".into());
+            Ok(())
         },
     },
     History {
@@ -449,6 +486,67 @@ pub(crate) const HISTORIES: &[History] = &[
             world.store.drive().map_err(down)?;
             world.told.gone.extend(["a1".to_owned(), "a3".to_owned()]);
             world.publish(&["b1"])
+        },
+    },
+    History {
+        name: "pause",
+        consumer: plain,
+        before: some_out,
+        cut: |world| {
+            // Over before everything is drained.
+            let until = world.clock.clock().now().plus(Duration::from_secs(1));
+            world.consumer.pause(until).map_err(down)?;
+            let batch = world
+                .consumer
+                .fetch(Fetch::new(1).no_wait())
+                .map_err(down)?;
+            assert_eq!(batch.empty_reason(), Some(EmptyReason::Paused { until }));
+            world.ack(&["a1"])?;
+            world.consumer.resume().map_err(down)?;
+            world.fetch(1)
+        },
+    },
+    History {
+        name: "inactive",
+        consumer: plain,
+        before: |world| {
+            some_out(world)?;
+            let second = ConsumerConfig::new("second").inactive_threshold(Duration::from_secs(10));
+            let second = world.stream.create_consumer(second).map_err(down)?;
+            let batch = second.fetch(Fetch::new(2).no_wait()).map_err(down)?;
+            batch[0].nak().map_err(down)?;
+            batch[1].ack().map_err(down)
+        },
+        cut: |world| {
+            world.later(11)?;
+            world.told.consumer_gone = true;
+            world.ack(&["a1"])?;
+            world.publish(&["b1"])
+        },
+    },
+    History {
+        name: "last_per_subject",
+        consumer: plain,
+        before: |world| {
+            some(world)?;
+            for name in ["b1", "b2"] {
+                let message = Publish::new("s.y", payload(name)).id(name);
+                let ack = world.stream.publish_message(message).map_err(down)?;
+                world.told.stored.insert(name.into(), ack.seq.get());
+                world.told.highest = ack.seq.get();
+            }
+            world.remove(&["b2"], |world| {
+                world.stream.delete(Seq::new(6)).map_err(down)
+            })
+        },
+        cut: |world| {
+            world.told.second = Some((2, false));
+            let second = ConsumerConfig::new("second")
+                .filter("s.*")
+                .deliver(DeliverPolicy::LastPerSubject);
+            world.stream.create_consumer(second).map_err(down)?;
+            world.told.second = Some((2, true));
+            world.fetch(1)
         },
     },
     History {

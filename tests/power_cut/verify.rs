@@ -77,6 +77,7 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
         .stream("s")
         .is_ok_and(|s| s.consumer("second").is_ok());
     assert!(!second || !told.consumer_gone, "a deleted consumer is back");
+    verify_second(world, store);
     if deleted {
         let dead = contents(store, "dead");
         assert!(
@@ -248,6 +249,22 @@ fn verify_scheduled(told: &Told, places: &Places, stream: &Stream) {
     }
     let known = |name: &String| told.maybe_scheduled.contains(name);
     assert!(waiting.iter().all(known), "nobody published {waiting:?}");
+}
+
+/// A second consumer is there with all that it begins with, or not at all.
+fn verify_second(world: &World, store: &Riverbed) {
+    let Some((due, told)) = world.told.second else {
+        return;
+    };
+    let found = store.stream("s").unwrap().consumer("second");
+    assert!(!told || found.is_ok(), "a created consumer is lost");
+    if let Ok(second) = found {
+        let info = second.info().unwrap();
+        assert_eq!((info.due, info.pending), (due, 0), "what it begins with");
+        let batch = second.fetch(Fetch::new(100).no_wait()).unwrap();
+        assert_eq!(batch.len() as u64, due);
+        assert!(batch.iter().all(|message| message.deliveries() == 1));
+    }
 }
 
 /// Every acknowledged message is stored once, and for its consumer in exactly one place.

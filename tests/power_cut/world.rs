@@ -53,6 +53,8 @@ pub(crate) struct Told {
     pub(crate) maybe_cancelled: BTreeSet<String>,
     /// Due and sent for certain.
     pub(crate) sent: BTreeSet<String>,
+    /// A second consumer was made, which has so many messages; whether that was told.
+    pub(crate) second: Option<(u64, bool)>,
 }
 
 pub(crate) struct World {

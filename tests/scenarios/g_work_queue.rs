@@ -2,8 +2,8 @@
 
 use crate::helpers::*;
 use riverbed::{
-    ConsumerConfig, ConsumerError, DeliverPolicy, Discard, Event, OnExhausted, Publish, Retention,
-    Riverbed, Stream, StreamConfig, StreamError,
+    AckPolicy, ConsumerConfig, ConsumerError, DeliverPolicy, Discard, Event, OnExhausted, Publish,
+    Retention, Riverbed, Stream, StreamConfig, StreamError,
 };
 
 fn queue(store: &Riverbed) -> Stream {
@@ -54,6 +54,14 @@ fn g1_the_consumers_of_a_work_queue_share_no_message() {
             "{why}"
         );
     }
+    let unacked = ConsumerConfig::new("unacked")
+        .filter("q.c")
+        .ack_policy(AckPolicy::None);
+    let why = refused(&wide_first, unacked);
+    assert!(
+        why.contains("`ack_policy`") && why.contains("WorkQueue"),
+        "{why}"
+    );
     checked(&world);
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn nothing(reason: EmptyReason) -> String {
         EmptyReason::InFlight { messages } => format!("InFlight {messages}"),
         EmptyReason::InFlightBytes { bytes } => format!("InFlightBytes {bytes}"),
         EmptyReason::HandledAlone { seq } => format!("HandledAlone {seq}"),
+        EmptyReason::Paused { until } => format!("Paused {}", until.as_micros()),
         other => format!("{other:?}"),
     };
     format!("nothing: {why}")

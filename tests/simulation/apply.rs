@@ -46,8 +46,9 @@ impl Oracle {
                 if !acked.starts_with("acked") {
                     return acked;
                 }
+                // The commit of both brings the limits of a stream whose messages it finishes, also for
+                // what it delivers.
                 if !self.defer_limits {
-                    // What the acks' own commit removes is not fetched beside them.
                     self.retire_all();
                 }
                 format!("{acked}; {}", self.fetch(stream, consumer, *n, *bytes))
@@ -75,6 +76,11 @@ impl Oracle {
                 seq,
                 to_consumer,
             } => self.redrive(dead, *seq, *to_consumer),
+            Op::Pause {
+                stream,
+                consumer,
+                ms,
+            } => self.pause(stream, consumer, *ms),
             Op::Release {
                 stream,
                 consumer,

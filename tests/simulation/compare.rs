@@ -184,6 +184,7 @@ fn expected_consumer(name: &str, stream: &Stream, consumer: &Consumer) -> String
             ("dead_lettered", totals.dead_lettered),
             ("dropped", totals.dropped),
             ("lost", totals.lost),
+            ("skipped", totals.skipped),
             ("failures", totals.failures),
             ("crashes", totals.crashes),
         ],
@@ -254,6 +255,7 @@ pub(crate) fn actual(store: &Riverbed, with_ids: bool) -> Result<Vec<String>, Un
                     ("dead_lettered", info.dead_lettered),
                     ("dropped", info.dropped),
                     ("lost", info.lost),
+                    ("skipped", info.skipped),
                     ("failures", info.failures),
                     ("crashes", info.crashes),
                 ],
@@ -372,6 +374,14 @@ pub(crate) fn check_bounds(oracle: &Oracle, store: &Riverbed, floors: &mut crate
             );
         }
         *known = (floor, delivered);
+        match (info.lost_range, consumer.totals.lost_range) {
+            (None, None) => {}
+            (Some((first, last)), Some((lowest, highest))) => assert!(
+                first.get() <= lowest && last.get() >= highest && last.get() <= stream.last,
+                "{whose}: lost from {first} to {last}, and really from {lowest} to {highest}"
+            ),
+            (told, lost) => panic!("{whose}: lost {told:?}, and really {lost:?}"),
+        }
         let oldest = consumer
             .held
             .keys()

@@ -3,8 +3,8 @@
 use crate::history::{chance, ms};
 use fastrand::Rng;
 use riverbed::{
-    ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, Retention, Seq, StreamConfig,
-    Timestamp, Unwanted,
+    AckPolicy, ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, Retention, Seq,
+    StreamConfig, Timestamp, Unwanted,
 };
 
 pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
@@ -102,7 +102,8 @@ pub(crate) fn consumer_config(rng: &mut Rng, stream: &str, name: &str) -> Consum
     if rng.bool() {
         config = config.filters(filters[rng.usize(..filters.len())].iter().copied());
     }
-    config = match rng.u8(..10) {
+    config = match rng.u8(..12) {
+        5 | 6 => config.deliver(DeliverPolicy::LastPerSubject),
         0 => config.deliver(DeliverPolicy::New),
         1 => config.deliver(DeliverPolicy::Last),
         2 | 3 => config.deliver(DeliverPolicy::FromSequence(Seq::new(rng.u64(1..30)))),
@@ -113,7 +114,28 @@ pub(crate) fn consumer_config(rng: &mut Rng, stream: &str, name: &str) -> Consum
         }
         _ => config,
     };
+    config = match rng.u8(..9) {
+        0 | 1 => config.ack_policy(AckPolicy::All),
+        2 => config.ack_policy(AckPolicy::None),
+        _ => config,
+    };
     behaviour(rng, stream, config)
+}
+
+/// What means nothing where a delivery is finished when it is counted; now and then it stays, to be
+/// refused.
+fn without_acks(rng: &mut Rng, config: &ConsumerConfig) -> ConsumerConfig {
+    let mut plain = ConsumerConfig::new(config.name.clone())
+        .filters(config.filters.iter().cloned())
+        .deliver(config.deliver)
+        .ack_policy(AckPolicy::None);
+    plain.headers_only = config.headers_only;
+    plain.inactive_threshold = config.inactive_threshold;
+    plain.pause_until = config.pause_until;
+    if chance(rng, 12) {
+        plain.max_deliver = Some(2);
+    }
+    plain
 }
 
 /// The settings that an update may change.
@@ -146,8 +168,13 @@ pub(crate) fn behaviour(rng: &mut Rng, stream: &str, mut config: ConsumerConfig)
     if matches!(config.on_exhausted, OnExhausted::DeadLetter { .. }) {
         config.max_deliver.get_or_insert(5);
     }
+    config.headers_only = chance(rng, 8);
+    config.inactive_threshold = chance(rng, 8).then(|| ms(rng.u64(2_000..20_000)));
     if chance(rng, 5) {
         config = config.lazy_acks();
+    }
+    if config.ack_policy == AckPolicy::None {
+        return without_acks(rng, &config);
     }
     config
 }

@@ -3,7 +3,7 @@
 use crate::model::{Held, Place, Reason};
 use crate::op::Verdict;
 use crate::oracle::{Delivery, Oracle, dead_letter_stream};
-use riverbed::{ConsumerConfig, DeliverPolicy, Discard, StreamConfig};
+use riverbed::{AckPolicy, ConsumerConfig, DeliverPolicy, Discard, StreamConfig, Timestamp};
 
 /// What a fetch should give.
 #[derive(Debug)]
@@ -14,13 +14,31 @@ pub(crate) enum Plan {
     Take(Vec<u64>),
 }
 
+/// Whether two settings contradict each other, of those that histories choose.
+fn makes_no_sense(config: &ConsumerConfig) -> bool {
+    let of_no_subject =
+        config.deliver == DeliverPolicy::LastPerSubject && config.filters.is_empty();
+    of_no_subject || (config.ack_policy == AckPolicy::None && config.max_deliver.is_some())
+}
+
+fn wants(config: &ConsumerConfig, subject: &str) -> bool {
+    let matches = |filter: &String| crate::model::matches(filter, subject);
+    config.filters.is_empty() || config.filters.iter().any(matches)
+}
+
 impl Oracle {
     pub(crate) fn create_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> String {
         let Some(source) = self.streams.get(stream) else {
             return "no stream".to_owned();
         };
+        if makes_no_sense(config) {
+            return "Invalid".to_owned();
+        }
         if let Some(known) = source.consumers.get(&config.name) {
-            return if known.config == *config {
+            // A consumer that was paused since is the same.
+            let mut same = config.clone();
+            same.pause_until = known.config.pause_until;
+            return if known.config == same {
                 "created"
             } else {
                 "Exists"
@@ -31,17 +49,11 @@ impl Oracle {
         if most.is_some_and(|most| source.consumers.len() as u64 >= most) {
             return "TooMany".to_owned();
         }
-        let wanted = |subject: &str| {
-            config.filters.is_empty()
-                || config
-                    .filters
-                    .iter()
-                    .any(|filter| crate::model::matches(filter, subject))
-        };
+        let wanted = |subject: &str| wants(config, subject);
         let end = source.last + 1;
         let mut stored = source.stored.iter();
         let next = match config.deliver {
-            DeliverPolicy::New => end,
+            DeliverPolicy::New | DeliverPolicy::LastPerSubject => end,
             DeliverPolicy::Last => stored
                 .rfind(|(_, m)| wanted(&m.draft.subject))
                 .map_or(end, |(seq, _)| *seq),
@@ -57,7 +69,46 @@ impl Oracle {
         if !self.prepare_dead_letters(stream, config) {
             return "DeadLetter".to_owned();
         }
+        // The last message of each subject, as it is now.
+        let mut lasts: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+        if config.deliver == DeliverPolicy::LastPerSubject {
+            for (seq, message) in &self.streams[stream].stored {
+                let subject = &message.draft.subject;
+                if config
+                    .filters
+                    .iter()
+                    .any(|filter| crate::model::matches(filter, subject))
+                {
+                    lasts.insert(subject.clone(), *seq);
+                }
+            }
+            if self.streams[stream].stored.len() > lasts.len() && !lasts.is_empty() {
+                self.met.push("last_per_subject");
+            }
+        }
+        let before = self.streams[stream].stored.range(..next);
+        let skipped = before.filter(|(_, m)| wants(config, &m.draft.subject));
+        let (skipped, mut skips) = (skipped.count() as u64, false);
         self.add_consumer(stream, config.clone(), next);
+        let consumer = self.consumer_mut(stream, &config.name).unwrap();
+        let rank = consumer.rank();
+        consumer.totals.skipped = skipped - lasts.len() as u64;
+        if consumer.totals.skipped > 0 {
+            skips = true;
+        }
+        for seq in lasts.into_values() {
+            let held = Held {
+                place: Place::Due { rank },
+                attempts: 0,
+                failures: 0,
+                crashes: 0,
+                again: false,
+            };
+            consumer.held.insert(seq, held);
+        }
+        if skips {
+            self.met.push("skipped");
+        }
         "created".to_owned()
     }
 
@@ -85,6 +136,9 @@ impl Oracle {
     }
 
     pub(crate) fn update_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> String {
+        if makes_no_sense(config) && self.streams.contains_key(stream) {
+            return "Invalid".to_owned();
+        }
         let Some(known) = self.consumer(stream, &config.name) else {
             return "NotFound".to_owned();
         };
@@ -96,7 +150,9 @@ impl Oracle {
             return "DeadLetter".to_owned();
         }
         let consumer = self.consumer_mut(stream, &config.name).unwrap();
+        let paused = consumer.config.pause_until;
         consumer.config = config.clone();
+        consumer.config.pause_until = paused;
         consumer.refused_at = None;
         let (limit, mut over) = (config.max_deliver, false);
         for held in consumer.held.values_mut() {
@@ -113,6 +169,35 @@ impl Oracle {
             self.met.push("limit_lowered");
         }
         "updated".to_owned()
+    }
+
+    pub(crate) fn pause(&mut self, stream: &str, name: &str, ms: Option<u64>) -> String {
+        let now = self.now;
+        let Some(consumer) = self.consumer_mut(stream, name) else {
+            return "no consumer".to_owned();
+        };
+        let until = ms.map(|ms| Timestamp::from_micros(now + ms * 1_000));
+        consumer.config.pause_until = until;
+        "done".to_owned()
+    }
+
+    /// Deletes consumers that nobody was at work with for too long.
+    pub(crate) fn expire_consumers(&mut self) -> bool {
+        let mut any = false;
+        for (stream, name) in self.by_age() {
+            let consumer = self.consumer(&stream, &name).unwrap();
+            let Some(after) = consumer.config.inactive_threshold else {
+                continue;
+            };
+            let over = consumer.active + after.as_micros() as u64 <= self.now;
+            if over && consumer.count(Held::is_out) == 0 {
+                self.delete_consumer(&stream, &name);
+                self.tell(format!("expired {stream}/{name}"), 1);
+                self.met.push("expired");
+                any = true;
+            }
+        }
+        any
     }
 
     pub(crate) fn delete_consumer(&mut self, stream: &str, name: &str) -> String {
@@ -134,6 +219,10 @@ impl Oracle {
         let Some(consumer) = self.consumer(stream, name) else {
             return Plan::Gone;
         };
+        let paused = consumer.config.pause_until.map(Timestamp::as_micros);
+        if let Some(until) = paused.filter(|until| *until > self.now) {
+            return Plan::Nothing(format!("Paused {until}"));
+        }
         let source = &self.streams[stream];
         let size = |seq: u64| source.stored[&seq].draft.size();
         let out: Vec<u64> = consumer
@@ -220,6 +309,9 @@ impl Oracle {
     pub(crate) fn fetch(&mut self, stream: &str, name: &str, n: usize, bytes: u64) -> String {
         self.end_delays(stream, name);
         let now = self.now;
+        if let Some(consumer) = self.consumer_mut(stream, name) {
+            consumer.active = now;
+        }
         match self.plan(stream, name, n, bytes) {
             Plan::Gone => "no consumer".to_owned(),
             Plan::Nothing(why) => format!("nothing: {why}"),
@@ -231,6 +323,7 @@ impl Oracle {
                     self.next_delivery += 1;
                     let consumer = self.consumer_mut(stream, name).unwrap();
                     let born = consumer.born;
+                    let headers_only = consumer.config.headers_only;
                     consumer.totals.deliveries += 1;
                     let place = Place::Due { rank: 0 };
                     let new = Held {
@@ -246,7 +339,12 @@ impl Oracle {
                     held.place = Place::Out { delivery, deadline };
                     consumer.next = consumer.next.max(seq + 1);
                     consumer.highest = consumer.highest.max(seq);
-                    consumer.held.insert(seq, held.clone());
+                    if consumer.config.ack_policy == AckPolicy::None {
+                        self.met.push("counted_and_done");
+                        self.finish(stream, name, seq);
+                    } else {
+                        consumer.held.insert(seq, held.clone());
+                    }
                     if held.attempts > 1 {
                         self.met.push("redelivered");
                     }
@@ -254,14 +352,22 @@ impl Oracle {
                         self.met.push("suspect_alone");
                     }
                     let (stream, consumer) = (stream.to_owned(), name.to_owned());
-                    let uid = self.streams[&stream].stored[&seq].draft.payload.clone();
+                    let mut payload = self.streams[&stream].stored[&seq].draft.payload.clone();
+                    let len = payload.len();
+                    if headers_only {
+                        payload.clear();
+                    }
                     words.push(format!(
                         "{seq} {} ({},{},{})",
-                        crate::compare::fingerprint(&uid),
+                        crate::compare::fingerprint(&payload),
                         held.attempts,
                         held.failures,
                         held.crashes
                     ));
+                    if headers_only && len > 0 {
+                        words.push(format!("of {len}"));
+                        self.met.push("headers_only");
+                    }
                     self.deliveries.insert(
                         delivery,
                         Delivery {
@@ -292,6 +398,7 @@ impl Oracle {
             return Err("ConsumerGone");
         };
         match known.held.get(&seq).map(|held| &held.place) {
+            None if known.config.ack_policy == AckPolicy::None => Err("Done"),
             None => Err("Gone"),
             Some(Place::Out {
                 delivery: current, ..
@@ -303,17 +410,18 @@ impl Oracle {
     pub(crate) fn settle(&mut self, delivery: u64, verdict: &Verdict) -> String {
         let (stream, name, seq) = match self.check(delivery) {
             Ok(whose) => whose,
+            // Nothing is to be acked; for anything else it is too late.
+            Err("Done") if matches!(verdict, Verdict::Ack) => return "done".to_owned(),
+            Err("Done") => return "Gone".to_owned(),
             Err(why) => return why.to_owned(),
         };
         let now = self.now;
         let consumer = self.consumer_mut(&stream, &name).unwrap();
         let attempts = consumer.held[&seq].attempts;
         let backoff = consumer.backoff(attempts).unwrap_or(0);
+        consumer.active = now;
         match verdict {
-            Verdict::Ack => {
-                consumer.totals.acked += 1;
-                self.finish(&stream, &name, seq);
-            }
+            Verdict::Ack => self.ack(&stream, &name, seq),
             Verdict::InProgress => {
                 let deadline = now + consumer.lease(attempts);
                 consumer.held.get_mut(&seq).unwrap().place = Place::Out { delivery, deadline };
@@ -327,6 +435,27 @@ impl Oracle {
         }
         self.trim_dead(&stream, &name);
         "done".to_owned()
+    }
+
+    /// One message is done, or with it all that is at work below it.
+    fn ack(&mut self, stream: &str, name: &str, seq: u64) {
+        let consumer = self.consumer_mut(stream, name).unwrap();
+        let at_work =
+            |held: &Held| !matches!(held.place, Place::Refused { .. } | Place::Parked { .. });
+        let all = consumer.config.ack_policy == AckPolicy::All;
+        let below = consumer
+            .held
+            .range(..seq)
+            .filter(|(_, held)| all && at_work(held));
+        let below: Vec<u64> = below.map(|(seq, _)| *seq).collect();
+        let more = !below.is_empty();
+        consumer.totals.acked += below.len() as u64 + 1;
+        for seq in below.into_iter().chain([seq]) {
+            self.finish(stream, name, seq);
+        }
+        if more {
+            self.met.push("acked_all");
+        }
     }
 
     /// What a dead letter may have pushed over its stream's limits goes with the same commit.
@@ -353,10 +482,15 @@ impl Oracle {
             return "Foreign".to_owned();
         }
         let mut refused = Vec::new();
-        for delivery in deliveries {
+        let mut deliveries = deliveries.to_vec();
+        if self.consumer(stream, name).unwrap().config.ack_policy == AckPolicy::All {
+            deliveries.sort_by_key(|delivery| self.deliveries[delivery].seq);
+        }
+        for delivery in &deliveries {
             let seq = self.deliveries[delivery].seq;
             match self.check(*delivery) {
                 Ok(_) => drop(self.settle(*delivery, &Verdict::Ack)),
+                Err("Done") => {}
                 Err(why) => refused.push(format!("{why} {seq}")),
             }
         }

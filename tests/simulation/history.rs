@@ -484,7 +484,15 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
             Some(Op::Delete { stream, seq })
         }
         875..=904 => Some(redrive(rng, oracle)),
-        905..=924 => of_parked(rng, oracle),
+        905..=916 => of_parked(rng, oracle),
+        917..=924 => some_consumer(rng, oracle).map(|(stream, consumer)| {
+            let ms = rng.bool().then(|| rng.u64(1..4_000));
+            Op::Pause {
+                stream,
+                consumer,
+                ms,
+            }
+        }),
         925..=954 => manage(rng, oracle),
         955..=964 => Some(Op::Reopen),
         965..=974 => Some(Op::Kill),

@@ -256,6 +256,9 @@ pub(crate) struct Totals {
     pub(crate) dead_lettered: u64,
     pub(crate) dropped: u64,
     pub(crate) lost: u64,
+    /// The lowest and the highest.
+    pub(crate) lost_range: Option<(u64, u64)>,
+    pub(crate) skipped: u64,
     pub(crate) failures: u64,
     pub(crate) crashes: u64,
 }
@@ -275,6 +278,8 @@ pub(crate) struct Consumer {
     pub(crate) held: BTreeMap<u64, Held>,
     pub(crate) totals: Totals,
     pub(crate) next_rank: u64,
+    /// When somebody was last at work with it.
+    pub(crate) active: u64,
     /// The dead-letter stream's `room_made` when all refused messages were last tried.
     pub(crate) refused_at: Option<u64>,
     /// Behind the message that was tried last: the others get their turn first.

@@ -101,6 +101,12 @@ pub(crate) enum Op {
         seq: u64,
         to_consumer: bool,
     },
+    /// For so many milliseconds from now on; none ends a pause.
+    Pause {
+        stream: String,
+        consumer: String,
+        ms: Option<u64>,
+    },
     Release {
         stream: String,
         consumer: String,
@@ -204,6 +210,8 @@ impl Op {
                 to_consumer: false, ..
             } => "redrive",
             Self::Redrive { .. } => "redrive_to_consumer",
+            Self::Pause { ms: Some(_), .. } => "pause",
+            Self::Pause { .. } => "resume",
             Self::Release { .. } => "release",
             Self::Discard { .. } => "discard",
             Self::Reopen => "reopen",

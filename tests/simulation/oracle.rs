@@ -130,6 +130,7 @@ impl Oracle {
             held: BTreeMap::new(),
             totals: Totals::default(),
             next_rank: 1,
+            active: self.now,
             refused_at: None,
             retry_from: 0,
         };
@@ -229,6 +230,8 @@ impl Oracle {
                     || (*seq >= consumer.next && consumer.wants(&gone.draft.subject));
                 if unfinished {
                     consumer.totals.lost += 1;
+                    let range = consumer.totals.lost_range.unwrap_or((*seq, *seq));
+                    consumer.totals.lost_range = Some((range.0.min(*seq), range.1.max(*seq)));
                     lost.push(format!("lost {stream}/{name} by {by}"));
                 }
             }

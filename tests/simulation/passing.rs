@@ -21,6 +21,7 @@ impl Oracle {
             for seq in lapsed {
                 self.met.push("lapsed");
                 self.fail(&stream, &name, seq, 0);
+                self.consumer_mut(&stream, &name).unwrap().active = now;
             }
         }
         self.expire_ttls();
@@ -54,6 +55,10 @@ impl Oracle {
         for stream in self.streams.values_mut() {
             forget_ids(stream, now);
         }
+        if self.expire_consumers() {
+            // What only they wanted may go.
+            self.drive();
+        }
     }
 
     pub(crate) fn trim_all(&mut self) {
@@ -84,6 +89,7 @@ impl Oracle {
         for (stream, name) in self.by_age() {
             let consumer = self.consumer_mut(&stream, &name).unwrap();
             consumer.next_rank = 1;
+            consumer.active = now;
             consumer.refused_at = None;
             consumer.retry_from = 0;
             let out = consumer.count(Held::is_out);

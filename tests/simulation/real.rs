@@ -71,6 +71,9 @@ impl Real {
                 Event::ScheduledRefused { stream, number, .. } => {
                     (format!("{stream} refuses scheduled {number}"), 1)
                 }
+                Event::ConsumerExpired {
+                    stream, consumer, ..
+                } => (format!("expired {stream}/{consumer}"), 1),
                 Event::UnfinishedRemoved {
                     stream,
                     consumer,
@@ -290,6 +293,22 @@ impl Real {
                     }
                 }
             },
+            Op::Pause {
+                stream,
+                consumer,
+                ms,
+            } => {
+                let consumer = self.consumer(stream, consumer)?;
+                let now = self.clock.clock().now();
+                let paused = match ms {
+                    Some(ms) => consumer.pause(now.plus(Duration::from_millis(*ms))),
+                    None => consumer.resume(),
+                };
+                match paused {
+                    Ok(()) => said("done"),
+                    Err(why) => consumer_error(why, "no consumer"),
+                }
+            }
             Op::Release {
                 stream,
                 consumer,
@@ -383,6 +402,9 @@ impl Real {
                 message.failures(),
                 message.crashes()
             ));
+            if message.payload_len() > message.payload().len() {
+                words.push(format!("of {}", message.payload_len()));
+            }
         }
         format!("fetched {}", words.join(", ")).into()
     }

@@ -2,7 +2,9 @@
 
 use crate::model::{Stream, matches};
 use crate::oracle::Oracle;
-use riverbed::{Access, ConsumerConfig, DeliverPolicy, Discard, Retention, StreamConfig, Unwanted};
+use riverbed::{
+    Access, AckPolicy, ConsumerConfig, DeliverPolicy, Discard, Retention, StreamConfig, Unwanted,
+};
 use std::collections::BTreeMap;
 
 impl Stream {
@@ -160,6 +162,9 @@ impl Oracle {
             return Ok(());
         }
         if config.deliver != DeliverPolicy::All {
+            return Err("Invalid");
+        }
+        if config.ack_policy == AckPolicy::None {
             return Err("Invalid");
         }
         let all = [">".to_owned()];
