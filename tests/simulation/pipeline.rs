@@ -21,6 +21,7 @@ fn observes(refusal: &str) -> bool {
 }
 
 impl Run {
+    #[allow(clippy::too_many_lines, reason = "one step after the other")]
     pub(crate) fn pipeline(
         &mut self,
         op: &Op,
