@@ -167,7 +167,7 @@ fn churn(sizes: &[usize], rounds: u64) -> u64 {
 
 /// `Limits::max_store_bytes` says to leave half as much again.
 fn is_bounded(sizes: &[usize]) {
-    let rounds = if cfg!(debug_assertions) { 100 } else { 1_500 };
+    let rounds = if cfg!(debug_assertions) { 300 } else { 1_500 };
     let held = churn(sizes, rounds);
     println!(
         "{sizes:?}: at most {} % of max_store_bytes",
