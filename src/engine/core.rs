@@ -128,6 +128,7 @@ impl Core {
     /// Now, on both clocks; store time never goes back.
     pub(crate) fn now(&mut self, clock: &Clock) -> Moment {
         let mono = clock.mono();
+        self.state.mono = self.state.mono.max(mono);
         Moment {
             mono,
             now: self.time.at(mono),

@@ -140,7 +140,13 @@ impl Engine {
                 break found.next;
             }
             if found.next <= scan.from {
-                return Err(missing(stream, scan.from));
+                // What was asked for may have left meanwhile; then the rule looks again.
+                let must = self.enter_closing()?.state.must_log(stream, scan.from);
+                return if must {
+                    Err(missing(stream, scan.from))
+                } else {
+                    Ok(())
+                };
             }
             scan.from = found.next;
         };

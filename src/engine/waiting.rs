@@ -128,6 +128,9 @@ impl Core {
                 };
                 *fetch.served.lock() = Some((claimed, group));
                 self.remove_fetch(id, &fetch);
+                // It waited until now, also where no lease says that somebody is at work.
+                let mono = self.state.mono;
+                self.state.note_activity(id, mono);
                 self.waiting.served.push(fetch);
             }
         }

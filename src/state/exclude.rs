@@ -77,11 +77,12 @@ impl State {
 
     /// Takes from a consumer what it held of the lost messages, and `unseen` of those ahead of it.
     fn lose_unknown(&mut self, id: u32, facts: &[Fact], unseen: u64) -> Option<Loss> {
+        let mono = self.mono;
         let consumer = self.consumers.get_mut(&id)?;
         let (mut held, mut first, mut last) = (0, None, None);
         for Fact { seq, .. } in facts {
             if consumer.holds(*seq) {
-                consumer.finish(*seq);
+                consumer.lose(*seq, mono);
                 held += 1;
             } else if unseen == 0 || *seq < consumer.next {
                 continue;

@@ -28,9 +28,11 @@ impl Stream {
     }
 
     /// When the next message expires by its own time to live. Nothing leaves a sealed stream, or one that
-    /// can't be read.
+    /// can't be read; while a purge is at work what it covers can't be told from what it leaves without
+    /// reading it again and again, so its end is waited for.
     pub(crate) fn next_ttl(&self) -> Option<u64> {
-        let still = self.config.is_sealed() || self.unreadable.is_some();
+        let purging = self.head < self.cut || !self.purges.is_empty();
+        let still = self.config.is_sealed() || self.unreadable.is_some() || purging;
         self.expiries.next().filter(|_| !still)
     }
 }
@@ -60,12 +62,14 @@ impl State {
             return Ok(false);
         };
         let (mut gone, mut stopped, mut more) = (Vec::new(), Ok(()), false);
-        for seq in stream.expiries.until(self.now) {
-            if gone.len() >= *budget {
-                more = true;
-                break;
-            }
-            // What is purged already is accounted for by the purge that is at work.
+        // In the order of the log, so that a block is read once, whatever the times of its messages.
+        let mut due: Vec<u64> = stream.expiries.until(self.now).take(*budget + 1).collect();
+        if due.len() > *budget {
+            due.pop();
+            more = true;
+        }
+        due.sort_unstable();
+        for seq in due {
             match stored_fact(stream, seq) {
                 Ok(fact) => gone.extend(fact),
                 Err(need) => {
@@ -75,7 +79,6 @@ impl State {
             }
         }
         *budget -= gone.len();
-        gone.sort_unstable_by_key(|fact| fact.seq);
         self.remove_facts(id, &gone, Removal::MessageTtl);
         stopped.map(|()| more)
     }

@@ -117,6 +117,8 @@ pub(crate) struct State {
     pub(crate) alarm: Alarm,
     /// Newest store time seen.
     pub(crate) now: u64,
+    /// Newest time of the monotonic clock seen.
+    pub(crate) mono: Mono,
 }
 
 /// Something deleted whose space is being freed.

@@ -75,6 +75,14 @@ impl State {
 }
 
 impl Consumer {
+    /// A message is taken away from it. Whoever held it was at work until now.
+    pub(super) fn lose(&mut self, seq: u64, mono: Mono) {
+        if self.leases.contains_key(&seq) {
+            self.last_active = self.last_active.max(mono);
+        }
+        self.finish(seq);
+    }
+
     /// When its pause ends, in store time; nothing, if it is not paused.
     pub(crate) fn paused_until(&self, now: u64) -> Option<u64> {
         let until = self.config.pause_until?.as_micros();

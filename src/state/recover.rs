@@ -129,6 +129,7 @@ impl Recovered {
             sweep_wanted: true,
             alarm: super::Alarm::default(),
             now: now.max(self.store.last_time),
+            mono: Mono(0),
         };
         self.streams(&mut state)?;
         self.consumers(&mut state)?;

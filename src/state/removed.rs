@@ -3,6 +3,7 @@
 use super::consumer::Consumer;
 use super::stored::Fact;
 use super::{Drop, State, Stream};
+use crate::clock::Mono;
 use crate::event::{Event, Removal};
 use crate::seq::Seq;
 use std::collections::BTreeMap;
@@ -42,18 +43,20 @@ impl State {
             target.purged += gone.len() as u64;
         }
         let retired = take_from_stream(target, gone);
-        let name = target.config.name.clone();
+        let (name, mono) = (target.config.name.clone(), self.mono);
         for id in target.consumers.clone() {
             let Some(consumer) = self.consumers.get_mut(&id) else {
                 continue;
             };
             // First what it loses, then what it may forget: a subject leaves when all of its messages
             // are accounted for.
-            let loss = remove_from(consumer, gone);
+            let loss = remove_from(consumer, gone, mono);
             if forget_subjects(consumer, &retired) || loss.is_some() {
                 self.touch_consumer(id);
             }
             if let Some(loss) = loss {
+                let expires = self.consumers.get(&id).and_then(Consumer::expires_at);
+                self.alarm.at_mono(expires);
                 self.tell_loss(id, &name, loss, by);
             }
         }
@@ -101,12 +104,13 @@ impl State {
 
     /// Takes messages that a consumer holds away from it.
     pub(crate) fn lose(&mut self, id: u32, seqs: &[u64], by: Removal) {
+        let mono = self.mono;
         let Some(consumer) = self.consumers.get_mut(&id) else {
             return;
         };
         let mut loss = None;
         for seq in seqs {
-            consumer.finish(*seq);
+            consumer.lose(*seq, mono);
             consumer.totals.lose(1, *seq, *seq);
             Loss::add(&mut loss, *seq);
         }
@@ -228,7 +232,7 @@ fn forget_subjects(consumer: &mut Consumer, retired: &[(String, u64)]) -> bool {
     gone > 0
 }
 
-fn remove_from(consumer: &mut Consumer, gone: &[Fact]) -> Option<Loss> {
+fn remove_from(consumer: &mut Consumer, gone: &[Fact], mono: Mono) -> Option<Loss> {
     let (first, last) = (gone.first()?.seq, gone.last()?.seq);
     let holds = consumer.pending.count_range(first, last) > 0
         || consumer.parked.range(first..=last).next().is_some();
@@ -239,7 +243,7 @@ fn remove_from(consumer: &mut Consumer, gone: &[Fact]) -> Option<Loss> {
     for fact in gone {
         let seq = fact.seq;
         if consumer.holds(seq) {
-            consumer.finish(seq);
+            consumer.lose(seq, mono);
         } else if seq >= consumer.next && consumer.wants(&fact.subject) {
             consumer.accounted += 1;
         } else {

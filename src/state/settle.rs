@@ -144,8 +144,10 @@ impl Consumer {
     fn ack(&mut self, seq: u64) {
         let all = self.config.ack_policy == AckPolicy::All;
         let below = self.pending.iter().take_while(|held| all && *held < seq);
+        // What was never delivered, or was brought back since, nobody has done.
+        let delivered = |held: &u64| self.entries.get(*held).attempts > 0;
         let below: Vec<u64> = below
-            .filter(|held| !self.condemned.contains(held))
+            .filter(|held| delivered(held) && !self.condemned.contains(held))
             .collect();
         for seq in below.into_iter().chain([seq]) {
             self.finish(seq);

@@ -370,6 +370,7 @@ impl State {
             Table::Holes,
             Table::Subjects,
             Table::Dedup,
+            Table::Scheduled,
             Table::ScheduledIndex,
             Table::Expiries,
         ];

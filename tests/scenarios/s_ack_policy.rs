@@ -219,3 +219,21 @@ fn what_an_ack_of_all_or_a_count_finishes_leaves_a_stream_of_interest() {
     assert_eq!(stored(&stream), [4]);
     assert_eq!(world.store.check().unwrap(), Vec::<String>::new());
 }
+
+#[test]
+fn an_ack_of_all_does_not_finish_what_was_brought_back_and_not_delivered_since() {
+    let world = World::new();
+    let stream = world.stream("s");
+    let config = ConsumerConfig::new("c")
+        .ack_policy(AckPolicy::All)
+        .dead_letter("dead");
+    let consumer = create(&stream, config);
+    publish(&stream, "s.x", 3);
+    let taken = take(&consumer, 3);
+    taken[0].term("no").unwrap();
+    let dead = world.store.stream("dead").unwrap();
+    dead.redrive_to_consumer(1.into()).unwrap();
+    taken[2].ack().unwrap();
+    assert_eq!(seqs(&take(&consumer, 9)), [1], "nobody has done it");
+    assert_eq!(world.store.check().unwrap(), Vec::<String>::new());
+}

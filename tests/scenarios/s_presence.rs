@@ -2,7 +2,8 @@
 
 use crate::helpers::*;
 use riverbed::{
-    AckError, ConsumerConfig, ConsumerError, EmptyReason, Event, Fetch, FetchError, Seq, Timestamp,
+    AckError, ConsumerConfig, ConsumerError, EmptyReason, Event, Fetch, FetchError, Publish,
+    Retention, Seq, StreamConfig, Timestamp,
 };
 use std::time::Duration;
 
@@ -229,5 +230,30 @@ fn an_inactivity_that_makes_no_sense_is_refused() {
         };
         assert_eq!(why.setting, "inactive_threshold");
     }
+    assert_eq!(world.store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_message_that_a_limit_takes_from_its_worker_does_not_make_the_consumer_inactive() {
+    let world = World::new();
+    let config = StreamConfig::new("i")
+        .retention(Retention::Interest)
+        .allow_message_ttl();
+    let stream = world.store.create_stream(config).unwrap();
+    let config = ConsumerConfig::new("c")
+        .ack_wait(secs(3_600))
+        .inactive_threshold(secs(60));
+    let consumer = create(&stream, config);
+    let short = Publish::new("i", "short").ttl(secs(240));
+    stream.publish_message(short).unwrap();
+    let held = take_one(&consumer);
+    publish(&stream, "i", 2);
+    world.pass(secs(240));
+    assert!(is_gone(&held.ack()));
+    assert_eq!(
+        seqs(&take(&consumer, 9)),
+        [2, 3],
+        "it was at work until then"
+    );
     assert_eq!(world.store.check().unwrap(), Vec::<String>::new());
 }

@@ -208,3 +208,27 @@ fn the_threads_of_a_store_expire_messages() {
     }
     is_sound(&world);
 }
+
+#[test]
+fn a_purge_that_a_kill_interrupted_ends_though_the_times_to_live_are_over() {
+    for operations in [2, 3, 4, 6, 9] {
+        let world = World::new();
+        let config = StreamConfig::new("t").subjects(["t.>"]).allow_message_ttl();
+        let stream = world.store.create_stream(config).unwrap();
+        // Several times as many blocks as facts are kept of.
+        for _ in 0..30 {
+            let batch = (0..100).map(|_| Publish::new("t.a", [7; 400]).ttl(secs(60)));
+            stream.publish_batch(batch).unwrap();
+        }
+        stream.publish("t.b", "stays").unwrap();
+        // With luck the mark is durable and its steps are not done.
+        world.disk.fail_from(world.disk.operations() + operations);
+        let _ = stream.purge(Purge::all().filter("t.a"));
+        world.clock.advance(secs(3_600));
+        let world = World::on(world.disk.kill_image(), world.clock.clone());
+        world.pass(secs(1));
+        let stream = world.store.stream("t").unwrap();
+        assert_eq!(stored(&stream), [3_001]);
+        assert_eq!(world.store.check().unwrap(), Vec::<String>::new());
+    }
+}

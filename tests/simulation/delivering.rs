@@ -446,7 +446,7 @@ impl Oracle {
         let below = consumer
             .held
             .range(..seq)
-            .filter(|(_, held)| all && at_work(held));
+            .filter(|(_, held)| all && held.attempts > 0 && at_work(held));
         let below: Vec<u64> = below.map(|(seq, _)| *seq).collect();
         let more = !below.is_empty();
         consumer.totals.acked += below.len() as u64 + 1;

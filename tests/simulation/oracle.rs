@@ -217,6 +217,7 @@ impl Oracle {
 
     /// Removes messages; every consumer that had not finished one has lost it (G11).
     pub(crate) fn remove(&mut self, stream: &str, seqs: &[u64], by: &'static str) {
+        let now = self.now;
         let target = self.streams.get_mut(stream).unwrap();
         let subjects = target.subjects();
         let mut lost = Vec::new();
@@ -226,7 +227,11 @@ impl Oracle {
                 .remove(seq)
                 .expect("only stored messages are removed");
             for (name, consumer) in &mut target.consumers {
-                let unfinished = consumer.held.remove(seq).is_some()
+                let held = consumer.held.remove(seq);
+                if held.as_ref().is_some_and(Held::is_out) {
+                    consumer.active = now;
+                }
+                let unfinished = held.is_some()
                     || (*seq >= consumer.next && consumer.wants(&gone.draft.subject));
                 if unfinished {
                     consumer.totals.lost += 1;
