@@ -1,9 +1,10 @@
 //! Reading what rules need from the log, outside the lock.
 
 use super::Engine;
+use super::scan::Scan;
 use crate::error::Unavailable;
 use crate::format::{Block, BlockError, RecordRef};
-use crate::state::{Facts, Need, Stored, WINDOW};
+use crate::state::{Facts, LastNeed, Looked, Need, Stored, WINDOW};
 use crate::state::{runset::RunSet, window_of};
 use crate::store::{Reader, StoreError};
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ impl Engine {
         match need {
             Need::Window { stream, window } => self.load_window(*stream, *window)?,
             Need::Facts { stream, seq } => self.load_facts(*stream, *seq)?,
+            Need::Last(need) => self.load_last(need)?,
             Need::Messages(wanted) => return self.load_messages(wanted),
         }
         Ok(Vec::new())
@@ -33,7 +35,9 @@ impl Engine {
         };
         match need {
             Need::Messages(wanted) => self.load_each_or_mark(wanted),
-            Need::Facts { stream, .. } | Need::Window { stream, .. } => {
+            Need::Facts { stream, .. }
+            | Need::Window { stream, .. }
+            | Need::Last(LastNeed { stream, .. }) => {
                 let mut core = self.enter_closing()?;
                 core.state.mark_stream_unreadable(*stream, place, readable);
                 Ok(Vec::new())
@@ -102,6 +106,26 @@ impl Engine {
         if !covers && known.is_expected(seq) {
             return Err(missing(stream, seq));
         }
+        Ok(())
+    }
+
+    fn load_last(&self, need: &LastNeed) -> Result<(), Unavailable> {
+        let scan = {
+            let core = self.enter_closing()?;
+            core.scan_of(need.stream, vec![need.filter.clone()])
+        };
+        let scan = Scan {
+            from: scan.from.max(need.from),
+            to: scan.to.min(need.to),
+            ..scan
+        };
+        let found = self.last_matching(&scan).map_err(|why| self.failed(why))?;
+        let looked = Looked {
+            to: need.to,
+            from: need.from,
+            found,
+        };
+        self.enter_closing()?.state.supply_last(need, looked);
         Ok(())
     }
 

@@ -6,7 +6,8 @@ use crate::config::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_ID_BYTES_MAX};
 use crate::error::{PublishError, PublishErrorKind};
 use crate::publish::{Publish, PublishAck};
 use crate::seq::Seq;
-use crate::subject::validate_subject;
+use crate::state::{Need, Refused};
+use crate::subject::{SubjectFilter, validate_subject};
 use std::sync::Arc;
 
 /// Where messages go.
@@ -50,6 +51,24 @@ impl Engine {
             Ok(bytes) => bytes,
             Err(kind) => return Err(PublishError::new(kind, messages)),
         };
+        let mut supplied = Vec::new();
+        let staged = self.stage_checked(target, &mut messages, bytes, pace, &mut supplied);
+        if !supplied.is_empty()
+            && let Ok(mut core) = self.enter()
+        {
+            core.state.forget_supplied(&supplied);
+        }
+        staged.map_err(|kind| PublishError::new(kind, messages))
+    }
+
+    fn stage_checked(
+        &self,
+        target: &Target,
+        messages: &mut Vec<Publish>,
+        bytes: u64,
+        pace: Pace,
+        supplied: &mut Vec<(u32, u64)>,
+    ) -> Result<Staged, PublishErrorKind> {
         let patience = messages.first().and_then(|message| message.wait_for_room);
         let mut room = patience.map(|patience| {
             (
@@ -59,18 +78,15 @@ impl Engine {
         });
         loop {
             let signal = room.as_ref().map(|(signal, _)| signal);
-            match self.try_stage(target, &mut messages, bytes, pace, signal) {
-                Ok(Tried::Staged(staged)) => return Ok(staged),
-                Ok(Tried::WaitFor(group)) => {
-                    if let Err(why) = self.wait(group) {
-                        return Err(PublishError::new(why, messages));
-                    }
-                }
-                Ok(Tried::Refused {
+            match self.try_stage(target, messages, bytes, pace, signal)? {
+                Tried::Staged(staged) => return Ok(staged),
+                Tried::WaitFor(group) => self.wait(group)?,
+                Tried::Needs(need) => supplied.extend(self.load(&need)?),
+                Tried::Refused {
                     kind,
                     group,
                     stream,
-                }) => {
+                } => {
                     if let Some(stream) = stream.filter(|_| wants_room(&kind))
                         && let Some((signal, deadline)) = &room
                     {
@@ -81,10 +97,8 @@ impl Engine {
                         continue;
                     }
                     // A refusal is an answer about a state that must be durable (R1).
-                    let kind = self.wait(group).err().map_or(kind, Into::into);
-                    return Err(PublishError::new(kind, messages));
+                    return Err(self.wait(group).err().map_or(kind, Into::into));
                 }
-                Err(why) => return Err(PublishError::new(why, messages)),
             }
         }
     }
@@ -125,7 +139,9 @@ impl Engine {
         let name: Arc<str> = core.state.stream_name(id).into();
         let placed = match core.state.publish(id, messages, now) {
             Ok(placed) => placed,
-            Err(kind) => {
+            Err(Refused::Until(need)) => return Ok(Tried::Needs(need)),
+            Err(Refused::For(kind)) => {
+                core.state.forget_lasts(id);
                 // Registered before the lock is free, so that no room that is made is missed.
                 if let Some(signal) = room.filter(|_| wants_room(&kind)) {
                     core.add_publisher(id, signal);
@@ -135,6 +151,7 @@ impl Engine {
                 return refused(kind, group, Some(id));
             }
         };
+        core.state.forget_lasts(id);
         let ack = |placed: crate::state::Placed| PublishAck {
             stream: Arc::clone(&name),
             seq: Seq::new(placed.seq),
@@ -177,6 +194,8 @@ pub(crate) enum Pace {
 enum Tried {
     Staged(Staged),
     WaitFor(u64),
+    /// It depends on what only the log can tell.
+    Needs(Need),
     Refused {
         kind: PublishErrorKind,
         group: u64,
@@ -241,7 +260,7 @@ fn check_messages(messages: &[Publish]) -> Result<u64, PublishErrorKind> {
         });
     }
     let mut last_subject = None;
-    for (at, message) in messages.iter().enumerate() {
+    for message in messages {
         // Neighbours often share a subject; it is looked at once.
         if last_subject != Some(&message.subject) {
             validate_subject(&message.subject)?;
@@ -249,8 +268,11 @@ fn check_messages(messages: &[Publish]) -> Result<u64, PublishErrorKind> {
         }
         message.headers.validate()?;
         check_id(message.id.as_deref())?;
-        if at > 0 && message.expected_last.is_some() {
-            return Err(PublishErrorKind::ExpectInBatch { at });
+        if let Some(expect) = &message.expect {
+            check_id(expect.last_id.as_deref())?;
+            if let Some((filter, _)) = &expect.last_for_subject {
+                filter.parse::<SubjectFilter>()?;
+            }
         }
     }
     Ok(bytes)

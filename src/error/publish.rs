@@ -150,11 +150,48 @@ pub enum PublishErrorKind {
         /// What it is.
         actual: Seq,
     },
-    /// A message of a batch that is not its first expects a last sequence.
-    #[error("message {at} of the batch expects a last sequence; only the first (0) may")]
+    /// The last message that a subject or filter has is not the expected one.
+    #[error(
+        "the last sequence on `{subject}` in `{stream}` is {actual}, not {expected} (0 means none)"
+    )]
+    WrongLastForSubject {
+        /// The stream.
+        stream: String,
+        /// The subject or filter.
+        subject: String,
+        /// What was expected.
+        expected: Seq,
+        /// What it is; 0 if there is none.
+        actual: Seq,
+    },
+    /// The stream's last message has another id than the expected one, or none.
+    #[error("the last message of `{stream}` has the id {actual:?}, not {expected:?}")]
+    WrongLastId {
+        /// The stream.
+        stream: String,
+        /// What was expected.
+        expected: String,
+        /// What it is; `None` if the message has none, or there is no message.
+        actual: Option<String>,
+    },
+    /// A message of a batch that is not its first expects a last sequence, a last id, or the last of a
+    /// filter with wildcards.
+    #[error(
+        "message {at} of the batch expects a last sequence, a last id, or the last of a filter; only the first (0) may"
+    )]
     ExpectInBatch {
         /// Its place in the batch, from 0.
         at: usize,
+    },
+    /// A message of a batch expects the last of a subject that one before it is on.
+    #[error(
+        "message {at} of the batch expects the last sequence on `{subject}`, and a message before it is on that subject; expect it of that one"
+    )]
+    ExpectOwn {
+        /// Its place in the batch, from 0.
+        at: usize,
+        /// The subject.
+        subject: String,
     },
     /// The stream remembers as many message ids as it may.
     #[error(

@@ -168,6 +168,8 @@ pub(crate) struct SubjectRow {
     pub(crate) total: u64,
     /// No message of it has a higher sequence.
     pub(crate) last: u64,
+    /// Whether that message is removed, or may be.
+    pub(crate) last_gone: bool,
 }
 
 /// Message ids of one commit group.

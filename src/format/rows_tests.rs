@@ -139,11 +139,12 @@ fn subjects_row() {
         count: 1,
         total: 2,
         last: 3,
+        last_gone: number == 32,
     };
     let subjects = vec![subject(32, "a.b"), subject(u32::MAX, "ü")];
     golden(
         &SubjectsRow { subjects },
-        "01 02 20 03612e62 01 02 03 fcffffffff 02c3bc 01 02 03",
+        "01 02 20 03612e62 01 02 03 01 fcffffffff 02c3bc 01 02 03 00",
     );
 }
 

@@ -78,6 +78,7 @@ fn subjects(source: &mut Source<'_>) -> SubjectsRow {
         count: source.number(),
         total: source.number(),
         last: source.number(),
+        last_gone: source.below(2) == 1,
     };
     SubjectsRow {
         subjects: list(source, subject),

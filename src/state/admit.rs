@@ -1,13 +1,35 @@
 //! Publishing: all checks first, then all appends, so that a batch is stored whole or not at all.
 
 use super::dedup::hash_id;
+use super::expect::{Expectations, check_places};
 use super::room::disk_bytes;
+use super::stored::Need;
 use super::stream::{Appended, Placed};
 use super::{State, Stream};
 use crate::clock::micros;
 use crate::error::PublishErrorKind;
 use crate::publish::Publish;
 use std::collections::{HashMap, HashSet};
+
+/// Why messages were not stored, or not yet.
+#[derive(Clone, Debug)]
+pub(crate) enum Refused {
+    For(PublishErrorKind),
+    /// Nobody knows before this is read.
+    Until(Need),
+}
+
+impl From<PublishErrorKind> for Refused {
+    fn from(kind: PublishErrorKind) -> Self {
+        Self::For(kind)
+    }
+}
+
+impl From<Need> for Refused {
+    fn from(need: Need) -> Self {
+        Self::Until(need)
+    }
+}
 
 /// What the checks found out about each message.
 #[derive(Debug)]
@@ -32,13 +54,12 @@ impl State {
         stream: u32,
         messages: &mut Vec<Publish>,
         now: u64,
-    ) -> Result<Vec<Placed>, PublishErrorKind> {
+    ) -> Result<Vec<Placed>, Refused> {
         self.now = self.now.max(now);
-        let Some(target) = self.streams.get_mut(&stream) else {
-            return Err(PublishErrorKind::StreamGone {
-                stream: String::new(),
-            });
+        let gone = || PublishErrorKind::StreamGone {
+            stream: String::new(),
         };
+        let target = self.streams.get_mut(&stream).ok_or_else(gone)?;
         if let Some(horizon) = target.dedup_horizon(now) {
             // A little at a time: the sweeper does the rest, unless the bound is near.
             let ids = target.dedup.len() + messages.len() as u64;
@@ -50,8 +71,10 @@ impl State {
             };
             target.dedup.forget(horizon, limit);
         }
-        let (verdicts, disk) = check(target, self.secret, self.subjects_max, messages, now)?;
+        let target = self.streams.get(&stream).ok_or_else(gone)?;
+        let (verdicts, disk) = check(self, target, messages, now)?;
         self.room.for_publish(disk)?;
+        let target = self.streams.get_mut(&stream).ok_or_else(gone)?;
         let mut verdicts = verdicts.into_iter().peekable();
         let group = self.group;
         let before = target.bytes;
@@ -140,12 +163,13 @@ fn appended(message: Publish, id_hash: Option<u128>) -> Appended {
 
 /// What becomes of each message that has an id, and about what the new ones will take on disk.
 fn check(
+    state: &State,
     stream: &Stream,
-    secret: [u8; 16],
-    subjects_max: u64,
     messages: &[Publish],
     now: u64,
-) -> Result<(Vec<(usize, Verdict)>, u64), PublishErrorKind> {
+) -> Result<(Vec<(usize, Verdict)>, u64), Refused> {
+    check_places(messages)?;
+    let expectations = Expectations { state, stream };
     // Only of messages that have an id: the others are new.
     let mut verdicts = Vec::new();
     let mut batch_ids: HashMap<u128, usize> = HashMap::new();
@@ -160,7 +184,7 @@ fn check(
             (last_subject, counted) = (Some(message.subject.as_str()), false);
         }
         stream.admit(message)?;
-        let verdict = judge_id(stream, secret, message, now, at, &mut batch_ids);
+        let verdict = judge_id(stream, state.secret, message, now, at, &mut batch_ids);
         if let Verdict::New { hash } = &verdict {
             stream.admit_open()?;
             new_messages += 1;
@@ -173,7 +197,9 @@ fn check(
                 new_subjects.insert(&message.subject);
             }
             // A duplicate is answered as one whatever it expects (a retry must not fail).
-            stream.expect_last(message.expected_last)?;
+            if let Some(expect) = &message.expect {
+                expectations.judge(expect)?;
+            }
         }
         if message.id.is_some() {
             verdicts.push((at, verdict));
@@ -182,17 +208,13 @@ fn check(
     stream.room_for(new_messages, new_bytes)?;
     let name = || stream.config.name.clone();
     if new_ids > 0 && stream.dedup.len() + new_ids > stream.config.dedup_ids {
-        return Err(PublishErrorKind::DedupFull {
-            stream: name(),
-            limit: stream.config.dedup_ids,
-        });
+        let (stream, limit) = (name(), stream.config.dedup_ids);
+        return Err(PublishErrorKind::DedupFull { stream, limit }.into());
     }
-    if !new_subjects.is_empty() && stream.subjects.len() + new_subjects.len() as u64 > subjects_max
-    {
-        return Err(PublishErrorKind::SubjectsFull {
-            stream: name(),
-            limit: subjects_max,
-        });
+    let subjects = stream.subjects.len() + new_subjects.len() as u64;
+    if !new_subjects.is_empty() && subjects > state.subjects_max {
+        let (stream, limit) = (name(), state.subjects_max);
+        return Err(PublishErrorKind::SubjectsFull { stream, limit }.into());
     }
     Ok((verdicts, disk))
 }

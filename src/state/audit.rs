@@ -3,7 +3,7 @@
 use super::{Consumer, State, Stream};
 use crate::format::rows::Place;
 use crate::subject::SubjectFilter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a stream's blocks and holes must add up to.
@@ -18,6 +18,8 @@ pub(crate) struct StreamAudit {
     pub(crate) holes: u64,
     /// By subject: how many messages, and an upper bound of the last one.
     pub(crate) subjects: BTreeMap<Arc<str>, (u64, u64)>,
+    /// The subjects whose last message is below that bound.
+    pub(crate) last_gone: BTreeSet<Arc<str>>,
     pub(crate) consumers: Vec<ConsumerAudit>,
     /// Whether every stored message must be one that some consumer needs.
     pub(crate) only_needed: bool,
@@ -104,6 +106,10 @@ impl State {
             bytes: stream.bytes,
             holes: stream.holes,
             subjects: stream.subjects.iter().map(subject).collect(),
+            last_gone: {
+                let gone = stream.subjects.iter().filter(|subject| subject.last_gone);
+                gone.map(|subject| Arc::clone(&subject.name)).collect()
+            },
             consumers: consumers.map(consumer).collect(),
             only_needed: stream.config.drops_unwanted()
                 && stream.rejudged.is_none()

@@ -18,6 +18,7 @@ mod dedup;
 mod entries;
 mod envelope;
 mod exclude;
+mod expect;
 mod guard;
 mod inspect;
 mod purge;
@@ -39,11 +40,13 @@ mod trim;
 mod windows;
 mod work_queue;
 
+pub(crate) use admit::Refused;
 pub(crate) use audit::{ConsumerAudit, StreamAudit};
 pub(crate) use claim::{Capacity, Claimed, NewMessages, Nothing, Plan};
 pub(crate) use consumer::Consumer;
 pub(crate) use envelope::Envelope;
 pub(crate) use exclude::{Exclusion, Lost};
+pub(crate) use expect::{LastNeed, Looked};
 pub(crate) use inspect::{Oldest, PendingPlace};
 pub(crate) use purge::PurgeBound;
 pub(crate) use recover::{Recovered, TABLES};
@@ -89,6 +92,8 @@ pub(crate) struct State {
     open: Open,
     /// Messages that rules asked for, until the call that needed them is over.
     supplied: HashMap<(u32, u64), Arc<Stored>>,
+    /// The last messages that were looked for in the log, likewise.
+    lasts: expect::Lasts,
     /// Messages whose bytes could not be read when they were to be given up.
     unreadable: BTreeSet<(u32, u64)>,
     /// How often damage was excluded: what was read before may be gone.

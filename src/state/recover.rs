@@ -106,6 +106,7 @@ impl Recovered {
             group: 1,
             open: super::Open::default(),
             supplied: HashMap::new(),
+            lasts: super::expect::Lasts::default(),
             unreadable: BTreeSet::new(),
             exclusions: 0,
             sweep_wanted: true,

@@ -190,15 +190,18 @@ fn held_below(consumer: &Consumer, cut: u64) -> Vec<u64> {
 
 /// Updates the stream's counters and returns the subjects that have no messages left.
 pub(super) fn take_from_stream(stream: &mut Stream, gone: &[Fact]) -> Vec<(String, u64)> {
-    let mut by_subject: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut by_subject: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for fact in gone {
         stream.bytes -= fact.size;
-        *by_subject.entry(&fact.subject).or_default() += 1;
+        let (count, last) = by_subject.entry(&fact.subject).or_default();
+        (*count, *last) = (*count + 1, fact.seq);
     }
     stream.messages -= gone.len() as u64;
     stream.removals += 1;
     let subjects = &mut stream.subjects;
-    let retire = |(name, count): (&str, u64)| Some((name.to_owned(), subjects.take(name, count)?));
+    let retire = |(name, (count, last)): (&str, (u64, u64))| {
+        Some((name.to_owned(), subjects.take(name, count, last)?))
+    };
     by_subject.into_iter().filter_map(retire).collect()
 }
 

@@ -1,5 +1,6 @@
 //! A message as it is stored, and the few facts about it that retention needs.
 
+use super::expect::LastNeed;
 use crate::headers::Headers;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -95,6 +96,8 @@ pub(crate) enum Need {
     Facts { stream: u32, seq: u64 },
     /// The holes of a window.
     Window { stream: u32, window: u64 },
+    /// The last message that a filter matches.
+    Last(LastNeed),
     /// These messages, whole.
     Messages(Vec<(u32, u64)>),
 }

@@ -12,7 +12,6 @@ use crate::error::PublishErrorKind;
 use crate::format::rows::{PurgeRow, StreamConfigRow, StreamRow, encode_row};
 use crate::headers::Headers;
 use crate::publish::Publish;
-use crate::seq::Seq;
 use crate::subject::{SubjectError, SubjectFilter};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -325,20 +324,6 @@ impl Stream {
             }
             (_, Some(most)) if self.bytes + bytes > most => {
                 Err(full(format!("{} of {most} bytes", self.bytes)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn expect_last(&self, expected: Option<Seq>) -> Result<(), PublishErrorKind> {
-        match expected {
-            Some(expected) if expected != self.last => {
-                let (stream, actual) = (self.config.name.clone(), Seq::new(self.last));
-                Err(PublishErrorKind::WrongLastSequence {
-                    stream,
-                    expected,
-                    actual,
-                })
             }
             _ => Ok(()),
         }

@@ -234,6 +234,40 @@ pub(crate) const HISTORIES: &[History] = &[
         },
     },
     History {
+        name: "expectations",
+        consumer: plain,
+        before: |world| {
+            some(world)?;
+            world.remove(&["a4"], |world| {
+                world.stream.delete(Seq::new(4)).map_err(down)
+            })
+        },
+        cut: |world| {
+            // Whatever is left after a cut, these are refused or stored by what was on disk before them.
+            for (name, last) in [("b1", 3), ("b2", 5)] {
+                world.told.open.push(vec![name.to_owned()]);
+                let message = Publish::new("s.x", payload(name)).id(name);
+                let message = message.expect_last_for_subject("s.*", Seq::new(last));
+                let ack = world.stream.publish_message(message).map_err(down)?;
+                world.told.open.pop();
+                assert_eq!(ack.seq, last.max(4) + 1);
+                world.told.stored.insert(name.to_owned(), ack.seq.get());
+                world.told.highest = ack.seq.get();
+            }
+            world.remove(&["b2"], |world| {
+                world.stream.delete(Seq::new(6)).map_err(down)
+            })?;
+            let chained = Publish::new("s.x", payload("b3")).expect_last_id("b1");
+            world.told.open.push(vec!["b3".to_owned()]);
+            world.told.without_id.insert("b3".to_owned());
+            let ack = world.stream.publish_message(chained).map_err(down)?;
+            world.told.open.pop();
+            world.told.stored.insert("b3".to_owned(), ack.seq.get());
+            world.told.highest = ack.seq.get();
+            Ok(())
+        },
+    },
+    History {
         name: "stream_delete",
         consumer: dead,
         before: some_dead,

@@ -33,6 +33,7 @@ mod r_events;
 mod r_parked;
 mod r_redrive;
 mod r_store_size;
+mod s_expectations;
 mod s_guards;
 mod t_storm;
 mod t_threads;

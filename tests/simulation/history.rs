@@ -69,13 +69,41 @@ pub(crate) fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draf
             last
         }
     });
+    let (expect_of, expect_id) = expectations(rng, stream, known);
     Draft {
         subject,
         payload,
         headers,
         id,
         expect,
+        expect_of,
+        expect_id,
     }
+}
+
+/// What a message expects of a subject, a filter or the last id; most of the time it is so.
+fn expectations(
+    rng: &mut Rng,
+    stream: &str,
+    known: Option<&Stream>,
+) -> (Option<(String, u64)>, Option<String>) {
+    let filters: &[&str] = match stream {
+        "a" => &["a.x", "a.y", "a.z", "a.*", "a.x.>", "a.>", ">"],
+        "b" => &["b.x", "b.y", "b.*", "bb", "a.x"],
+        _ => &["dlq.*.c1", "dlq.>"],
+    };
+    let of = chance(rng, 8).then(|| {
+        let filter = filters[rng.usize(..filters.len())];
+        let last = known.map_or(0, |stream| stream.last_of(filter));
+        let last = if chance(rng, 4) { last / 2 } else { last };
+        (filter.to_owned(), last)
+    });
+    let id = chance(rng, 25).then(|| {
+        let last = known.and_then(|stream| stream.stored.values().next_back());
+        let last = last.and_then(|last| last.draft.id.clone());
+        last.unwrap_or_else(|| "id-1".to_owned())
+    });
+    (of, id)
 }
 
 fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
@@ -96,7 +124,10 @@ fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
     let mut batch: Vec<Draft> = (0..count).map(|_| draft(rng, stream, known)).collect();
     for draft in batch.iter_mut().skip(1) {
         if !chance(rng, 20) {
-            draft.expect = None;
+            let literal = |(of, _): &(String, u64)| !of.contains(['*', '>']);
+            let of = draft.expect_of.take().filter(literal);
+            *draft = std::mem::take(draft).expecting_nothing();
+            draft.expect_of = of;
         }
     }
     if chance(rng, 40)

@@ -11,6 +11,9 @@ pub(crate) struct Draft {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) id: Option<String>,
     pub(crate) expect: Option<u64>,
+    /// The last of a subject or filter.
+    pub(crate) expect_of: Option<(String, u64)>,
+    pub(crate) expect_id: Option<String>,
 }
 
 impl std::fmt::Debug for Draft {
@@ -30,11 +33,27 @@ impl std::fmt::Debug for Draft {
         if let Some(expect) = self.expect {
             write!(f, " after {expect}")?;
         }
+        if let Some((filter, seq)) = &self.expect_of {
+            write!(f, " after {seq} of {filter}")?;
+        }
+        if let Some(id) = &self.expect_id {
+            write!(f, " after {id}")?;
+        }
         f.write_str(")")
     }
 }
 
 impl Draft {
+    /// Without what it expects.
+    pub(crate) fn expecting_nothing(self) -> Self {
+        Self {
+            expect: None,
+            expect_of: None,
+            expect_id: None,
+            ..self
+        }
+    }
+
     /// Headers and payload: what `max_message_size` counts.
     pub(crate) fn limited(&self) -> u64 {
         headers_size(&self.headers) + self.payload.len() as u64
@@ -96,6 +115,13 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn first(&self) -> u64 {
         self.stored.keys().next().copied().unwrap_or(self.last + 1)
+    }
+
+    /// The last message that a filter matches, 0 for none.
+    pub(crate) fn last_of(&self, filter: &str) -> u64 {
+        let mut stored = self.stored.iter();
+        let last = stored.rfind(|(_, stored)| matches(filter, &stored.draft.subject));
+        last.map_or(0, |(seq, _)| *seq)
     }
 
     /// Whether it ever had a message.

@@ -448,7 +448,6 @@ fn letter(
         subject: format!("{dead}.{stream}.{consumer}"),
         payload: message.draft.payload.clone(),
         headers,
-        id: None,
-        expect: None,
+        ..Draft::default()
     }
 }

@@ -9,6 +9,8 @@ use crate::run::Run;
 fn observes(refusal: &str) -> bool {
     [
         "WrongLastSequence",
+        "WrongLastForSubject",
+        "WrongLastId",
         "Full",
         "Sealed",
         "DedupFull",

@@ -1,6 +1,6 @@
 //! The oracle's rules of streams: managing them, publishing, purging, redriving.
 
-use crate::model::{Draft, Held, Place, matches};
+use crate::model::{Draft, Held, Place, Stream, matches};
 use crate::oracle::{Oracle, dead_letter_stream, forget_ids, headers_without_envelope};
 use riverbed::{Access, Deny, Retention, StreamConfig};
 use std::collections::BTreeMap;
@@ -141,9 +141,6 @@ impl Oracle {
         if batch.is_empty() {
             return "BatchSize".to_owned();
         }
-        if batch.iter().skip(1).any(|draft| draft.expect.is_some()) {
-            return "ExpectInBatch".to_owned();
-        }
         let name = match to {
             Some(name) => name.to_owned(),
             None => match self.route(batch) {
@@ -168,6 +165,9 @@ impl Oracle {
             return Err("StreamGone");
         };
         forget_ids(stream, now);
+        if let Some(why) = misplaced(batch) {
+            return Err(why);
+        }
         let stream = &self.streams[name];
         let mut in_batch: BTreeMap<&str, usize> = BTreeMap::new();
         let mut subjects: Vec<&str> = Vec::new();
@@ -198,8 +198,8 @@ impl Oracle {
                 if stream.is_sealed() {
                     return Err("Sealed");
                 }
-                if draft.expect.is_some_and(|expected| expected != stream.last) {
-                    return Err("WrongLastSequence");
+                if let Some(why) = unexpected(stream, draft) {
+                    return Err(why);
                 }
                 fresh += 1;
                 bytes += draft.size();
@@ -419,4 +419,44 @@ impl Oracle {
                     .any(|dead| self.leads_to(dead, to))
             })
     }
+}
+
+/// Only the first of a batch may expect anything; the others the last of a subject, which none before
+/// them is on.
+fn misplaced(batch: &[Draft]) -> Option<&'static str> {
+    for (at, draft) in batch.iter().enumerate().skip(1) {
+        if draft.expect.is_some() || draft.expect_id.is_some() {
+            return Some("ExpectInBatch");
+        }
+        let Some((filter, _)) = &draft.expect_of else {
+            continue;
+        };
+        if filter.contains(['*', '>']) {
+            return Some("ExpectInBatch");
+        }
+        if batch[..at].iter().any(|before| before.subject == *filter) {
+            return Some("ExpectOwn");
+        }
+    }
+    None
+}
+
+/// What a message that is no duplicate expects, and is not so.
+fn unexpected(stream: &Stream, draft: &Draft) -> Option<&'static str> {
+    if draft.expect.is_some_and(|expected| expected != stream.last) {
+        return Some("WrongLastSequence");
+    }
+    if let Some((filter, expected)) = &draft.expect_of {
+        let first = |subject: &str| subject.split('.').next().unwrap().to_owned();
+        let own = stream.config.subjects.iter();
+        if filter != ">" && !own.map(|own| first(own)).any(|own| own == first(filter)) {
+            return Some("NotCaptured");
+        }
+        if stream.last_of(filter) != *expected {
+            return Some("WrongLastForSubject");
+        }
+    }
+    let last = stream.stored.values().next_back();
+    let id = last.and_then(|last| last.draft.id.clone());
+    (draft.expect_id.is_some() && draft.expect_id != id).then_some("WrongLastId")
 }

@@ -485,6 +485,12 @@ fn publish(draft: &Draft) -> Publish {
     if let Some(seq) = draft.expect {
         message = message.expect_last(Seq::new(seq));
     }
+    if let Some((filter, seq)) = &draft.expect_of {
+        message = message.expect_last_for_subject(filter.clone(), Seq::new(*seq));
+    }
+    if let Some(id) = &draft.expect_id {
+        message = message.expect_last_id(id.clone());
+    }
     if draft.payload.len() % 2 == 1 {
         // No room comes up while nobody else is at work: the answer is the same.
         message = message.wait_for_room(Duration::ZERO);
