@@ -29,7 +29,18 @@ pub struct Publish {
     pub(crate) id: Option<String>,
     /// Apart, because most messages expect nothing.
     pub(crate) expect: Option<Box<Expect>>,
+    pub(crate) rollup: Option<Rollup>,
     pub(crate) wait_for_room: Option<Duration>,
+}
+
+/// What a message replaces when it is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rollup {
+    /// The earlier messages on its subject.
+    Subject,
+    /// All earlier messages of its stream.
+    All,
 }
 
 impl Publish {
@@ -41,6 +52,7 @@ impl Publish {
             headers: Headers::new(),
             id: None,
             expect: None,
+            rollup: None,
             wait_for_room: None,
         }
     }
@@ -127,6 +139,32 @@ impl Publish {
     /// ```
     pub fn expect_last_id(mut self, id: impl Into<String>) -> Self {
         self.expect.get_or_insert_default().last_id = Some(id.into());
+        self
+    }
+
+    /// Replaces earlier messages: they go in the commit that stores this one, never before and never
+    /// after. What a consumer had not finished of them is counted on it and announced (G11).
+    ///
+    /// A stream that [denies purges](crate::Deny::Purge) refuses it. One batch replaces at most 65,536
+    /// messages by [`Rollup::Subject`]; `Rollup::All` has no limit. What is replaced makes room in a full
+    /// stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Publish, Riverbed, Rollup, StreamConfig};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Riverbed::open(folder.path().join("store"))?;
+    /// let states = store.create_stream(StreamConfig::new("states").subjects(["state.*"]))?;
+    /// states.publish_batch([("state.door", "open"), ("state.lamp", "on"), ("state.door", "shut")])?;
+    /// let now = Publish::new("state.door", "open again").rollup(Rollup::Subject);
+    /// states.publish_message(now)?;
+    /// assert_eq!(states.info()?.messages, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rollup(mut self, rollup: Rollup) -> Self {
+        self.rollup = Some(rollup);
         self
     }
 

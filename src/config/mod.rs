@@ -15,4 +15,4 @@ pub(crate) use limits::{
     BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_ID_BYTES_MAX, REASON_BYTES_MAX, SET_ASIDE_MAX,
 };
 pub use retention::{Retention, Unwanted};
-pub use stream::{Discard, StreamConfig};
+pub use stream::{DedupMode, Discard, StreamConfig};

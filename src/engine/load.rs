@@ -4,7 +4,7 @@ use super::Engine;
 use super::scan::Scan;
 use crate::error::Unavailable;
 use crate::format::{Block, BlockError, RecordRef};
-use crate::state::{Facts, LastNeed, Looked, Need, Stored, WINDOW};
+use crate::state::{EarlierNeed, Facts, LastNeed, Looked, Need, Stored, WINDOW};
 use crate::state::{runset::RunSet, window_of};
 use crate::store::{Reader, StoreError};
 use std::collections::HashMap;
@@ -21,6 +21,7 @@ impl Engine {
             Need::Window { stream, window } => self.load_window(*stream, *window)?,
             Need::Facts { stream, seq } => self.load_facts(*stream, *seq)?,
             Need::Last(need) => self.load_last(need)?,
+            Need::Earlier(need) => self.load_earlier(need)?,
             Need::Messages(wanted) => return self.load_messages(wanted),
         }
         Ok(Vec::new())
@@ -37,7 +38,8 @@ impl Engine {
             Need::Messages(wanted) => self.load_each_or_mark(wanted),
             Need::Facts { stream, .. }
             | Need::Window { stream, .. }
-            | Need::Last(LastNeed { stream, .. }) => {
+            | Need::Last(LastNeed { stream, .. })
+            | Need::Earlier(EarlierNeed { stream, .. }) => {
                 let mut core = self.enter_closing()?;
                 core.state.mark_stream_unreadable(*stream, place, readable);
                 Ok(Vec::new())

@@ -6,8 +6,9 @@ use crate::config::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_ID_BYTES_MAX};
 use crate::error::{PublishError, PublishErrorKind};
 use crate::publish::{Publish, PublishAck};
 use crate::seq::Seq;
-use crate::state::{Need, Refused};
+use crate::state::{Need, Part, Placed, Refused};
 use crate::subject::{SubjectFilter, validate_subject};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Where messages go.
@@ -131,34 +132,31 @@ impl Engine {
                 stream,
             })
         };
-        let id = match core.resolve(target, messages) {
-            Ok(id) => id,
+        let ids = match core.resolve(target, messages) {
+            Ok(ids) => ids,
             Err(kind) => return refused(kind, core.state.catalog_group(), None),
         };
         let now = core.now(&self.clock).now;
-        let name: Arc<str> = core.state.stream_name(id).into();
-        let placed = match core.state.publish(id, messages, now) {
-            Ok(placed) => placed,
-            Err(Refused::Until(need)) => return Ok(Tried::Needs(need)),
-            Err(Refused::For(kind)) => {
-                core.state.forget_lasts(id);
+        let published = match &ids {
+            Resolved::One(id) => core.publish(*id, messages, now),
+            Resolved::Each(ids) => core.publish_each(ids, messages, now),
+        };
+        if !matches!(published, Err((Refused::Until(_), _))) {
+            core.state.forget_looks(ids.all());
+        }
+        let acks = match published {
+            Ok(acks) => acks,
+            Err((Refused::Until(need), _)) => return Ok(Tried::Needs(need)),
+            Err((Refused::For(kind), id)) => {
                 // Registered before the lock is free, so that no room that is made is missed.
                 if let Some(signal) = room.filter(|_| wants_room(&kind)) {
                     core.add_publisher(id, signal);
                 }
                 let kind = named(kind, target);
-                let group = core.state.stream(id).map_or(0, |stream| stream.group);
-                return refused(kind, group, Some(id));
+                return refused(kind, core.newest_of(ids.all()), Some(id));
             }
         };
-        core.state.forget_lasts(id);
-        let ack = |placed: crate::state::Placed| PublishAck {
-            stream: Arc::clone(&name),
-            seq: Seq::new(placed.seq),
-            duplicate: placed.duplicate,
-        };
-        let acks = placed.into_iter().map(ack).collect();
-        let group = core.state.stream(id).map_or(0, |stream| stream.group);
+        let group = core.newest_of(ids.all());
         // Duplicates may be durable already; then nothing is on its way.
         if pace == Pace::Pipelined && group > core.durable {
             *core.pipelined.entry(group).or_default() += bytes;
@@ -203,36 +201,117 @@ enum Tried {
     },
 }
 
+/// The streams of a batch.
+enum Resolved {
+    One(u32),
+    /// By message.
+    Each(Vec<u32>),
+}
+
+impl Resolved {
+    fn all(&self) -> &[u32] {
+        match self {
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Each(ids) => ids,
+        }
+    }
+}
+
 impl super::core::Core {
-    /// The stream that all messages go to.
-    fn resolve(&self, target: &Target, messages: &[Publish]) -> Result<u32, PublishErrorKind> {
+    /// Where the messages go.
+    fn resolve(&self, target: &Target, messages: &[Publish]) -> Result<Resolved, PublishErrorKind> {
         if let Target::Stream { id, name } = target {
             let gone = || PublishErrorKind::StreamGone {
                 stream: name.clone(),
             };
-            return self
-                .state
-                .stream(*id)
-                .map(|stream| stream.id)
-                .ok_or_else(gone);
+            let known = self.state.stream(*id).ok_or_else(gone)?;
+            return Ok(Resolved::One(known.id));
         }
-        let mut found = None;
+        let mut ids = Vec::with_capacity(messages.len());
         for message in messages {
             let no_stream = || PublishErrorKind::NoStream {
                 subject: message.subject.clone(),
             };
-            let id = self.state.route(&message.subject).ok_or_else(no_stream)?;
-            match found {
-                Some(known) if known != id => {
-                    let (one, other) = (self.state.stream_name(known), self.state.stream_name(id));
-                    return Err(PublishErrorKind::TwoStreams { one, other });
-                }
-                _ => found = Some(id),
-            }
+            ids.push(self.state.route(&message.subject).ok_or_else(no_stream)?);
         }
-        found.ok_or(PublishErrorKind::StreamGone {
-            stream: String::new(),
-        })
+        match ids.first() {
+            Some(first) if ids.iter().all(|id| id == first) => Ok(Resolved::One(*first)),
+            _ => Ok(Resolved::Each(ids)),
+        }
+    }
+
+    /// The newest group that changed one of these streams.
+    fn newest_of(&self, streams: &[u32]) -> u64 {
+        let known = streams.iter().filter_map(|id| self.state.stream(*id));
+        known.map(|stream| stream.group).max().unwrap_or(0)
+    }
+
+    fn publish(
+        &mut self,
+        id: u32,
+        messages: &mut Vec<Publish>,
+        now: u64,
+    ) -> Result<Vec<PublishAck>, (Refused, u32)> {
+        let placed = self.state.publish(id, messages, now);
+        let placed = placed.map_err(|why| (why, id))?;
+        let name: Arc<str> = self.state.stream_name(id).into();
+        Ok(placed.iter().map(|placed| ack(&name, placed)).collect())
+    }
+
+    /// Publishes to several streams, all or none; the answers come in the order of the messages.
+    fn publish_each(
+        &mut self,
+        ids: &[u32],
+        messages: &mut Vec<Publish>,
+        now: u64,
+    ) -> Result<Vec<PublishAck>, (Refused, u32)> {
+        let mut parts = split(ids, messages);
+        let placed = match self.state.publish_parts(&mut parts, now) {
+            Ok(placed) => placed,
+            Err(why) => {
+                // Every message comes back to its place.
+                let mut back: Vec<(usize, Publish)> = Vec::with_capacity(ids.len());
+                for part in parts {
+                    back.extend(part.places.into_iter().zip(part.messages));
+                }
+                back.sort_unstable_by_key(|(place, _)| *place);
+                messages.extend(back.into_iter().map(|(_, message)| message));
+                return Err(why);
+            }
+        };
+        let mut acks: Vec<(usize, PublishAck)> = Vec::with_capacity(ids.len());
+        for (part, placed) in parts.iter().zip(placed) {
+            let name: Arc<str> = self.state.stream_name(part.stream).into();
+            let own = placed.iter().map(|placed| ack(&name, placed));
+            acks.extend(part.places.iter().copied().zip(own));
+        }
+        acks.sort_unstable_by_key(|(place, _)| *place);
+        Ok(acks.into_iter().map(|(_, ack)| ack).collect())
+    }
+}
+
+/// The parts of a batch, the one of its first message first.
+fn split(ids: &[u32], messages: &mut Vec<Publish>) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut known: HashMap<u32, usize> = HashMap::new();
+    for (place, (message, id)) in messages.drain(..).zip(ids).enumerate() {
+        let at = *known.entry(*id).or_insert_with(|| {
+            parts.push(Part::of(*id));
+            parts.len() - 1
+        });
+        if let Some(part) = parts.get_mut(at) {
+            part.messages.push(message);
+            part.places.push(place);
+        }
+    }
+    parts
+}
+
+fn ack(stream: &Arc<str>, placed: &Placed) -> PublishAck {
+    PublishAck {
+        stream: Arc::clone(stream),
+        seq: Seq::new(placed.seq),
+        duplicate: placed.duplicate,
     }
 }
 

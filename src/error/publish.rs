@@ -60,16 +60,6 @@ pub enum PublishErrorKind {
         /// The subject.
         subject: String,
     },
-    /// The messages of an atomic batch belong to more than one stream.
-    #[error(
-        "the batch has subjects of the streams `{one}` and `{other}`; an atomic batch goes to one stream"
-    )]
-    TwoStreams {
-        /// One of them.
-        one: String,
-        /// Another.
-        other: String,
-    },
     /// The stream is sealed.
     #[error("the stream `{stream}` is sealed and takes no more messages; publish to another one")]
     Sealed {
@@ -192,6 +182,24 @@ pub enum PublishErrorKind {
         at: usize,
         /// The subject.
         subject: String,
+    },
+    /// The message is a rollup, and its stream denies purges.
+    #[error("the stream `{stream}` denies purges, and so it takes no message that replaces others")]
+    RollupDenied {
+        /// The stream.
+        stream: String,
+    },
+    /// The rollups of one batch replace more messages than one commit removes.
+    #[error(
+        "the rollups replace {messages} messages of the stream `{stream}`, and at most {limit} go at once; purge their subjects before, or publish fewer in a batch"
+    )]
+    RollupTooLarge {
+        /// The stream.
+        stream: String,
+        /// How many they would replace.
+        messages: u64,
+        /// The most.
+        limit: u64,
     },
     /// The stream remembers as many message ids as it may.
     #[error(

@@ -82,7 +82,7 @@ fn stream_config_row() {
         &StreamConfigRow { config },
         "01 066f7264657273 02 03612e3e 02c3bc 01fbe803 00 01 5a fc0065cd1d
          fc00008000 01 01 5a fc0065cd1d fc40420f00
-         01 00 00 00 00 00",
+         00 01 00 00 00 00 00",
     );
     let config = StreamConfig::new("s")
         .without_dedup()
@@ -96,7 +96,7 @@ fn stream_config_row() {
         .unwanted(Unwanted::Keep);
     golden(
         &StreamConfigRow { config },
-        "01 0173 00 00 00 00 fc00008000 00 00 05 fb2c01 0107 020001 01 01 01",
+        "01 0173 00 00 00 00 fc00008000 00 00 05 00 fb2c01 0107 020001 01 01 01",
     );
 }
 

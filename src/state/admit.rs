@@ -2,6 +2,7 @@
 
 use super::dedup::hash_id;
 use super::expect::{Expectations, check_places};
+use super::rollup::Replaced;
 use super::room::disk_bytes;
 use super::stored::Need;
 use super::stream::{Appended, Placed};
@@ -31,13 +32,48 @@ impl From<Need> for Refused {
     }
 }
 
+impl Refused {
+    /// A place in a part of a batch is told as its place in the batch.
+    fn of_part(mut self, part: &Part) -> Self {
+        if let Self::For(
+            PublishErrorKind::ExpectInBatch { at } | PublishErrorKind::ExpectOwn { at, .. },
+        ) = &mut self
+        {
+            *at = part.places.get(*at).copied().unwrap_or(*at);
+        }
+        self
+    }
+}
+
+/// The messages of a batch that go to one of its streams.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) stream: u32,
+    pub(crate) messages: Vec<Publish>,
+    /// Where they stand in the batch.
+    pub(crate) places: Vec<usize>,
+}
+
+impl Part {
+    pub(crate) const fn of(stream: u32) -> Self {
+        Self {
+            stream,
+            messages: Vec::new(),
+            places: Vec::new(),
+        }
+    }
+}
+
 /// What the checks found out about each message.
 #[derive(Debug)]
 enum Verdict {
     New {
         hash: Option<u128>,
     },
-    DuplicateOf(u64),
+    DuplicateOf {
+        seq: u64,
+        hash: u128,
+    },
     /// The same id stands earlier in the batch.
     DuplicateInBatch(usize),
 }
@@ -55,7 +91,45 @@ impl State {
         messages: &mut Vec<Publish>,
         now: u64,
     ) -> Result<Vec<Placed>, Refused> {
+        let checked = self.check_publish(stream, messages, now)?;
+        self.room.for_publish(checked.disk)?;
+        Ok(self.append_checked_batch(stream, messages, checked, now))
+    }
+
+    /// Appends messages to several streams, all or none; on success they are taken out of the parts.
+    pub(crate) fn publish_parts(
+        &mut self,
+        parts: &mut [Part],
+        now: u64,
+    ) -> Result<Vec<Vec<Placed>>, (Refused, u32)> {
+        let mut all = Vec::with_capacity(parts.len());
+        let mut disk = 0;
+        for part in &*parts {
+            let checked = self.check_publish(part.stream, &part.messages, now);
+            let checked = checked.map_err(|why| (why.of_part(part), part.stream))?;
+            disk += checked.disk;
+            all.push(checked);
+        }
+        let first = parts.first().map_or(0, |part| part.stream);
+        let room = self.room.for_publish(disk);
+        room.map_err(|why| (why.into(), first))?;
+        let placed = parts.iter_mut().zip(all).map(|(part, checked)| {
+            self.append_checked_batch(part.stream, &mut part.messages, checked, now)
+        });
+        Ok(placed.collect())
+    }
+
+    fn check_publish(
+        &mut self,
+        stream: u32,
+        messages: &[Publish],
+        now: u64,
+    ) -> Result<Checked, Refused> {
         self.now = self.now.max(now);
+        let looks = |message: &Publish| message.expect.is_some() || message.rollup.is_some();
+        if messages.iter().any(looks) {
+            self.retire_before(stream)?;
+        }
         let gone = || PublishErrorKind::StreamGone {
             stream: String::new(),
         };
@@ -72,47 +146,75 @@ impl State {
             target.dedup.forget(horizon, limit);
         }
         let target = self.streams.get(&stream).ok_or_else(gone)?;
-        let (verdicts, disk) = check(self, target, messages, now)?;
-        self.room.for_publish(disk)?;
-        let target = self.streams.get_mut(&stream).ok_or_else(gone)?;
-        let mut verdicts = verdicts.into_iter().peekable();
+        check(self, target, messages, now)
+    }
+
+    /// Appends what passed every check.
+    fn append_checked_batch(
+        &mut self,
+        stream: u32,
+        messages: &mut Vec<Publish>,
+        checked: Checked,
+        now: u64,
+    ) -> Vec<Placed> {
+        let Checked {
+            verdicts,
+            disk,
+            bytes,
+            mut replaced,
+        } = checked;
         let group = self.group;
-        let before = target.bytes;
         let mut placed: Vec<Placed> = Vec::with_capacity(messages.len());
-        target.recent.reserve(messages.len());
-        let mut stored = false;
-        for (at, message) in messages.drain(..).enumerate() {
-            let judged = verdicts.next_if(|(judged, _)| *judged == at);
-            let verdict = judged.map_or(Verdict::New { hash: None }, |(_, verdict)| verdict);
-            placed.push(match verdict {
-                Verdict::DuplicateOf(seq) => Placed {
-                    seq,
-                    duplicate: true,
-                },
-                Verdict::DuplicateInBatch(at) => {
-                    let seq = placed.get(at).map_or(0, |first| first.seq);
-                    Placed {
-                        seq,
-                        duplicate: true,
-                    }
+        let mut verdicts = verdicts.into_iter().peekable();
+        let (mut stored, mut renewed) = (false, false);
+        let mut messages = messages.drain(..).enumerate().peekable();
+        while let Some((start, first)) = messages.peek() {
+            let start = *start;
+            let judged = verdicts.peek().filter(|(judged, _)| *judged == start);
+            let is_new = judged.is_none_or(|(_, verdict)| matches!(verdict, Verdict::New { .. }));
+            if let Some(rollup) = first.rollup.filter(|_| is_new) {
+                let subject = first.subject.clone();
+                if stored {
+                    // Who starts later has passed over what the batch brought, before it leaves.
+                    self.after_append(stream);
                 }
-                Verdict::New { hash } => {
-                    stored = true;
-                    let seq = target.append(appended(message, hash), now, group);
-                    Placed {
-                        seq,
-                        duplicate: false,
+                self.replace(stream, &subject, rollup, &mut replaced);
+            }
+            let Some(target) = self.streams.get_mut(&stream) else {
+                unreachable!("a stream that was checked is there")
+            };
+            target.recent.reserve(messages.len());
+            // All up to the next message that replaces others.
+            let run = |(at, message): &(usize, Publish)| *at == start || message.rollup.is_none();
+            while let Some((at, message)) = messages.next_if(run) {
+                let judged = verdicts.next_if(|(judged, _)| *judged == at);
+                let verdict = judged.map_or(Verdict::New { hash: None }, |(_, verdict)| verdict);
+                let (seq, duplicate) = match verdict {
+                    Verdict::DuplicateOf { seq, hash } => {
+                        renewed |= target.renew_id(hash, now);
+                        (seq, true)
                     }
-                }
-            });
+                    Verdict::DuplicateInBatch(at) => {
+                        (placed.get(at).map_or(0, |first| first.seq), true)
+                    }
+                    Verdict::New { hash } => {
+                        stored = true;
+                        (target.append(appended(message, hash), now, group), false)
+                    }
+                };
+                placed.push(Placed { seq, duplicate });
+            }
         }
-        let bytes = target.bytes - before;
+        drop(messages);
+        if renewed {
+            self.touch_stream(stream);
+        }
         if stored {
             self.open.bytes += bytes;
             self.room.stage(disk);
             self.after_append(stream);
         }
-        Ok(placed)
+        placed
     }
 
     /// A stream has new messages: what starts later passes them over, and its age may need a look.
@@ -161,19 +263,30 @@ fn appended(message: Publish, id_hash: Option<u128>) -> Appended {
     }
 }
 
-/// What becomes of each message that has an id, and about what the new ones will take on disk.
+/// What the checks of a batch came to.
+#[derive(Debug)]
+struct Checked {
+    /// What becomes of each message that has an id: the others are new.
+    verdicts: Vec<(usize, Verdict)>,
+    /// About what the new ones will take on disk.
+    disk: u64,
+    /// What they add to the stream's bytes.
+    bytes: u64,
+    replaced: Replaced,
+}
+
 fn check(
     state: &State,
     stream: &Stream,
     messages: &[Publish],
     now: u64,
-) -> Result<(Vec<(usize, Verdict)>, u64), Refused> {
+) -> Result<Checked, Refused> {
     check_places(messages)?;
     let expectations = Expectations { state, stream };
-    // Only of messages that have an id: the others are new.
     let mut verdicts = Vec::new();
     let mut batch_ids: HashMap<u128, usize> = HashMap::new();
     let mut new_subjects: HashSet<&str> = HashSet::new();
+    let mut rollups: Vec<&Publish> = Vec::new();
     let (mut new_messages, mut new_bytes, mut new_ids, mut disk) = (0, 0, 0, 0);
     // Whether a new message on the last subject was counted towards the new ones.
     let (mut last_subject, mut counted) = (None, false);
@@ -200,23 +313,42 @@ fn check(
             if let Some(expect) = &message.expect {
                 expectations.judge(expect)?;
             }
+            if message.rollup.is_some() {
+                rollups.push(message);
+            }
         }
         if message.id.is_some() {
             verdicts.push((at, verdict));
         }
     }
-    stream.room_for(new_messages, new_bytes)?;
+    let replaced = state.plan_rollups(stream, &rollups)?;
+    stream.room_without(replaced.room(stream), new_messages, new_bytes)?;
+    check_bounds(state, stream, new_ids, new_subjects.len() as u64)?;
+    Ok(Checked {
+        verdicts,
+        disk,
+        bytes: new_bytes,
+        replaced,
+    })
+}
+
+/// Refuses more ids or subjects than are remembered.
+fn check_bounds(
+    state: &State,
+    stream: &Stream,
+    new_ids: u64,
+    new_subjects: u64,
+) -> Result<(), PublishErrorKind> {
     let name = || stream.config.name.clone();
     if new_ids > 0 && stream.dedup.len() + new_ids > stream.config.dedup_ids {
         let (stream, limit) = (name(), stream.config.dedup_ids);
-        return Err(PublishErrorKind::DedupFull { stream, limit }.into());
+        return Err(PublishErrorKind::DedupFull { stream, limit });
     }
-    let subjects = stream.subjects.len() + new_subjects.len() as u64;
-    if !new_subjects.is_empty() && subjects > state.subjects_max {
+    if new_subjects > 0 && stream.subjects.len() + new_subjects > state.subjects_max {
         let (stream, limit) = (name(), state.subjects_max);
-        return Err(PublishErrorKind::SubjectsFull { stream, limit }.into());
+        return Err(PublishErrorKind::SubjectsFull { stream, limit });
     }
-    Ok((verdicts, disk))
+    Ok(())
 }
 
 fn judge_id(
@@ -230,10 +362,10 @@ fn judge_id(
     let Some(id) = &message.id else {
         return Verdict::New { hash: None };
     };
-    if let Some(seq) = stream.duplicate_of(secret, id, now) {
-        return Verdict::DuplicateOf(seq);
-    }
     let hash = hash_id(secret, id);
+    if let Some(seq) = stream.duplicate_of(hash, now) {
+        return Verdict::DuplicateOf { seq, hash };
+    }
     if let Some(first) = batch_ids.get(&hash) {
         Verdict::DuplicateInBatch(*first)
     } else {

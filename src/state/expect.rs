@@ -57,9 +57,14 @@ impl State {
         self.lasts.0.insert(key, looked);
     }
 
-    /// Forgets what was looked for, when the call that needed it is over.
-    pub(crate) fn forget_lasts(&mut self, stream: u32) {
-        self.lasts.0.retain(|(known, _), _| *known != stream);
+    /// Forgets what was looked for in the log of some streams, when the call that needed it is over.
+    pub(crate) fn forget_looks(&mut self, streams: &[u32]) {
+        if !self.lasts.0.is_empty() {
+            self.lasts
+                .0
+                .retain(|(known, _), _| !streams.contains(known));
+        }
+        self.forget_earlier(streams);
     }
 }
 

@@ -27,6 +27,7 @@ mod recover;
 mod redrive;
 mod removed;
 mod retire;
+mod rollup;
 mod room;
 mod routes;
 pub(crate) mod runset;
@@ -40,7 +41,7 @@ mod trim;
 mod windows;
 mod work_queue;
 
-pub(crate) use admit::Refused;
+pub(crate) use admit::{Part, Refused};
 pub(crate) use audit::{ConsumerAudit, StreamAudit};
 pub(crate) use claim::{Capacity, Claimed, NewMessages, Nothing, Plan};
 pub(crate) use consumer::Consumer;
@@ -51,10 +52,11 @@ pub(crate) use inspect::{Oldest, PendingPlace};
 pub(crate) use purge::PurgeBound;
 pub(crate) use recover::{Recovered, TABLES};
 pub(crate) use redrive::RedriveTo;
+pub(crate) use rollup::{EarlierNeed, Found, windows_of};
 pub(crate) use room::Room;
 pub(crate) use seal::{Append, Sealed};
 pub(crate) use settle::{Token, Verdict};
-pub(crate) use stored::{Facts, Need, Stored};
+pub(crate) use stored::{Fact, Facts, Need, Stored};
 pub(crate) use stream::{Placed, PurgeMark, Stream};
 pub(crate) use sweep::{Alarm, Moment, SweepLimits};
 pub(crate) use windows::{WINDOW, window_of};
@@ -94,6 +96,8 @@ pub(crate) struct State {
     supplied: HashMap<(u32, u64), Arc<Stored>>,
     /// The last messages that were looked for in the log, likewise.
     lasts: expect::Lasts,
+    /// The messages that rollups replace, likewise.
+    earlier: rollup::Earlier,
     /// Messages whose bytes could not be read when they were to be given up.
     unreadable: BTreeSet<(u32, u64)>,
     /// How often damage was excluded: what was read before may be gone.

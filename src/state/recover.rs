@@ -107,6 +107,7 @@ impl Recovered {
             open: super::Open::default(),
             supplied: HashMap::new(),
             lasts: super::expect::Lasts::default(),
+            earlier: super::rollup::Earlier::default(),
             unreadable: BTreeSet::new(),
             exclusions: 0,
             sweep_wanted: true,

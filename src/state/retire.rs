@@ -19,6 +19,12 @@ impl State {
         Ok(())
     }
 
+    /// The same of one stream, before somebody is told what it stores, or replaces that.
+    pub(super) fn retire_before(&mut self, id: u32) -> Result<(), Need> {
+        self.collect_finished();
+        self.retire(id)
+    }
+
     /// Whether anybody may still be given a message, or has it and is not done with it.
     pub(crate) fn is_needed(&self, stream: &Stream, seq: u64, subject: &str) -> bool {
         let mut consumers = stream.consumers.iter();
@@ -143,7 +149,7 @@ impl State {
             return;
         }
         if stream.config.drops_unwanted() && stream.consumers.is_empty() {
-            self.remove_all(id);
+            self.remove_all(id, Removal::Purge);
             return;
         }
         stream.rejudged = Some((stream.first(), stream.last + 1));

@@ -1,6 +1,7 @@
 //! A message as it is stored, and the few facts about it that retention needs.
 
 use super::expect::LastNeed;
+use super::rollup::EarlierNeed;
 use crate::headers::Headers;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -98,6 +99,8 @@ pub(crate) enum Need {
     Window { stream: u32, window: u64 },
     /// The last message that a filter matches.
     Last(LastNeed),
+    /// All messages of some subjects.
+    Earlier(EarlierNeed),
     /// These messages, whole.
     Messages(Vec<(u32, u64)>),
 }

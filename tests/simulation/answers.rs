@@ -34,6 +34,16 @@ pub(crate) fn nothing(reason: EmptyReason) -> String {
     format!("nothing: {why}")
 }
 
+/// Where the messages of a batch were stored, and whether they had been before.
+pub(crate) fn placed_line(placed: &[(String, u64, bool)]) -> String {
+    let name = &placed[0].0;
+    if placed.iter().any(|(other, _, _)| other != name) {
+        return format!("{placed:?}");
+    }
+    let placed: Vec<(u64, bool)> = placed.iter().map(|(_, seq, dup)| (*seq, *dup)).collect();
+    format!("{name} {placed:?}")
+}
+
 pub(crate) fn acked_line(acked: usize, refused: &[Refusal]) -> String {
     let word = |refusal: &Refusal| match refusal {
         Refusal::Stale { seq } => format!("Stale {seq}"),

@@ -7,6 +7,7 @@ use crate::op::{Op, Then, Verdict};
 use crate::oracle::Oracle;
 use crate::trouble::Trouble;
 use fastrand::Rng;
+use riverbed::Rollup;
 use std::time::Duration;
 
 const A: [&str; 7] = ["a.x", "a.y", "a.z", "a.x.deep", "a.w", "a.v", "a.u"];
@@ -78,6 +79,11 @@ pub(crate) fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draf
         expect,
         expect_of,
         expect_id,
+        rollup: match rng.u32(..120) {
+            0..=11 => Some(Rollup::Subject),
+            12 => Some(Rollup::All),
+            _ => None,
+        },
     }
 }
 
@@ -121,7 +127,14 @@ fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
         2..=5 => rng.usize(8..40),
         _ => count,
     };
-    let mut batch: Vec<Draft> = (0..count).map(|_| draft(rng, stream, known)).collect();
+    // Some batches go to two streams.
+    let second = (chance(rng, 6) && stream != "b").then_some("b");
+    let mut batch: Vec<Draft> = (0..count)
+        .map(|_| match second.filter(|_| rng.bool()) {
+            Some(second) => draft(rng, second, oracle.streams.get(second)),
+            None => draft(rng, stream, known),
+        })
+        .collect();
     for draft in batch.iter_mut().skip(1) {
         if !chance(rng, 20) {
             let literal = |(of, _): &(String, u64)| !of.contains(['*', '>']);
@@ -140,7 +153,7 @@ fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
             "b.x".into()
         };
     }
-    let to = (rng.bool() && known.is_some()).then(|| stream.to_owned());
+    let to = (rng.bool() && known.is_some() && second.is_none()).then(|| stream.to_owned());
     Op::Publish { to, batch }
 }
 

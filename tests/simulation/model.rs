@@ -1,6 +1,6 @@
 //! What the oracle knows: plain values, no cleverness.
 
-use riverbed::{Access, ConsumerConfig, Deny, StreamConfig};
+use riverbed::{Access, ConsumerConfig, Deny, Rollup, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A message to be published.
@@ -14,6 +14,7 @@ pub(crate) struct Draft {
     /// The last of a subject or filter.
     pub(crate) expect_of: Option<(String, u64)>,
     pub(crate) expect_id: Option<String>,
+    pub(crate) rollup: Option<Rollup>,
 }
 
 impl std::fmt::Debug for Draft {
@@ -39,11 +40,22 @@ impl std::fmt::Debug for Draft {
         if let Some(id) = &self.expect_id {
             write!(f, " after {id}")?;
         }
+        if let Some(rollup) = self.rollup {
+            write!(f, " replaces {rollup:?}")?;
+        }
         f.write_str(")")
     }
 }
 
 impl Draft {
+    /// Whether it depends on what is stored.
+    pub(crate) fn looks(&self) -> bool {
+        self.expect.is_some()
+            || self.expect_of.is_some()
+            || self.expect_id.is_some()
+            || self.rollup.is_some()
+    }
+
     /// Without what it expects.
     pub(crate) fn expecting_nothing(self) -> Self {
         Self {
@@ -122,6 +134,13 @@ impl Stream {
         let mut stored = self.stored.iter();
         let last = stored.rfind(|(_, stored)| matches(filter, &stored.draft.subject));
         last.map_or(0, |(seq, _)| *seq)
+    }
+
+    /// What a message replaces.
+    pub(crate) fn replaced_by(&self, rollup: Rollup, subject: &str) -> Vec<u64> {
+        let goes = |stored: &Stored| rollup == Rollup::All || stored.draft.subject == subject;
+        let stored = self.stored.iter().filter(|(_, stored)| goes(stored));
+        stored.map(|(seq, _)| *seq).collect()
     }
 
     /// Whether it ever had a message.

@@ -1,9 +1,10 @@
 //! The oracle's rules of streams: managing them, publishing, purging, redriving.
 
+use crate::answers::placed_line;
 use crate::model::{Draft, Held, Place, Stream, matches};
 use crate::oracle::{Oracle, dead_letter_stream, forget_ids, headers_without_envelope};
-use riverbed::{Access, Deny, Retention, StreamConfig};
-use std::collections::BTreeMap;
+use riverbed::{Access, DedupMode, Deny, Retention, StreamConfig};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Oracle {
     pub(crate) fn create_stream(&mut self, config: &StreamConfig) -> String {
@@ -114,23 +115,21 @@ impl Oracle {
         "deleted".to_owned()
     }
 
-    /// The stream that captures all of these subjects.
-    fn route(&self, batch: &[Draft]) -> Result<String, &'static str> {
-        let mut found: Option<String> = None;
-        for draft in batch {
+    /// The streams that capture these subjects, in the order of their first messages.
+    fn route(&self, batch: &[Draft]) -> Result<Vec<(String, Vec<usize>)>, &'static str> {
+        let mut found: Vec<(String, Vec<usize>)> = Vec::new();
+        for (at, draft) in batch.iter().enumerate() {
             let captures = self
                 .streams
                 .iter()
                 .find(|(_, stream)| stream.captures(&draft.subject));
-            let Some((name, _)) = captures else {
-                return Err("NoStream");
-            };
-            match &found {
-                Some(known) if known != name => return Err("TwoStreams"),
-                _ => found = Some(name.clone()),
+            let (name, _) = captures.ok_or("NoStream")?;
+            match found.iter_mut().find(|(known, _)| known == name) {
+                Some((_, places)) => places.push(at),
+                None => found.push((name.clone(), vec![at])),
             }
         }
-        found.ok_or("NoStream")
+        Ok(found)
     }
 
     pub(crate) fn publish(&mut self, to: Option<&str>, batch: &[Draft]) -> String {
@@ -141,38 +140,62 @@ impl Oracle {
         if batch.is_empty() {
             return "BatchSize".to_owned();
         }
-        let name = match to {
-            Some(name) => name.to_owned(),
-            None => match self.route(batch) {
-                Ok(name) => name,
-                Err(why) => return why.to_owned(),
-            },
+        let parts = match to {
+            Some(name) => Ok(vec![(name.to_owned(), (0..batch.len()).collect())]),
+            None => self.route(batch),
         };
-        match self.publish_to(&name, batch) {
-            Ok(placed) => format!("{name} {placed:?}"),
-            Err(why) => why.to_owned(),
-        }
+        let placed = parts.and_then(|parts| self.publish_parts(&parts, batch));
+        placed.map_or_else(str::to_owned, |placed| placed_line(&placed))
     }
 
-    /// All or none: every check first, dedup before the expected sequence, then the appends.
-    fn publish_to(
+    /// All or none, in all streams: every check first, then the appends.
+    fn publish_parts(
+        &mut self,
+        parts: &[(String, Vec<usize>)],
+        batch: &[Draft],
+    ) -> Result<Vec<(String, u64, bool)>, &'static str> {
+        let own = |places: &[usize]| -> Vec<Draft> {
+            places.iter().map(|at| batch[*at].clone()).collect()
+        };
+        let mut verdicts = Vec::new();
+        for (name, places) in parts {
+            verdicts.push(self.check_batch(name, &own(places))?);
+        }
+        let mut placed: BTreeMap<usize, (String, u64, bool)> = BTreeMap::new();
+        for ((name, places), verdicts) in parts.iter().zip(verdicts) {
+            let stored = self.append_batch(name, &own(places), verdicts);
+            for (at, (seq, duplicate)) in places.iter().zip(stored) {
+                placed.insert(*at, (name.clone(), seq, duplicate));
+            }
+        }
+        if parts.len() > 1 {
+            self.met.push("several_streams");
+        }
+        Ok(placed.into_values().collect())
+    }
+
+    /// What each message is a duplicate of: something stored, or something of this batch.
+    fn check_batch(
         &mut self,
         name: &str,
         batch: &[Draft],
-    ) -> Result<Vec<(u64, bool)>, &'static str> {
+    ) -> Result<Vec<Option<Result<u64, usize>>>, &'static str> {
         let now = self.now;
         let Some(stream) = self.streams.get_mut(name) else {
             return Err("StreamGone");
         };
         forget_ids(stream, now);
+        if batch.iter().any(Draft::looks) {
+            self.retire(name);
+        }
         if let Some(why) = misplaced(batch) {
             return Err(why);
         }
         let stream = &self.streams[name];
         let mut in_batch: BTreeMap<&str, usize> = BTreeMap::new();
         let mut subjects: Vec<&str> = Vec::new();
-        let (mut bytes, mut fresh, mut ids) = (0, 0, 0);
-        // What each message is a duplicate of: something stored, or something of this batch.
+        let mut leaving: BTreeSet<u64> = BTreeSet::new();
+        let (mut bytes, mut fresh, mut ids, mut denied) = (0, 0, 0, false);
         let mut verdicts: Vec<Option<Result<u64, usize>>> = Vec::new();
         for (at, draft) in batch.iter().enumerate() {
             if !stream.captures(&draft.subject) {
@@ -207,6 +230,10 @@ impl Oracle {
                     in_batch.insert(id, at);
                     ids += 1;
                 }
+                if let Some(rollup) = draft.rollup {
+                    denied |= stream.keeps(Deny::Purge).is_some();
+                    leaving.extend(stream.replaced_by(rollup, &draft.subject));
+                }
                 let is_known = stream
                     .stored
                     .values()
@@ -217,7 +244,11 @@ impl Oracle {
             }
             verdicts.push(known);
         }
-        if let Some(why) = self.room_for(name, fresh, bytes) {
+        if denied {
+            return Err("RollupDenied");
+        }
+        let leaving: Vec<u64> = leaving.into_iter().collect();
+        if let Some(why) = self.room_without(name, &leaving, fresh, bytes) {
             return Err(why);
         }
         if ids > 0 && stream.ids.len() as u64 + ids > stream.config.dedup_ids {
@@ -228,12 +259,28 @@ impl Oracle {
         {
             return Err("SubjectsFull");
         }
+        Ok(verdicts)
+    }
+
+    fn append_batch(
+        &mut self,
+        name: &str,
+        batch: &[Draft],
+        verdicts: Vec<Option<Result<u64, usize>>>,
+    ) -> Vec<(u64, bool)> {
         let mut placed: Vec<(u64, bool)> = Vec::new();
         for (draft, verdict) in batch.iter().zip(verdicts) {
             placed.push(match verdict {
-                Some(Ok(seq)) => (seq, true),
+                Some(Ok(seq)) => {
+                    self.renew(name, draft);
+                    (seq, true)
+                }
                 Some(Err(at)) => (placed[at].0, true),
                 None => {
+                    if let Some(rollup) = draft.rollup {
+                        let gone = self.streams[name].replaced_by(rollup, &draft.subject);
+                        self.remove(name, &gone, "Rollup");
+                    }
                     let seq = self.append(name, draft.clone(), None);
                     let stream = self.streams.get_mut(name).unwrap();
                     if let Some(id) = &draft.id {
@@ -249,7 +296,22 @@ impl Oracle {
         if placed.iter().any(|(_, duplicate)| !duplicate) && !self.defer_limits {
             self.trim(name);
         }
-        Ok(placed)
+        placed
+    }
+
+    /// A duplicate came.
+    fn renew(&mut self, name: &str, draft: &Draft) {
+        let now = self.now;
+        let stream = self.streams.get_mut(name).unwrap();
+        let now = now.max(stream.last_time);
+        let known = draft.id.as_ref().and_then(|id| stream.ids.get_mut(id));
+        if let (DedupMode::Sliding, Some(window), Some((_, time))) =
+            (stream.config.dedup_mode, stream.config.dedup_window, known)
+            && now.saturating_sub(*time) >= window.as_micros() as u64 / 8
+        {
+            *time = now;
+            self.met.push("id_renewed");
+        }
     }
 
     pub(crate) fn purge(

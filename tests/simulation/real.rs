@@ -2,8 +2,8 @@
 
 pub(crate) use crate::answers::Answer;
 use crate::answers::{
-    ack_error, acked_line, consumer_error, fetch_error, nothing, publish_error, purge_error,
-    redrive_error, said, stream_error,
+    ack_error, acked_line, consumer_error, fetch_error, nothing, placed_line, publish_error,
+    purge_error, redrive_error, said, stream_error,
 };
 use crate::model::Draft;
 use crate::op::{Op, Then, Verdict};
@@ -368,16 +368,10 @@ impl Real {
         };
         Ok(match published {
             Ok(acks) => {
-                let name = acks[0].stream.clone();
-                assert!(
-                    acks.iter().all(|ack| ack.stream == name),
-                    "one batch, one stream"
-                );
-                let placed: Vec<(u64, bool)> = acks
+                let placed = acks
                     .iter()
-                    .map(|ack| (ack.seq.get(), ack.duplicate))
-                    .collect();
-                format!("{name} {placed:?}").into()
+                    .map(|ack| (ack.stream.to_string(), ack.seq.get(), ack.duplicate));
+                placed_line(&placed.collect::<Vec<_>>()).into()
             }
             Err(why) => {
                 if !matches!(why.kind, PublishErrorKind::Unavailable(_)) {
@@ -490,6 +484,9 @@ fn publish(draft: &Draft) -> Publish {
     }
     if let Some(id) = &draft.expect_id {
         message = message.expect_last_id(id.clone());
+    }
+    if let Some(rollup) = draft.rollup {
+        message = message.rollup(rollup);
     }
     if draft.payload.len() % 2 == 1 {
         // No room comes up while nobody else is at work: the answer is the same.
