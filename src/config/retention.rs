@@ -9,6 +9,21 @@ use serde::{Deserialize, Serialize};
 /// transaction that settles it for the last consumer that wanted it: by an ack, a dead letter, a drop or
 /// a discard. A parked message is not settled and stays. Limits apply besides, to messages that nobody
 /// has acked too.
+///
+/// # Examples
+///
+/// ```
+/// use riverbed::{ConsumerConfig, Retention, Riverbed, StreamConfig};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Riverbed::open(folder.path().join("store"))?;
+/// let jobs = store.create_stream(StreamConfig::new("jobs").retention(Retention::WorkQueue))?;
+/// let worker = jobs.create_consumer(ConsumerConfig::new("worker"))?;
+/// jobs.publish("jobs", "one")?;
+/// worker.fetch(1)?[0].ack()?;
+/// assert_eq!(jobs.info()?.messages, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Retention {
@@ -24,6 +39,20 @@ pub enum Retention {
 }
 
 /// What a stream with [`Retention::Interest`] does with messages that no consumer wants.
+///
+/// # Examples
+///
+/// ```
+/// use riverbed::{Retention, Riverbed, StreamConfig, Unwanted};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Riverbed::open(folder.path().join("store"))?;
+/// let config = StreamConfig::new("early").retention(Retention::Interest);
+/// let early = store.create_stream(config.unwanted(Unwanted::Keep))?;
+/// early.publish("early", "before anybody came")?;
+/// assert_eq!(early.info()?.messages, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Unwanted {

@@ -34,9 +34,7 @@ impl Engine {
     pub(crate) fn update_stream(&self, config: StreamConfig) -> Result<u32, StreamError> {
         let (updated, group) = {
             let mut core = self.enter()?;
-            // A new age limit is judged by the time now, not by that of the last call.
-            let moment = core.now(&self.clock);
-            core.state.now = core.state.now.max(moment.now);
+            core.note_time(&self.clock);
             (core.state.update_stream(config), core.state.catalog_group())
         };
         self.wait(group)?;
@@ -113,6 +111,7 @@ impl Engine {
     pub(crate) fn delete_consumer(&self, id: u32) -> Result<(), ConsumerError> {
         let group = {
             let mut core = self.enter()?;
+            core.note_time(&self.clock);
             core.state.delete_consumer(id);
             core.wake_all_fetches(id);
             core.state.catalog_group()
@@ -137,6 +136,7 @@ impl Engine {
     pub(crate) fn release_parked(&self, whose: &ConsumerRef, seq: Seq) -> Result<(), RedriveError> {
         let (released, group) = {
             let mut core = self.enter()?;
+            core.note_time(&self.clock);
             let released = core.state.release_parked(whose.id, seq.get());
             core.wake_fetch(whose.id);
             (released, core.observed(whose.id))
@@ -148,6 +148,7 @@ impl Engine {
     pub(crate) fn discard_parked(&self, whose: &ConsumerRef, seq: Seq) -> Result<(), RedriveError> {
         let (discarded, group) = {
             let mut core = self.enter()?;
+            core.note_time(&self.clock);
             let discarded = core.state.discard_parked(whose.id, seq.get());
             core.wake_fetch(whose.id);
             (discarded, core.observed(whose.id))

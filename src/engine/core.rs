@@ -134,6 +134,12 @@ impl Core {
         }
     }
 
+    /// What a call changes is judged by the time now, not by that of the last call: its commit brings ages, too.
+    pub(crate) fn note_time(&mut self, clock: &Clock) {
+        let moment = self.now(clock);
+        self.state.now = self.state.now.max(moment.now);
+    }
+
     /// The open group, if it has anything to commit, else one that is durable.
     pub(crate) fn newest_work(&self) -> u64 {
         if self.state.has_work() {

@@ -103,6 +103,7 @@ impl Engine {
     ) -> Result<(), ScheduleError> {
         let (cancelled, group) = {
             let mut core = self.enter()?;
+            core.note_time(&self.clock);
             let cancelled = core.state.cancel_scheduled(id, number);
             let absent = core.state.catalog_group();
             let group = core.state.stream(id).map_or(absent, |known| known.group);

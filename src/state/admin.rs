@@ -425,6 +425,8 @@ impl State {
 
     /// Deletes a consumer; its messages stay in the stream.
     pub(crate) fn delete_consumer(&mut self, id: u32) {
+        // What it is done with in the open group is done, whether it is still there at its end or not.
+        self.collect_finished();
         if let Some(consumer) = self.consumers.get(&id) {
             let stream = consumer.stream;
             if let Some(known) = self.streams.get_mut(&stream) {

@@ -63,7 +63,7 @@ impl State {
     }
 
     /// What consumers are done with, and what nobody wanted when it was published.
-    fn collect_finished(&mut self) {
+    pub(super) fn collect_finished(&mut self) {
         for id in self.open.consumers.clone() {
             let Some(consumer) = self.consumers.get_mut(&id) else {
                 continue;

@@ -115,6 +115,27 @@ fn what_nobody_wants_waits_in_a_work_queue() {
 }
 
 #[test]
+fn what_a_consumer_acked_leaves_though_the_consumer_is_deleted_in_the_same_commit() {
+    let world = World::new();
+    let queue = queue(&world.store);
+    let worker = create(&queue, ConsumerConfig::new("worker"));
+    publish(&queue, "q.a", 2);
+    let taken = take(&worker, 1);
+    world.store.hold_group();
+    taken[0].ack().unwrap();
+    queue.delete_consumer("worker").unwrap();
+    world.store.commit_held().unwrap();
+    assert_eq!(stored(&queue), [2]);
+    let again = create(&queue, ConsumerConfig::new("again"));
+    assert_eq!(
+        seqs(&take(&again, 9)),
+        [2],
+        "what was acked comes to nobody"
+    );
+    checked(&world);
+}
+
+#[test]
 fn c12_a_parked_message_stays_in_a_work_queue_until_it_is_discarded() {
     let world = World::new();
     let queue = queue(&world.store);

@@ -46,12 +46,8 @@ impl Oracle {
                 if !acked.starts_with("acked") {
                     return acked;
                 }
-                // The commit of both brings the limits of a stream whose messages it finishes, also for
-                // what it delivers.
-                if !self.defer_limits {
-                    self.retire_all();
-                }
-                format!("{acked}; {}", self.fetch(stream, consumer, *n, *bytes))
+                let n = self.left_by_acks(stream, consumer, *n, *bytes);
+                format!("{acked}; {}", self.fetch(stream, consumer, n, *bytes))
             }
             Op::Advance(ms) => {
                 self.now += ms * 1_000;

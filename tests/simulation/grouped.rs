@@ -66,7 +66,13 @@ fn touched(before: &Oracle, after: &Oracle) -> Vec<String> {
         let stream = oracle.streams.get(name);
         stream.map(|stream| {
             let (last, stored) = (stream.last, stream.stored.len());
-            (last, stored, stream.finished.clone(), stream.last_scheduled)
+            (
+                last,
+                stored,
+                stream.finished.clone(),
+                stream.last_scheduled,
+                stream.rejudged,
+            )
         })
     };
     let names = after.streams.keys();

@@ -1,5 +1,6 @@
 //! The oracle's rules of retention by interest and of work queues.
 
+use crate::delivering::Plan;
 use crate::model::{Draft, Stream, matches};
 use crate::oracle::Oracle;
 use riverbed::{
@@ -122,6 +123,25 @@ impl Oracle {
         }
     }
 
+    /// How many messages a fetch takes beside acks. The commit of both brings the limits of a stream whose
+    /// messages the acks finish, also for what it delivers; when they take all of it, the fetch tries again.
+    pub(crate) fn left_by_acks(&mut self, stream: &str, name: &str, n: usize, bytes: u64) -> usize {
+        self.end_delays(stream, name);
+        let Plan::Take(seqs) = self.plan(stream, name, n, bytes) else {
+            return n;
+        };
+        if self.defer_limits {
+            return n;
+        }
+        self.retire_all();
+        let stored = &self.streams[stream].stored;
+        match seqs.iter().filter(|seq| stored.contains_key(seq)).count() {
+            0 => n,
+            left if left == seqs.len() => n,
+            left => left,
+        }
+    }
+
     /// Whether a message would leave as soon as it is stored.
     pub(crate) fn is_unwanted(&self, stream: &str, subject: &str) -> bool {
         let known = &self.streams[stream];
@@ -139,6 +159,10 @@ impl Oracle {
         }
         if !known.consumers.is_empty() || !known.drops_unwanted() {
             known.rejudged = true;
+            if !self.defer_limits {
+                // It is changed, and so are its limits looked at.
+                self.trim(stream);
+            }
             return;
         }
         let all: Vec<u64> = known.stored.keys().copied().collect();
