@@ -23,6 +23,8 @@ pub enum Removal {
     Delete,
     /// The stream's [`Retention`](crate::Retention): every consumer that wanted them was done with them.
     Retention,
+    /// A message that [replaces](crate::Publish::rollup) earlier ones.
+    Rollup,
     /// Their bytes were damaged, and [`Riverbed::exclude_damaged`](crate::Riverbed::exclude_damaged)
     /// was asked to go on without them.
     Damage,

@@ -102,8 +102,8 @@ mod sync;
 pub use builder::Builder;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use config::{
-    Access, AckDurability, AckPolicy, ConsumerConfig, DeliverPolicy, Deny, Discard, Durability,
-    Limits, MessageTtl, OnExhausted, Retention, StreamConfig, Unwanted,
+    Access, AckDurability, AckPolicy, ConsumerConfig, DedupMode, DeliverPolicy, Deny, Discard,
+    Durability, Limits, MessageTtl, OnExhausted, Retention, StreamConfig, Unwanted,
 };
 pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};
@@ -119,7 +119,7 @@ pub use headers::{Headers, HeadersError};
 pub use info::{Compaction, CompactionProgress, ConsumerInfo, StoreInfo, StreamInfo};
 pub use message::{Message, StoredMessage};
 pub use name::{NameError, validate_name};
-pub use publish::{Publish, PublishAck};
+pub use publish::{Publish, PublishAck, Rollup};
 pub use publish_handle::PublishHandle;
 pub use riverbed::Riverbed;
 pub use run::{RunOptions, RunReport, Runner};

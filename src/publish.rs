@@ -28,7 +28,9 @@ pub struct Publish {
     pub(crate) payload: Vec<u8>,
     pub(crate) headers: Headers,
     pub(crate) id: Option<String>,
-    pub(crate) expected_last: Option<Seq>,
+    /// Apart, because most messages expect nothing.
+    pub(crate) expect: Option<Box<Expect>>,
+    pub(crate) rollup: Option<Rollup>,
     pub(crate) wait_for_room: Option<Duration>,
     pub(crate) due: Due,
     pub(crate) ttl: Option<Duration>,
@@ -54,6 +56,16 @@ impl Due {
     }
 }
 
+/// What a message replaces when it is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rollup {
+    /// The earlier messages on its subject.
+    Subject,
+    /// All earlier messages of its stream.
+    All,
+}
+
 impl Publish {
     /// A message on this subject.
     pub fn new(subject: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
@@ -62,7 +74,8 @@ impl Publish {
             payload: payload.into(),
             headers: Headers::new(),
             id: None,
-            expected_last: None,
+            expect: None,
+            rollup: None,
             wait_for_room: None,
             due: Due::Now,
             ttl: None,
@@ -92,9 +105,91 @@ impl Publish {
     /// with another [`first_sequence`](crate::StreamConfig::first_sequence) the one before that does).
     ///
     /// A duplicate is answered as a duplicate whatever is expected. In a batch only the first message
-    /// may expect something.
+    /// may expect this.
     pub fn expect_last(mut self, seq: Seq) -> Self {
-        self.expected_last = Some(seq);
+        self.expect.get_or_insert_default().last = Some(seq);
+        self
+    }
+
+    /// Publishes only if this is the sequence of the last message stored on a subject, or on any subject
+    /// that a wildcard filter matches; 0 means that there is none (any more).
+    ///
+    /// The subject need not be the message's own. A deleted message does not count. A duplicate is
+    /// answered as a duplicate whatever is expected. In a batch every message may expect this of a
+    /// subject that none before it is on, and the first of a filter, too: what is expected is what was
+    /// there before the batch.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Publish, PublishErrorKind, Riverbed, Seq, StreamConfig};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Riverbed::open(folder.path().join("store"))?;
+    /// let settings = store.create_stream(StreamConfig::new("settings").subjects(["set.>"]))?;
+    /// let set = |value: &str, last| {
+    ///     let message = Publish::new("set.color", value).expect_last_for_subject("set.color", last);
+    ///     settings.publish_message(message)
+    /// };
+    /// let blue = set("blue", Seq::new(0))?.seq;
+    /// settings.publish("set.size", "4")?;
+    /// set("red", blue)?;
+    /// let late = set("green", blue).unwrap_err();
+    /// assert!(matches!(late.kind, PublishErrorKind::WrongLastForSubject { actual, .. } if actual == 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expect_last_for_subject(mut self, filter: impl Into<String>, seq: Seq) -> Self {
+        self.expect.get_or_insert_default().last_for_subject = Some((filter.into(), seq));
+        self
+    }
+
+    /// Publishes only if the last message stored in the stream has this id.
+    ///
+    /// A deleted message does not count. A duplicate is answered as a duplicate whatever is expected. In
+    /// a batch only the first message may expect this.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Publish, Riverbed, StreamConfig};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Riverbed::open(folder.path().join("store"))?;
+    /// let steps = store.create_stream(StreamConfig::new("steps"))?;
+    /// steps.publish_message(Publish::new("steps", "one").id("1"))?;
+    /// let two = Publish::new("steps", "two").id("2").expect_last_id("1");
+    /// assert!(!steps.publish_message(two.clone())?.duplicate);
+    /// assert!(steps.publish_message(two)?.duplicate); // and no error
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expect_last_id(mut self, id: impl Into<String>) -> Self {
+        self.expect.get_or_insert_default().last_id = Some(id.into());
+        self
+    }
+
+    /// Replaces earlier messages: they go in the commit that stores this one, never before and never
+    /// after. What a consumer had not finished of them is counted on it and announced (G11).
+    ///
+    /// A stream that [denies purges](crate::Deny::Purge) refuses it. One batch replaces at most 65,536
+    /// messages by [`Rollup::Subject`]; `Rollup::All` has no limit. What is replaced makes room in a full
+    /// stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Publish, Riverbed, Rollup, StreamConfig};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Riverbed::open(folder.path().join("store"))?;
+    /// let states = store.create_stream(StreamConfig::new("states").subjects(["state.*"]))?;
+    /// states.publish_batch([("state.door", "open"), ("state.lamp", "on"), ("state.door", "shut")])?;
+    /// let now = Publish::new("state.door", "open again").rollup(Rollup::Subject);
+    /// states.publish_message(now)?;
+    /// assert_eq!(states.info()?.messages, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rollup(mut self, rollup: Rollup) -> Self {
+        self.rollup = Some(rollup);
         self
     }
 
@@ -115,7 +210,8 @@ impl Publish {
     /// [`Stream::cancel_scheduled`](crate::Stream::cancel_scheduled) takes it back. The stream's rules are
     /// checked at once, and again when it is due: should the stream refuse it then, it waits until the
     /// stream takes it, and an [event](crate::Event::ScheduledRefused) says so. Its id is remembered, and
-    /// what it [expects](Self::expect_last) is judged, at acceptance only. A purge does not touch it.
+    /// what it [expects](Self::expect_last) is judged, at acceptance only. It can be no
+    /// [rollup](Self::rollup), and expects nothing of a subject or an id. A purge does not touch it.
     ///
     /// # Examples
     ///
@@ -200,6 +296,15 @@ impl<S: Into<String>, P: Into<Vec<u8>>> From<(S, P)> for Publish {
     fn from((subject, payload): (S, P)) -> Self {
         Self::new(subject, payload)
     }
+}
+
+/// What a publisher expects of the stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Expect {
+    pub(crate) last: Option<Seq>,
+    /// Of a subject or a filter.
+    pub(crate) last_for_subject: Option<(String, Seq)>,
+    pub(crate) last_id: Option<String>,
 }
 
 /// The answer to a publish that is on disk.

@@ -173,14 +173,31 @@ impl Riverbed {
         Ok(one(acks))
     }
 
-    /// Publishes a batch to the one stream that captures its subjects: all messages or none, in one
-    /// commit. Duplicates are flagged one by one and do not stop the others (R22).
+    /// Publishes a batch to the streams that capture its subjects: all messages or none, in one commit.
+    /// Duplicates are flagged one by one and do not stop the others (R22). The answers come in the order
+    /// of the messages; in each stream, too, they keep that order.
     ///
-    /// At most 65,536 messages and 64 MiB.
+    /// At most 65,536 messages and 64 MiB. What a batch may expect, it may expect of each stream: the
+    /// first message of a stream counts as the first one. The first message of the batch says how long
+    /// it waits for room.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{Riverbed, StreamConfig};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Riverbed::open(folder.path().join("store"))?;
+    /// store.create_stream(StreamConfig::new("orders").subjects(["orders.>"]))?;
+    /// store.create_stream(StreamConfig::new("audit").subjects(["audit.>"]))?;
+    /// let acks = store.publish_batch([("orders.placed", "17"), ("audit.order", "17 by anne")])?;
+    /// assert_eq!((&*acks[0].stream, &*acks[1].stream), ("orders", "audit"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Crash safety
     ///
-    /// All of the batch is stored, or nothing.
+    /// All of the batch is stored, in all of its streams, or nothing.
     ///
     /// # Errors
     ///

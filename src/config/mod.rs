@@ -20,4 +20,4 @@ pub(crate) use limits::{
 };
 pub use message_ttl::MessageTtl;
 pub use retention::{Retention, Unwanted};
-pub use stream::{Discard, StreamConfig};
+pub use stream::{DedupMode, Discard, StreamConfig};

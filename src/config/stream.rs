@@ -24,6 +24,19 @@ pub enum Discard {
     New,
 }
 
+/// From when on a message id is remembered for the dedup window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum DedupMode {
+    /// From the first publish with it. A duplicate changes nothing.
+    #[default]
+    Fixed,
+    /// From the last publish with it: a duplicate renews the id, and so is a write. It is remembered for the
+    /// window at least, and for an eighth longer at most. Ids that are renewed over and over take up to ten
+    /// times the memory.
+    Sliding,
+}
+
 /// Configuration of a stream: its name, the subjects it captures, and its limits.
 ///
 /// Built by its setters; a setting left out means no limit. Every value is checked when the stream
@@ -70,6 +83,8 @@ pub struct StreamConfig {
     /// Most message ids remembered at once (1,000,000). At the bound a publish with a new id is
     /// refused, because forgetting an id early would break G8 in silence.
     pub dedup_ids: u64,
+    /// Whether a duplicate renews its id.
+    pub dedup_mode: DedupMode,
     /// The sequence of the first message (1). Only for a stream to be created; 1 to 2^63 - 1.
     pub first_sequence: Seq,
     /// Most consumers; `None` means no limit. Counted when one is created.
@@ -102,6 +117,7 @@ impl StreamConfig {
             discard_per_subject: Discard::Old,
             dedup_window: Some(Duration::from_secs(120)),
             dedup_ids: 1_000_000,
+            dedup_mode: DedupMode::Fixed,
             first_sequence: Seq::new(1),
             max_consumers: None,
             deny: BTreeSet::new(),
@@ -194,6 +210,24 @@ impl StreamConfig {
         self
     }
 
+    /// Chooses whether a duplicate renews its id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{DedupMode, StreamConfig};
+    /// use std::time::Duration;
+    ///
+    /// let config = StreamConfig::new("uploads")
+    ///     .dedup_window(Duration::from_secs(60))
+    ///     .dedup_mode(DedupMode::Sliding);
+    /// assert_eq!(config.dedup_mode, DedupMode::Sliding);
+    /// ```
+    pub fn dedup_mode(mut self, mode: DedupMode) -> Self {
+        self.dedup_mode = mode;
+        self
+    }
+
     /// Checks every setting and fills in the subject of a stream that names none.
     pub(crate) fn validated(mut self) -> Result<Self, InvalidSetting> {
         validate_name(&self.name).map_err(|why| InvalidSetting::new("name", why))?;
@@ -238,6 +272,10 @@ impl StreamConfig {
             return Err(InvalidSetting::new("max_age", "it is shorter than 100 ms"));
         }
         let Some(window) = self.dedup_window else {
+            if self.dedup_mode == DedupMode::Sliding {
+                let why = "there is no window to slide; set dedup_window, or leave dedup_mode out";
+                return Err(InvalidSetting::new("dedup_mode", why));
+            }
             return Ok(());
         };
         if window < least {

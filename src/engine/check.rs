@@ -253,11 +253,12 @@ impl Sum {
                 .copied()
                 .unwrap_or_default();
             same(&format!("messages on `{name}`"), *count, said);
-            same(
-                &format!("last on `{name}`, or more,"),
-                (*last).max(bound),
-                bound,
-            );
+            if audit.last_gone.contains(name.as_str()) {
+                let what = format!("last on `{name}`, or more,");
+                same(&what, (*last).max(bound), bound);
+            } else {
+                same(&format!("last on `{name}`"), *last, bound);
+            }
             same(
                 &format!("first on `{name}`, or less,"),
                 (*first).min(least),

@@ -1,9 +1,10 @@
 //! Reading what rules need from the log, outside the lock.
 
 use super::Engine;
+use super::scan::Scan;
 use crate::error::Unavailable;
 use crate::format::{Block, BlockError, RecordRef};
-use crate::state::{Facts, Need, Stored, WINDOW};
+use crate::state::{EarlierNeed, Facts, LastNeed, Looked, Need, Stored, WINDOW};
 use crate::state::{runset::RunSet, window_of};
 use crate::store::{Reader, StoreError};
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ impl Engine {
                 from,
                 to,
             } => self.load_oldest(*stream, subject, *from, *to)?,
+            Need::Last(need) => self.load_last(need)?,
+            Need::Earlier(need) => self.load_earlier(need)?,
             Need::Messages(wanted) => return self.load_messages(wanted),
             Need::Scheduled { stream, numbers } => self.load_scheduled(*stream, numbers)?,
         }
@@ -46,7 +49,9 @@ impl Engine {
             }
             Need::Facts { stream, .. }
             | Need::Window { stream, .. }
-            | Need::Oldest { stream, .. } => {
+            | Need::Oldest { stream, .. }
+            | Need::Last(LastNeed { stream, .. })
+            | Need::Earlier(EarlierNeed { stream, .. }) => {
                 let mut core = self.enter_closing()?;
                 core.state.mark_stream_unreadable(*stream, place, readable);
                 Ok(Vec::new())
@@ -153,6 +158,26 @@ impl Engine {
         if let Some(known) = self.enter_closing()?.state.streams.get_mut(&stream) {
             known.crowded.supply(Arc::clone(subject), from, seq);
         }
+        Ok(())
+    }
+
+    fn load_last(&self, need: &LastNeed) -> Result<(), Unavailable> {
+        let scan = {
+            let core = self.enter_closing()?;
+            core.scan_of(need.stream, vec![need.filter.clone()])
+        };
+        let scan = Scan {
+            from: scan.from.max(need.from),
+            to: scan.to.min(need.to),
+            ..scan
+        };
+        let found = self.last_matching(&scan).map_err(|why| self.failed(why))?;
+        let looked = Looked {
+            to: need.to,
+            from: need.from,
+            found,
+        };
+        self.enter_closing()?.state.supply_last(need, looked);
         Ok(())
     }
 

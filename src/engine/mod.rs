@@ -13,6 +13,7 @@ mod commit;
 mod compact;
 mod core;
 mod deliver;
+mod earlier;
 mod exclude;
 mod failure;
 mod fetch;

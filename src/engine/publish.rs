@@ -6,7 +6,9 @@ use crate::config::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_ID_BYTES_MAX};
 use crate::error::{PublishError, PublishErrorKind};
 use crate::publish::{Publish, PublishAck};
 use crate::seq::Seq;
-use crate::subject::validate_subject;
+use crate::state::{Need, Part, Placed, Refused};
+use crate::subject::{SubjectFilter, validate_subject};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +53,24 @@ impl Engine {
             Ok(bytes) => bytes,
             Err(kind) => return Err(PublishError::new(kind, messages)),
         };
+        let mut supplied = Vec::new();
+        let staged = self.stage_checked(target, &mut messages, bytes, pace, &mut supplied);
+        if !supplied.is_empty()
+            && let Ok(mut core) = self.enter()
+        {
+            core.state.forget_supplied(&supplied);
+        }
+        staged.map_err(|kind| PublishError::new(kind, messages))
+    }
+
+    fn stage_checked(
+        &self,
+        target: &Target,
+        messages: &mut Vec<Publish>,
+        bytes: u64,
+        pace: Pace,
+        supplied: &mut Vec<(u32, u64)>,
+    ) -> Result<Staged, PublishErrorKind> {
         let patience = messages.first().and_then(|message| message.wait_for_room);
         let mut room = patience.map(|patience| {
             (
@@ -60,18 +80,15 @@ impl Engine {
         });
         loop {
             let signal = room.as_ref().map(|(signal, _)| signal);
-            match self.try_stage(target, &mut messages, bytes, pace, signal) {
-                Ok(Tried::Staged(staged)) => return Ok(staged),
-                Ok(Tried::WaitFor(group)) => {
-                    if let Err(why) = self.wait(group) {
-                        return Err(PublishError::new(why, messages));
-                    }
-                }
-                Ok(Tried::Refused {
+            match self.try_stage(target, messages, bytes, pace, signal)? {
+                Tried::Staged(staged) => return Ok(staged),
+                Tried::WaitFor(group) => self.wait(group)?,
+                Tried::Needs(need) => supplied.extend(self.load(&need)?),
+                Tried::Refused {
                     kind,
                     group,
                     stream,
-                }) => {
+                } => {
                     if let Some(stream) = stream.filter(|_| wants_room(&kind))
                         && let Some((signal, deadline)) = &room
                     {
@@ -82,10 +99,8 @@ impl Engine {
                         continue;
                     }
                     // A refusal is an answer about a state that must be durable (R1).
-                    let kind = self.wait(group).err().map_or(kind, Into::into);
-                    return Err(PublishError::new(kind, messages));
+                    return Err(self.wait(group).err().map_or(kind, Into::into));
                 }
-                Err(why) => return Err(PublishError::new(why, messages)),
             }
         }
     }
@@ -118,32 +133,31 @@ impl Engine {
                 stream,
             })
         };
-        let id = match core.resolve(target, messages) {
-            Ok(id) => id,
+        let ids = match core.resolve(target, messages) {
+            Ok(ids) => ids,
             Err(kind) => return refused(kind, core.state.catalog_group(), None),
         };
         let now = core.now(&self.clock).now;
-        let name: Arc<str> = core.state.stream_name(id).into();
-        let placed = match core.state.publish(id, messages, now) {
-            Ok(placed) => placed,
-            Err(kind) => {
+        let published = match &ids {
+            Resolved::One(id) => core.publish(*id, messages, now),
+            Resolved::Each(ids) => core.publish_each(ids, messages, now),
+        };
+        if !matches!(published, Err((Refused::Until(_), _))) {
+            core.state.forget_looks(ids.all());
+        }
+        let acks = match published {
+            Ok(acks) => acks,
+            Err((Refused::Until(need), _)) => return Ok(Tried::Needs(need)),
+            Err((Refused::For(kind), id)) => {
                 // Registered before the lock is free, so that no room that is made is missed.
                 if let Some(signal) = room.filter(|_| wants_room(&kind)) {
                     core.add_publisher(id, signal);
                 }
                 let kind = named(kind, target);
-                let group = core.state.stream(id).map_or(0, |stream| stream.group);
-                return refused(kind, group, Some(id));
+                return refused(kind, core.newest_of(ids.all()), Some(id));
             }
         };
-        let ack = |placed: crate::state::Placed| PublishAck {
-            stream: Arc::clone(&name),
-            seq: Seq::new(placed.seq),
-            scheduled: placed.scheduled,
-            duplicate: placed.duplicate,
-        };
-        let acks = placed.into_iter().map(ack).collect();
-        let group = core.state.stream(id).map_or(0, |stream| stream.group);
+        let group = core.newest_of(ids.all());
         // Duplicates may be durable already; then nothing is on its way.
         if pace == Pace::Pipelined && group > core.durable {
             *core.pipelined.entry(group).or_default() += bytes;
@@ -182,6 +196,8 @@ pub(crate) enum Pace {
 enum Tried {
     Staged(Staged),
     WaitFor(u64),
+    /// It depends on what only the log can tell.
+    Needs(Need),
     Refused {
         kind: PublishErrorKind,
         group: u64,
@@ -189,36 +205,118 @@ enum Tried {
     },
 }
 
+/// The streams of a batch.
+enum Resolved {
+    One(u32),
+    /// By message.
+    Each(Vec<u32>),
+}
+
+impl Resolved {
+    fn all(&self) -> &[u32] {
+        match self {
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Each(ids) => ids,
+        }
+    }
+}
+
 impl super::core::Core {
-    /// The stream that all messages go to.
-    fn resolve(&self, target: &Target, messages: &[Publish]) -> Result<u32, PublishErrorKind> {
+    /// Where the messages go.
+    fn resolve(&self, target: &Target, messages: &[Publish]) -> Result<Resolved, PublishErrorKind> {
         if let Target::Stream { id, name } = target {
             let gone = || PublishErrorKind::StreamGone {
                 stream: name.clone(),
             };
-            return self
-                .state
-                .stream(*id)
-                .map(|stream| stream.id)
-                .ok_or_else(gone);
+            let known = self.state.stream(*id).ok_or_else(gone)?;
+            return Ok(Resolved::One(known.id));
         }
-        let mut found = None;
+        let mut ids = Vec::with_capacity(messages.len());
         for message in messages {
             let no_stream = || PublishErrorKind::NoStream {
                 subject: message.subject.clone(),
             };
-            let id = self.state.route(&message.subject).ok_or_else(no_stream)?;
-            match found {
-                Some(known) if known != id => {
-                    let (one, other) = (self.state.stream_name(known), self.state.stream_name(id));
-                    return Err(PublishErrorKind::TwoStreams { one, other });
-                }
-                _ => found = Some(id),
-            }
+            ids.push(self.state.route(&message.subject).ok_or_else(no_stream)?);
         }
-        found.ok_or(PublishErrorKind::StreamGone {
-            stream: String::new(),
-        })
+        match ids.first() {
+            Some(first) if ids.iter().all(|id| id == first) => Ok(Resolved::One(*first)),
+            _ => Ok(Resolved::Each(ids)),
+        }
+    }
+
+    /// The newest group that changed one of these streams.
+    fn newest_of(&self, streams: &[u32]) -> u64 {
+        let known = streams.iter().filter_map(|id| self.state.stream(*id));
+        known.map(|stream| stream.group).max().unwrap_or(0)
+    }
+
+    fn publish(
+        &mut self,
+        id: u32,
+        messages: &mut Vec<Publish>,
+        now: u64,
+    ) -> Result<Vec<PublishAck>, (Refused, u32)> {
+        let placed = self.state.publish(id, messages, now);
+        let placed = placed.map_err(|why| (why, id))?;
+        let name: Arc<str> = self.state.stream_name(id).into();
+        Ok(placed.iter().map(|placed| ack(&name, placed)).collect())
+    }
+
+    /// Publishes to several streams, all or none; the answers come in the order of the messages.
+    fn publish_each(
+        &mut self,
+        ids: &[u32],
+        messages: &mut Vec<Publish>,
+        now: u64,
+    ) -> Result<Vec<PublishAck>, (Refused, u32)> {
+        let mut parts = split(ids, messages);
+        let placed = match self.state.publish_parts(&mut parts, now) {
+            Ok(placed) => placed,
+            Err(why) => {
+                // Every message comes back to its place.
+                let mut back: Vec<(usize, Publish)> = Vec::with_capacity(ids.len());
+                for part in parts {
+                    back.extend(part.places.into_iter().zip(part.messages));
+                }
+                back.sort_unstable_by_key(|(place, _)| *place);
+                messages.extend(back.into_iter().map(|(_, message)| message));
+                return Err(why);
+            }
+        };
+        let mut acks: Vec<(usize, PublishAck)> = Vec::with_capacity(ids.len());
+        for (part, placed) in parts.iter().zip(placed) {
+            let name: Arc<str> = self.state.stream_name(part.stream).into();
+            let own = placed.iter().map(|placed| ack(&name, placed));
+            acks.extend(part.places.iter().copied().zip(own));
+        }
+        acks.sort_unstable_by_key(|(place, _)| *place);
+        Ok(acks.into_iter().map(|(_, ack)| ack).collect())
+    }
+}
+
+/// The parts of a batch, the one of its first message first.
+fn split(ids: &[u32], messages: &mut Vec<Publish>) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut known: HashMap<u32, usize> = HashMap::new();
+    for (place, (message, id)) in messages.drain(..).zip(ids).enumerate() {
+        let at = *known.entry(*id).or_insert_with(|| {
+            parts.push(Part::of(*id));
+            parts.len() - 1
+        });
+        if let Some(part) = parts.get_mut(at) {
+            part.messages.push(message);
+            part.places.push(place);
+        }
+    }
+    parts
+}
+
+fn ack(stream: &Arc<str>, placed: &Placed) -> PublishAck {
+    PublishAck {
+        stream: Arc::clone(stream),
+        seq: Seq::new(placed.seq),
+        scheduled: placed.scheduled,
+        duplicate: placed.duplicate,
     }
 }
 
@@ -246,7 +344,7 @@ fn check_messages(messages: &[Publish]) -> Result<u64, PublishErrorKind> {
         });
     }
     let mut last_subject = None;
-    for (at, message) in messages.iter().enumerate() {
+    for message in messages {
         // Neighbours often share a subject; it is looked at once.
         if last_subject != Some(&message.subject) {
             validate_subject(&message.subject)?;
@@ -255,8 +353,11 @@ fn check_messages(messages: &[Publish]) -> Result<u64, PublishErrorKind> {
         message.headers.validate()?;
         check_id(message.id.as_deref())?;
         check_ttl(message.ttl)?;
-        if at > 0 && message.expected_last.is_some() {
-            return Err(PublishErrorKind::ExpectInBatch { at });
+        if let Some(expect) = &message.expect {
+            check_id(expect.last_id.as_deref())?;
+            if let Some((filter, _)) = &expect.last_for_subject {
+                filter.parse::<SubjectFilter>()?;
+            }
         }
     }
     Ok(bytes)

@@ -116,7 +116,7 @@ impl Engine {
         };
         let last = self.last_matching(&scan).map_err(|why| self.failed(why))?;
         match last {
-            Some(seq) => self.get(stream, name, seq),
+            Some((seq, _)) => self.get(stream, name, seq),
             None => Ok(None),
         }
     }

@@ -143,7 +143,7 @@ impl Engine {
             DeliverPolicy::FromTime(time) => self.first_at(scan, time.as_micros()),
             DeliverPolicy::Last => self
                 .last_matching(scan)
-                .map(|found| found.unwrap_or(scan.to + 1)),
+                .map(|found| found.map_or(scan.to + 1, |(seq, _)| seq)),
             DeliverPolicy::FromSequence(seq) => return Ok(seq.get().max(scan.from)),
             DeliverPolicy::All | DeliverPolicy::New | DeliverPolicy::LastPerSubject => {
                 return Ok(scan.from);
@@ -178,11 +178,11 @@ impl Engine {
         })
     }
 
-    /// The last message that matches and is not deleted.
+    /// The last message that matches and is not deleted, with its subject.
     pub(crate) fn last_matching(
         &self,
         scan: &Scan,
-    ) -> Result<Option<u64>, crate::store::StoreError> {
+    ) -> Result<Option<(u64, Arc<str>)>, crate::store::StoreError> {
         self.store.read(|reader| {
             let mut last = None;
             let mut holes = super::load::Holes::default();
@@ -198,7 +198,7 @@ impl Engine {
                         if scan.wants(record.subject)
                             && !scan.is_gone(reader, &mut holes, seq, record.subject)?
                         {
-                            last = Some(seq);
+                            last = Some((seq, Arc::from(record.subject)));
                             return Ok(ControlFlow::Break(()));
                         }
                     }

@@ -60,16 +60,6 @@ pub enum PublishErrorKind {
         /// The subject.
         subject: String,
     },
-    /// The messages of an atomic batch belong to more than one stream.
-    #[error(
-        "the batch has subjects of the streams `{one}` and `{other}`; an atomic batch goes to one stream"
-    )]
-    TwoStreams {
-        /// One of them.
-        one: String,
-        /// Another.
-        other: String,
-    },
     /// The stream is sealed.
     #[error("the stream `{stream}` is sealed and takes no more messages; publish to another one")]
     Sealed {
@@ -186,11 +176,76 @@ pub enum PublishErrorKind {
         /// What it is.
         actual: Seq,
     },
-    /// A message of a batch that is not its first expects a last sequence.
-    #[error("message {at} of the batch expects a last sequence; only the first (0) may")]
+    /// The last message that a subject or filter has is not the expected one.
+    #[error(
+        "the last sequence on `{subject}` in `{stream}` is {actual}, not {expected} (0 means none)"
+    )]
+    WrongLastForSubject {
+        /// The stream.
+        stream: String,
+        /// The subject or filter.
+        subject: String,
+        /// What was expected.
+        expected: Seq,
+        /// What it is; 0 if there is none.
+        actual: Seq,
+    },
+    /// The stream's last message has another id than the expected one, or none.
+    #[error("the last message of `{stream}` has the id {actual:?}, not {expected:?}")]
+    WrongLastId {
+        /// The stream.
+        stream: String,
+        /// What was expected.
+        expected: String,
+        /// What it is; `None` if the message has none, or there is no message.
+        actual: Option<String>,
+    },
+    /// A message of a batch that is not its first expects a last sequence, a last id, or the last of a
+    /// filter with wildcards.
+    #[error(
+        "message {at} of the batch expects a last sequence, a last id, or the last of a filter; only the first (0) may"
+    )]
     ExpectInBatch {
         /// Its place in the batch, from 0.
         at: usize,
+    },
+    /// A message of a batch expects the last of a subject that one before it is on.
+    #[error(
+        "message {at} of the batch expects the last sequence on `{subject}`, and a message before it is on that subject; expect it of that one"
+    )]
+    ExpectOwn {
+        /// Its place in the batch, from 0.
+        at: usize,
+        /// The subject.
+        subject: String,
+    },
+    /// The message is published for later, and with a setting that only one for now may have.
+    #[error(
+        "message {at} is published for later (after, at) and has {setting}, and a message for later neither replaces others nor expects anything of a subject or an id; leave one of the two out, or publish it when it is time"
+    )]
+    NotForLater {
+        /// Its place in the batch, from 0.
+        at: usize,
+        /// The setter of `Publish` that can't be combined with `after` or `at`.
+        setting: &'static str,
+    },
+    /// The message is a rollup, and its stream denies purges.
+    #[error("the stream `{stream}` denies purges, and so it takes no message that replaces others")]
+    RollupDenied {
+        /// The stream.
+        stream: String,
+    },
+    /// The rollups of one batch replace more messages than one commit removes.
+    #[error(
+        "the rollups replace {messages} messages of the stream `{stream}`, and at most {limit} go at once; purge their subjects before, or publish fewer in a batch"
+    )]
+    RollupTooLarge {
+        /// The stream.
+        stream: String,
+        /// How many they would replace.
+        messages: u64,
+        /// The most.
+        limit: u64,
     },
     /// The stream remembers as many message ids as it may.
     #[error(

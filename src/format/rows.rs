@@ -173,6 +173,8 @@ pub(crate) struct SubjectRow {
     pub(crate) last: u64,
     /// No message of it has a lower sequence.
     pub(crate) first: u64,
+    /// Whether that message is removed, or may be.
+    pub(crate) last_gone: bool,
 }
 
 /// Message ids of one commit group.

@@ -84,7 +84,7 @@ fn stream_config_row() {
         &StreamConfigRow { config },
         "01 066f7264657273 02 03612e3e 02c3bc 01fbe803 00 01 5a fc0065cd1d
          fc00008000 01 00 00 01 5a fc0065cd1d fc40420f00
-         01 00 00 00 00 00 00",
+         00 01 00 00 00 00 00 00",
     );
     let config = StreamConfig::new("s")
         .without_dedup()
@@ -101,7 +101,7 @@ fn stream_config_row() {
         .allow_message_ttl();
     golden(
         &StreamConfigRow { config },
-        "01 0173 00 00 00 00 fc00008000 00 0103 01 00 05 fb2c01 0107 020001 01 01 01 01",
+        "01 0173 00 00 00 00 fc00008000 00 0103 01 00 05 00 fb2c01 0107 020001 01 01 01 01",
     );
 }
 
@@ -146,11 +146,12 @@ fn subjects_row() {
         total: 2,
         last: 3,
         first: 4,
+        last_gone: number == 32,
     };
     let subjects = vec![subject(32, "a.b"), subject(u32::MAX, "ü")];
     golden(
         &SubjectsRow { subjects },
-        "01 02 20 03612e62 01 02 03 04 fcffffffff 02c3bc 01 02 03 04",
+        "01 02 20 03612e62 01 02 03 04 01 fcffffffff 02c3bc 01 02 03 04 00",
     );
 }
 

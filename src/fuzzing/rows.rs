@@ -87,6 +87,7 @@ fn subjects(source: &mut Source<'_>) -> SubjectsRow {
         total: source.number(),
         last: source.number(),
         first: source.number(),
+        last_gone: source.below(2) == 1,
     };
     SubjectsRow {
         subjects: list(source, subject),

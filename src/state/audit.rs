@@ -3,7 +3,7 @@
 use super::{Consumer, State, Stream};
 use crate::format::rows::Place;
 use crate::subject::SubjectFilter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a stream's blocks and holes must add up to.
@@ -22,6 +22,8 @@ pub(crate) struct StreamAudit {
     pub(crate) scheduled: BTreeMap<u64, (u64, u64)>,
     /// By subject: how many messages, and bounds of the last one and of the first.
     pub(crate) subjects: BTreeMap<Arc<str>, (u64, u64, u64)>,
+    /// The subjects whose last message is below that bound.
+    pub(crate) last_gone: BTreeSet<Arc<str>>,
     pub(crate) consumers: Vec<ConsumerAudit>,
     /// Whether every stored message must be one that some consumer needs.
     pub(crate) only_needed: bool,
@@ -118,6 +120,10 @@ impl State {
                 waiting
                     .map(|(number, waiting)| (number, (waiting.due, waiting.size)))
                     .collect()
+            },
+            last_gone: {
+                let gone = stream.subjects.iter().filter(|subject| subject.last_gone);
+                gone.map(|subject| Arc::clone(&subject.name)).collect()
             },
             consumers: consumers.map(consumer).collect(),
             only_needed: stream.config.drops_unwanted()

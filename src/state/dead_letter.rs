@@ -254,14 +254,14 @@ impl State {
                 limit: subjects_max,
             });
         }
-        stream.ttl_room(u64::from(letter.ttl.is_some()), self.ttl_max)?;
+        stream.ttl_room(0, u64::from(letter.ttl.is_some()), self.ttl_max)?;
         let own = envelope::own_size(&letter.headers) + letter.payload.len();
         let id_len = letter.id.as_ref().map_or(0, String::len);
         let headers = letter.headers.encoded_size();
         let stored = letter.subject.len() + id_len + headers + letter.payload.len();
         stream.admit_size(own as u64, stored as u64)?;
         stream.room_for(1, stored as u64)?;
-        stream.room_on_subjects(std::iter::once(letter.subject.as_str()))?;
+        stream.room_on_subject(&letter.subject)?;
         let disk = disk_bytes(stored as u64);
         self.room.for_move(disk)?;
         self.room.stage(disk);

@@ -69,6 +69,18 @@ impl Dedup {
         self.fresh.push(DedupId { hash, seq, time });
     }
 
+    /// Remembers an id anew that is known, if that was before `before`; says whether it did.
+    pub(crate) fn renew(&mut self, hash: u128, before: u64, time: u64) -> bool {
+        let known = self.ids.get_mut(&hash).filter(|(_, at)| *at <= before);
+        let Some((seq, at)) = known else {
+            return false;
+        };
+        *at = time;
+        let seq = *seq;
+        self.fresh.push(DedupId { hash, seq, time });
+        true
+    }
+
     /// The time of the oldest id remembered.
     pub(crate) fn oldest(&self) -> Option<u64> {
         let stored = self.rows.front().and_then(|row| row.ids.front());
@@ -168,7 +180,7 @@ impl Dedup {
 
 /// Forgets an id unless it was remembered again since.
 fn forget_one(ids: &mut HashMap<u128, (u64, u64)>, id: &DedupId) {
-    if ids.get(&id.hash).is_some_and(|(seq, _)| *seq == id.seq) {
+    if ids.get(&id.hash) == Some(&(id.seq, id.time)) {
         ids.remove(&id.hash);
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn stream_difference(one: &StreamConfig, other: &StreamConfig) -> Opt
         ),
         ("dedup_window", one.dedup_window == other.dedup_window),
         ("dedup_ids", one.dedup_ids == other.dedup_ids),
+        ("dedup_mode", one.dedup_mode == other.dedup_mode),
         ("first_sequence", one.first_sequence == other.first_sequence),
         ("max_consumers", one.max_consumers == other.max_consumers),
         ("deny", one.deny == other.deny),

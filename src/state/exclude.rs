@@ -64,6 +64,9 @@ impl State {
             return;
         };
         take_from_stream(target, facts);
+        for fact in facts {
+            target.subjects.doubt_last(&fact.subject);
+        }
         let name = target.config.name.clone();
         for (id, before, ahead) in consumers {
             let loss = self.lose_unknown(id, facts, before.saturating_sub(ahead));

@@ -18,9 +18,14 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether so many more messages may have a time to live.
-    pub(super) fn ttl_room(&self, messages: u64, most: u64) -> Result<(), PublishErrorKind> {
-        if messages > 0 && self.expiries.len() + messages > most {
+    /// Whether so many more messages may have a time to live, when `leaving` of those that have one leave first.
+    pub(super) fn ttl_room(
+        &self,
+        leaving: u64,
+        messages: u64,
+        most: u64,
+    ) -> Result<(), PublishErrorKind> {
+        if messages > 0 && self.expiries.len() - leaving + messages > most {
             let (stream, limit) = (self.config.name.clone(), most);
             return Err(PublishErrorKind::TtlFull { stream, limit });
         }

@@ -36,6 +36,10 @@ impl Expiries {
         self.by_seq.iter().map(|(seq, time)| (*seq, *time))
     }
 
+    pub(crate) fn contains(&self, seq: u64) -> bool {
+        self.by_seq.contains_key(&seq)
+    }
+
     pub(crate) fn set(&mut self, seq: u64, time: u64) {
         self.dirty.insert(seq >> CHUNK_SHIFT);
         self.by_seq.insert(seq, time);

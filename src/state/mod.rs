@@ -19,6 +19,7 @@ mod difference;
 mod entries;
 mod envelope;
 mod exclude;
+mod expect;
 mod expire;
 mod expiries;
 mod guard;
@@ -31,6 +32,7 @@ mod recover;
 mod redrive;
 mod removed;
 mod retire;
+mod rollup;
 mod room;
 mod routes;
 pub(crate) mod runset;
@@ -47,19 +49,22 @@ mod windows;
 mod work_queue;
 
 pub(crate) use admin::Start;
+pub(crate) use admit::{Part, Refused};
 pub(crate) use audit::{ConsumerAudit, StreamAudit};
 pub(crate) use claim::{Capacity, Claimed, NewMessages, Nothing, Plan};
 pub(crate) use consumer::Consumer;
 pub(crate) use envelope::Envelope;
 pub(crate) use exclude::{Exclusion, Lost};
+pub(crate) use expect::{LastNeed, Looked};
 pub(crate) use inspect::{Oldest, PendingPlace};
 pub(crate) use purge::PurgeBound;
 pub(crate) use recover::{Recovered, TABLES};
 pub(crate) use redrive::RedriveTo;
+pub(crate) use rollup::{EarlierNeed, Found, windows_of};
 pub(crate) use room::Room;
 pub(crate) use seal::{Append, Sealed};
 pub(crate) use settle::{Token, Verdict};
-pub(crate) use stored::{Facts, Need, Stored};
+pub(crate) use stored::{Fact, Facts, Need, Stored};
 pub(crate) use stream::{Placed, PurgeMark, Stream};
 pub(crate) use sweep::{Alarm, Moment, SweepLimits};
 pub(crate) use windows::{WINDOW, window_of};
@@ -104,6 +109,10 @@ pub(crate) struct State {
     open: Open,
     /// Messages that rules asked for, until the call that needed them is over.
     supplied: HashMap<(u32, u64), Arc<Stored>>,
+    /// The last messages that were looked for in the log, likewise.
+    lasts: expect::Lasts,
+    /// The messages that rollups replace, likewise.
+    earlier: rollup::Earlier,
     /// Messages whose bytes could not be read when they were to be given up.
     unreadable: BTreeSet<(u32, u64)>,
     /// The same of messages that are due: stream and number.

@@ -4,12 +4,14 @@
 //! A subject knows a sequence that none of its messages is below. Which message is its oldest is looked
 //! for from there: in the log, whose blocks say which subjects they have, and in memory.
 
+use super::rollup::Replaced;
 use super::stored::{Fact, Need};
 use super::trim::Trimmed;
 use super::{State, Stream};
 use crate::config::Discard;
 use crate::error::PublishErrorKind;
 use crate::event::Removal;
+use crate::publish::{Publish, Rollup};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -205,10 +207,12 @@ impl Stream {
         Some(self.fact(seq).ok()?.subject)
     }
 
-    /// Refuses messages of a subject that has as many as it may, where new ones are discarded.
-    pub(super) fn room_on_subjects<'a>(
+    /// Refuses messages of a subject that has as many as it may, where new ones are discarded; what they
+    /// replace leaves before they come.
+    pub(super) fn room_on_subjects(
         &self,
-        fresh: impl Iterator<Item = &'a str>,
+        fresh: &[&Publish],
+        replaced: &Replaced,
     ) -> Result<(), PublishErrorKind> {
         let Some(most) = self.config.max_messages_per_subject else {
             return Ok(());
@@ -216,18 +220,49 @@ impl Stream {
         if self.config.discard_per_subject == Discard::Old {
             return Ok(());
         }
-        let mut counts: HashMap<&str, u64> = HashMap::new();
-        for subject in fresh {
-            let stored = self.subjects.get(subject).map_or(0, |known| known.count);
-            let count = counts.entry(subject).or_insert(stored);
+        let (mut counts, mut emptied): (HashMap<&str, u64>, bool) = (HashMap::new(), false);
+        for message in fresh {
+            let subject = message.subject.as_str();
+            if message.rollup == Some(Rollup::All) {
+                counts.clear();
+                emptied = true;
+            }
+            let stored = |subject| match self.subjects.get(subject) {
+                Some(known) if !emptied => known.count,
+                _ => 0,
+            };
+            if message.rollup == Some(Rollup::Subject) {
+                let rest = stored(subject).saturating_sub(replaced.on(subject));
+                counts.insert(subject, rest);
+            }
+            let count = counts.entry(subject).or_insert_with(|| stored(subject));
             *count += 1;
             if *count > most {
-                return Err(PublishErrorKind::Full {
-                    stream: self.config.name.clone(),
-                    limit: format!("{most} of {most} messages on `{subject}`"),
-                });
+                return Err(self.full_subject(subject, most));
             }
         }
         Ok(())
+    }
+
+    /// The same for one message that replaces none.
+    pub(super) fn room_on_subject(&self, subject: &str) -> Result<(), PublishErrorKind> {
+        let full = |most: &u64| {
+            self.subjects
+                .get(subject)
+                .is_some_and(|known| known.count >= *most)
+        };
+        match self.config.max_messages_per_subject.filter(full) {
+            Some(most) if self.config.discard_per_subject == Discard::New => {
+                Err(self.full_subject(subject, most))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn full_subject(&self, subject: &str, most: u64) -> PublishErrorKind {
+        PublishErrorKind::Full {
+            stream: self.config.name.clone(),
+            limit: format!("{most} of {most} messages on `{subject}`"),
+        }
     }
 }

@@ -46,10 +46,10 @@ impl State {
             return Ok(());
         }
         match filter {
-            None if below == end => self.remove_all(stream),
+            None if below == end => self.remove_all(stream, Removal::Purge),
             None => {
                 target.cut = below;
-                self.cut_consumers(stream, below);
+                self.cut_consumers(stream, below, Removal::Purge);
             }
             Some(filter) => {
                 if target.purges.len() >= PURGES_MAX {

@@ -122,6 +122,8 @@ impl Recovered {
             durable: 0,
             open: super::Open::default(),
             supplied: HashMap::new(),
+            lasts: super::expect::Lasts::default(),
+            earlier: super::rollup::Earlier::default(),
             unreadable: BTreeSet::new(),
             supplied_scheduled: HashMap::new(),
             unreadable_scheduled: BTreeSet::new(),

@@ -92,13 +92,13 @@ impl State {
 
     /// Takes the unfinished messages below a cut away from every consumer at once, as a purge does
     /// before the space is freed. What was never delivered is counted when it is freed.
-    pub(crate) fn cut_consumers(&mut self, stream: u32, cut: u64) {
+    pub(crate) fn cut_consumers(&mut self, stream: u32, cut: u64, by: Removal) {
         for id in target_consumers(self, stream) {
             let Some(consumer) = self.consumers.get(&id) else {
                 continue;
             };
             let held: Vec<u64> = held_below(consumer, cut);
-            self.lose(id, &held, Removal::Purge);
+            self.lose(id, &held, by);
         }
     }
 
@@ -124,12 +124,12 @@ impl State {
 
 impl State {
     /// Empties a stream at once, without a look at its messages.
-    pub(crate) fn remove_all(&mut self, stream: u32) {
+    pub(crate) fn remove_all(&mut self, stream: u32, by: Removal) {
         let Some(target) = self.streams.get(&stream) else {
             return;
         };
         let (name, first, last) = (target.config.name.clone(), target.first(), target.last);
-        self.cut_consumers(stream, last + 1);
+        self.cut_consumers(stream, last + 1, by);
         for id in target_consumers(self, stream) {
             let unseen = self.pending_count(id);
             let Some(consumer) = self.consumers.get_mut(&id) else {
@@ -153,14 +153,16 @@ impl State {
                         first: from,
                         last,
                     },
-                    Removal::Purge,
+                    by,
                 );
             }
         }
         let Some(target) = self.streams.get_mut(&stream) else {
             return;
         };
-        target.purged += target.messages;
+        if by == Removal::Purge {
+            target.purged += target.messages;
+        }
         (target.messages, target.bytes, target.holes) = (0, 0, 0);
         (target.head, target.cut) = (last + 1, last + 1);
         target.subjects.clear();
@@ -199,16 +201,19 @@ fn held_below(consumer: &Consumer, cut: u64) -> Vec<u64> {
 
 /// Updates the stream's counters and returns the subjects that have no messages left.
 pub(super) fn take_from_stream(stream: &mut Stream, gone: &[Fact]) -> Vec<(String, u64)> {
-    let mut by_subject: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut by_subject: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for fact in gone {
         stream.bytes -= fact.size;
         stream.expiries.remove(fact.seq);
-        *by_subject.entry(&fact.subject).or_default() += 1;
+        let (count, last) = by_subject.entry(&fact.subject).or_default();
+        (*count, *last) = (*count + 1, fact.seq.max(*last));
     }
     stream.messages -= gone.len() as u64;
     stream.removals += 1;
     let subjects = &mut stream.subjects;
-    let retire = |(name, count): (&str, u64)| Some((name.to_owned(), subjects.take(name, count)?));
+    let retire = |(name, (count, last)): (&str, (u64, u64))| {
+        Some((name.to_owned(), subjects.take(name, count, last)?))
+    };
     let retired: Vec<_> = by_subject.into_iter().filter_map(retire).collect();
     stream.relented += u64::from(!retired.is_empty());
     retired

@@ -19,6 +19,12 @@ impl State {
         Ok(())
     }
 
+    /// The same of one stream, before somebody is told what it stores, or replaces that.
+    pub(super) fn retire_before(&mut self, id: u32) -> Result<(), Need> {
+        self.collect_finished();
+        self.retire(id)
+    }
+
     /// Whether consumers are done with something that the open group does not account for yet.
     pub(crate) fn has_finished(&self) -> bool {
         let mut open = self.open.consumers.iter();
@@ -153,7 +159,7 @@ impl State {
             return;
         }
         if stream.config.drops_unwanted() && stream.consumers.is_empty() {
-            self.remove_all(id);
+            self.remove_all(id, Removal::Purge);
             return;
         }
         stream.rejudged = Some((stream.first(), stream.last + 1));

@@ -1,5 +1,7 @@
 //! A message as it is stored, and the few facts about it that retention needs.
 
+use super::expect::LastNeed;
+use super::rollup::EarlierNeed;
 use crate::headers::Headers;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -114,6 +116,10 @@ pub(crate) enum Need {
         from: u64,
         to: u64,
     },
+    /// The last message that a filter matches.
+    Last(LastNeed),
+    /// All messages of some subjects.
+    Earlier(EarlierNeed),
     /// These messages, whole.
     Messages(Vec<(u32, u64)>),
     /// Messages of a stream that wait for their time, whole.

@@ -1,6 +1,6 @@
 //! One stream: its counters, what it accepts, and what it appends.
 
-use super::dedup::{Dedup, hash_id};
+use super::dedup::Dedup;
 use super::expiries::Expiries;
 use super::per_subject::Crowded;
 use super::recent::Recent;
@@ -10,12 +10,11 @@ use super::subjects::Subjects;
 use super::windows::{Windows, window_of};
 use crate::changes::{Change, RowKey, Table};
 use crate::clock::micros;
-use crate::config::{Discard, StreamConfig};
+use crate::config::{DedupMode, Discard, StreamConfig};
 use crate::error::PublishErrorKind;
 use crate::format::rows::{PurgeRow, StreamConfigRow, StreamRow, encode_row};
 use crate::headers::Headers;
 use crate::publish::Publish;
-use crate::seq::Seq;
 use crate::subject::{SubjectError, SubjectFilter};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -334,6 +333,16 @@ impl Stream {
 
     /// Whether so many more messages and bytes fit into a stream that discards new ones.
     pub(crate) fn room_for(&self, messages: u64, bytes: u64) -> Result<(), PublishErrorKind> {
+        self.room_without((0, 0), messages, bytes)
+    }
+
+    /// The same when these messages and bytes leave first.
+    pub(super) fn room_without(
+        &self,
+        leaving: (u64, u64),
+        messages: u64,
+        bytes: u64,
+    ) -> Result<(), PublishErrorKind> {
         if self.config.discard == Discard::Old || messages == 0 {
             return Ok(());
         }
@@ -342,43 +351,43 @@ impl Stream {
             limit,
         };
         match (self.config.max_messages, self.config.max_bytes) {
-            (Some(most), _) if self.messages + messages > most => {
+            (Some(most), _) if self.messages - leaving.0 + messages > most => {
                 Err(full(format!("{} of {most} messages", self.messages)))
             }
-            (_, Some(most)) if self.bytes + bytes > most => {
+            (_, Some(most)) if self.bytes - leaving.1 + bytes > most => {
                 Err(full(format!("{} of {most} bytes", self.bytes)))
             }
             _ => Ok(()),
         }
     }
 
-    pub(crate) fn expect_last(&self, expected: Option<Seq>) -> Result<(), PublishErrorKind> {
-        match expected {
-            Some(expected) if expected != self.last => {
-                let (stream, actual) = (self.config.name.clone(), Seq::new(self.last));
-                Err(PublishErrorKind::WrongLastSequence {
-                    stream,
-                    expected,
-                    actual,
-                })
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// The sequence of the message that was published with this id within the window.
-    pub(crate) fn duplicate_of(&self, secret: [u8; 16], id: &str, now: u64) -> Option<u64> {
-        self.dedup
-            .find(hash_id(secret, id), self.dedup_horizon(now)?)
+    pub(super) fn duplicate_of(&self, hash: u128, now: u64) -> Option<u64> {
+        self.dedup.find(hash, self.dedup_horizon(now)?)
     }
 
     /// Ids remembered at or before this time are forgotten.
     pub(crate) fn dedup_horizon(&self, now: u64) -> Option<u64> {
+        let window = micros(self.config.dedup_window?);
+        let kept = match self.config.dedup_mode {
+            DedupMode::Fixed => window,
+            // A duplicate soon after the last one does not renew the id.
+            DedupMode::Sliding => window.saturating_add(window / 8),
+        };
         // Until the window is longer than the time that has passed nothing is old enough.
-        Some(
-            now.max(self.last_time)
-                .saturating_sub(micros(self.config.dedup_window?)),
-        )
+        Some(now.max(self.last_time).saturating_sub(kept))
+    }
+
+    /// A duplicate came: its id is remembered from now on, where the window slides. Says whether that is
+    /// to be written.
+    pub(super) fn renew_id(&mut self, hash: u128, now: u64) -> bool {
+        let (DedupMode::Sliding, Some(window)) = (self.config.dedup_mode, self.config.dedup_window)
+        else {
+            return false;
+        };
+        let now = now.max(self.last_time);
+        let before = now.saturating_sub(micros(window) / 8);
+        self.dedup.renew(hash, before, now)
     }
 
     /// Appends a message and returns its sequence.

@@ -22,6 +22,8 @@ pub(crate) struct Subject {
     pub(crate) last: u64,
     /// No message of this subject has a lower sequence.
     pub(crate) first: u64,
+    /// Whether that message was removed.
+    pub(crate) last_gone: bool,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +67,7 @@ impl Subjects {
         }
         subject.count += 1;
         subject.total += 1;
-        subject.last = seq;
+        (subject.last, subject.last_gone) = (seq, false);
         Arc::clone(&subject.name)
     }
 
@@ -96,15 +98,16 @@ impl Subjects {
             total: 0,
             last: 0,
             first: 0,
+            last_gone: false,
         };
         self.by_number.insert(number, subject);
         self.numbers.insert(name, number);
         number
     }
 
-    /// Takes messages of a subject away. A subject without messages is forgotten, and what it ever had
+    /// Takes messages of a subject away, of which `last` is the newest. A subject without messages is forgotten, and what it ever had
     /// is returned: whoever accounts for it (see `Consumer::accounted`) must forget it too.
-    pub(crate) fn take(&mut self, name: &str, count: u64) -> Option<u64> {
+    pub(crate) fn take(&mut self, name: &str, count: u64, last: u64) -> Option<u64> {
         let number = *self.numbers.get(name)?;
         self.dirty.insert(number / SUBJECTS_PER_CHUNK);
         let subject = self.by_number.get_mut(&number)?;
@@ -113,6 +116,7 @@ impl Subjects {
             "a subject never has fewer messages than are removed"
         );
         subject.count -= count;
+        subject.last_gone |= last == subject.last;
         if subject.count > 0 {
             return None;
         }
@@ -129,6 +133,17 @@ impl Subjects {
         let number = self.numbers.get(name);
         if let Some(subject) = number.and_then(|number| self.by_number.get_mut(number)) {
             subject.first = subject.first.max(to);
+        }
+    }
+
+    /// The last message of a subject may be gone: which messages were removed is not known.
+    pub(crate) fn doubt_last(&mut self, name: &str) {
+        let Some(number) = self.numbers.get(name) else {
+            return;
+        };
+        self.dirty.insert(number / SUBJECTS_PER_CHUNK);
+        if let Some(subject) = self.by_number.get_mut(number) {
+            subject.last_gone = true;
         }
     }
 
@@ -201,6 +216,7 @@ impl Subjects {
             total: subject.total,
             last: subject.last,
             first: subject.first,
+            last_gone: subject.last_gone,
         };
         SubjectsRow {
             subjects: self.by_number.range(numbers).map(row).collect(),
@@ -218,6 +234,7 @@ impl Subjects {
                 total: stored.total,
                 last: stored.last,
                 first: stored.first,
+                last_gone: stored.last_gone,
             };
             self.by_number.insert(stored.number, subject);
         }

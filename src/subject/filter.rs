@@ -43,6 +43,14 @@ impl SubjectFilter {
         Ok(Self { text, literal })
     }
 
+    /// The filter that selects every subject.
+    pub(crate) fn everything() -> Self {
+        Self {
+            text: ">".to_owned(),
+            literal: false,
+        }
+    }
+
     /// Whether the filter selects this subject, which is taken to be valid.
     ///
     /// ```

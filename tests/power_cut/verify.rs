@@ -130,6 +130,20 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
             "an ack and its removal are apart"
         );
     }
+    if let Some((name, gone)) = &told.replacing {
+        let new = places.stream.contains_key(name);
+        let old = gone.iter().filter(|name| places.stream.contains_key(*name));
+        let left = if new { 0 } else { gone.len() };
+        assert_eq!(old.count(), left, "{name} replaces all of {gone:?} or none");
+    }
+    if store.stream("beside").is_ok() {
+        let beside = contents(store, "beside");
+        let both = |name: &String| places.stream.contains_key(name);
+        assert!(beside.keys().all(both), "a batch is in one of its streams");
+        let batches = ["b1", "b2", "b3"].map(String::from);
+        let both = |name: &String| !both(name) || beside.contains_key(name);
+        assert!(batches.iter().all(both), "a batch is in one of its streams");
+    }
     places.delivered = drain(&consumer, store, &world.clock);
     for (name, seq) in &told.stored {
         verify_stored(told, &places, name, *seq);

@@ -1,7 +1,7 @@
 //! `World`: a store on a disk that may lose its power, and what its application was told.
 
 use riverbed::disk::MemoryDisk;
-use riverbed::{Consumer, Fetch, ManualClock, Message, Publish, Riverbed, Seq, Stream};
+use riverbed::{Consumer, Fetch, ManualClock, Message, Publish, Riverbed, Rollup, Seq, Stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub(crate) struct Told {
     pub(crate) seal: (bool, bool),
     /// The sequence of the last message of a stream that begins with another one.
     pub(crate) begun: Option<u64>,
+    /// A message that is to replace others, and those.
+    pub(crate) replacing: Option<(String, Vec<String>)>,
     /// A second consumer was deleted.
     pub(crate) consumer_gone: bool,
     /// Published for later and acknowledged: each waits or was sent.
@@ -194,6 +196,29 @@ impl World {
             .extend(names.iter().map(ToString::to_string));
         act(self)?;
         self.told.gone.extend(names.iter().map(ToString::to_string));
+        Ok(())
+    }
+
+    /// Publishes a message that replaces others.
+    pub(crate) fn replace(&mut self, name: &str, gone: &[&str], rollup: Rollup) -> Outcome {
+        self.told.open.push(vec![name.to_owned()]);
+        self.told.replacing = Some((
+            name.to_owned(),
+            gone.iter().map(ToString::to_string).collect(),
+        ));
+        self.remove(gone, |world| {
+            let message = Publish::new("s.x", payload(name)).id(name).rollup(rollup);
+            world
+                .stream
+                .publish_message(message)
+                .map(drop)
+                .map_err(down)
+        })?;
+        self.told.open.pop();
+        self.told.replacing = None;
+        let seq = self.stream.info().map_err(down)?.last_seq.get();
+        self.told.stored.insert(name.to_owned(), seq);
+        self.told.highest = seq;
         Ok(())
     }
 

@@ -45,15 +45,10 @@ fn what_can_not_be_routed_comes_back() {
     let refused = stream.publish("b.x", "p").unwrap_err();
     assert!(matches!(refused.kind, PublishErrorKind::NotCaptured { .. }));
     assert_eq!(refused.messages, [Publish::new("b.x", "p")]);
-    let refused = world
-        .store
-        .publish_batch([("a.x", "1"), ("b.x", "2")])
-        .unwrap_err();
-    assert!(matches!(refused.kind, PublishErrorKind::TwoStreams { .. }));
-    assert_eq!(
-        refused.messages,
-        [Publish::new("a.x", "1"), Publish::new("b.x", "2")]
-    );
+    let batch = || [("a.x", "1"), ("b.x", "2"), ("c.x", "3")].map(Publish::from);
+    let refused = world.store.publish_batch(batch()).unwrap_err();
+    assert!(matches!(refused.kind, PublishErrorKind::NoStream { .. }));
+    assert_eq!(refused.messages, batch());
     for malformed in ["", "a..x", "a.*", "a.>", "a x", ".a"] {
         let refused = world.store.publish(malformed, "p").unwrap_err();
         assert!(

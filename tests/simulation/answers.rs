@@ -1,5 +1,6 @@
 //! Answers of the real store, in the words in which they are compared.
 
+use crate::model::Placed;
 use riverbed::{
     AckError, ConsumerError, EmptyReason, FetchError, PublishError, PublishErrorKind, PurgeError,
     RedriveError, Refusal, ScheduleError, StreamError, Unavailable,
@@ -33,6 +34,16 @@ pub(crate) fn nothing(reason: EmptyReason) -> String {
         other => format!("{other:?}"),
     };
     format!("nothing: {why}")
+}
+
+/// Where the messages of a batch were stored, and whether they had been before.
+pub(crate) fn placed_line(placed: &[(String, Placed, bool)]) -> String {
+    let name = &placed[0].0;
+    if placed.iter().any(|(other, _, _)| other != name) {
+        return format!("{placed:?}");
+    }
+    let placed: Vec<(Placed, bool)> = placed.iter().map(|(_, at, dup)| (*at, *dup)).collect();
+    format!("{name} {placed:?}")
 }
 
 pub(crate) fn acked_line(acked: usize, refused: &[Refusal]) -> String {

@@ -3,8 +3,8 @@
 use crate::history::{chance, ms};
 use fastrand::Rng;
 use riverbed::{
-    AckPolicy, ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, Retention, Seq,
-    StreamConfig, Timestamp, Unwanted,
+    AckPolicy, ConsumerConfig, DedupMode, DeliverPolicy, Deny, Discard, OnExhausted, Retention,
+    Seq, StreamConfig, Timestamp, Unwanted,
 };
 
 pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
@@ -34,6 +34,9 @@ pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
         1 => config.dedup_window(ms(rng.u64(500..20_000))),
         _ => config,
     };
+    if config.dedup_window.is_some() && chance(rng, 3) {
+        config = config.dedup_mode(DedupMode::Sliding);
+    }
     if chance(rng, 3) {
         config = config.dedup_ids(rng.u64(3..9));
     }

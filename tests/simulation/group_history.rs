@@ -45,7 +45,7 @@ fn publish(rng: &mut Rng, oracle: &Oracle, to: &str) -> Op {
         .map(|_| draft(rng, to, known))
         .collect();
     for draft in &mut batch {
-        draft.expect = None;
+        *draft = std::mem::take(draft).expecting_nothing();
     }
     let to = Some(to.to_owned());
     Op::Publish { to, batch }

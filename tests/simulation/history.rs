@@ -7,6 +7,7 @@ use crate::op::{Op, Then, Verdict};
 use crate::oracle::Oracle;
 use crate::trouble::Trouble;
 use fastrand::Rng;
+use riverbed::Rollup;
 use std::time::Duration;
 
 const A: [&str; 7] = ["a.x", "a.y", "a.z", "a.x.deep", "a.w", "a.v", "a.u"];
@@ -74,6 +75,14 @@ pub(crate) fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draf
         4 | 5 => Due::At(now_of(known).saturating_add(rng.u64(..9_000_000))),
         _ => Due::Now,
     };
+    let (expect_of, expect_id) = expectations(rng, stream, known);
+    let rollup = match rng.u32(..120) {
+        0..=11 => Some(Rollup::Subject),
+        12 => Some(Rollup::All),
+        _ => None,
+    };
+    // A message for later may have none of these.
+    let plain = !matches!(due, Due::Now) && !chance(rng, 10);
     Draft {
         subject,
         payload,
@@ -82,6 +91,9 @@ pub(crate) fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draf
         expect,
         due,
         ttl: chance(rng, 10).then(|| rng.u64(100..9_000)),
+        expect_of: expect_of.filter(|_| !plain),
+        expect_id: expect_id.filter(|_| !plain),
+        rollup: rollup.filter(|_| !plain),
     }
 }
 
@@ -103,6 +115,31 @@ fn cancel_scheduled(rng: &mut Rng, oracle: &Oracle) -> Op {
     Op::CancelScheduled { stream, number }
 }
 
+/// What a message expects of a subject, a filter or the last id; most of the time it is so.
+fn expectations(
+    rng: &mut Rng,
+    stream: &str,
+    known: Option<&Stream>,
+) -> (Option<(String, u64)>, Option<String>) {
+    let filters: &[&str] = match stream {
+        "a" => &["a.x", "a.y", "a.z", "a.*", "a.x.>", "a.>", ">"],
+        "b" => &["b.x", "b.y", "b.*", "bb", "a.x"],
+        _ => &["dlq.*.c1", "dlq.>"],
+    };
+    let of = chance(rng, 8).then(|| {
+        let filter = filters[rng.usize(..filters.len())];
+        let last = known.map_or(0, |stream| stream.last_of(filter));
+        let last = if chance(rng, 4) { last / 2 } else { last };
+        (filter.to_owned(), last)
+    });
+    let id = chance(rng, 25).then(|| {
+        let last = known.and_then(|stream| stream.stored.values().next_back());
+        let last = last.and_then(|last| last.draft.id.clone());
+        last.unwrap_or_else(|| "id-1".to_owned())
+    });
+    (of, id)
+}
+
 fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
     let stream = if chance(rng, 30) {
         "dlq"
@@ -118,10 +155,20 @@ fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
         2..=5 => rng.usize(8..40),
         _ => count,
     };
-    let mut batch: Vec<Draft> = (0..count).map(|_| draft(rng, stream, known)).collect();
+    // Some batches go to two streams.
+    let second = (chance(rng, 6) && stream != "b").then_some("b");
+    let mut batch: Vec<Draft> = (0..count)
+        .map(|_| match second.filter(|_| rng.bool()) {
+            Some(second) => draft(rng, second, oracle.streams.get(second)),
+            None => draft(rng, stream, known),
+        })
+        .collect();
     for draft in batch.iter_mut().skip(1) {
         if !chance(rng, 20) {
-            draft.expect = None;
+            let literal = |(of, _): &(String, u64)| !of.contains(['*', '>']);
+            let of = draft.expect_of.take().filter(literal);
+            *draft = std::mem::take(draft).expecting_nothing();
+            draft.expect_of = of;
         }
     }
     if chance(rng, 40)
@@ -134,7 +181,7 @@ fn publish(rng: &mut Rng, oracle: &Oracle) -> Op {
             "b.x".into()
         };
     }
-    let to = (rng.bool() && known.is_some()).then(|| stream.to_owned());
+    let to = (rng.bool() && known.is_some() && second.is_none()).then(|| stream.to_owned());
     Op::Publish { to, batch }
 }
 

@@ -18,6 +18,7 @@
 
 mod answers;
 mod apply;
+mod batches;
 mod beside;
 mod campaign;
 mod compare;

@@ -1,6 +1,6 @@
 //! What the oracle knows: plain values, no cleverness.
 
-use riverbed::{Access, ConsumerConfig, Deny, StreamConfig};
+use riverbed::{Access, ConsumerConfig, Deny, Rollup, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A message to be published.
@@ -11,6 +11,10 @@ pub(crate) struct Draft {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) id: Option<String>,
     pub(crate) expect: Option<u64>,
+    /// The last of a subject or filter.
+    pub(crate) expect_of: Option<(String, u64)>,
+    pub(crate) expect_id: Option<String>,
+    pub(crate) rollup: Option<Rollup>,
     pub(crate) due: Due,
     /// How long it lives in its stream, in milliseconds.
     pub(crate) ttl: Option<u64>,
@@ -80,11 +84,43 @@ impl std::fmt::Debug for Draft {
         if let Some(ttl) = self.ttl {
             write!(f, " for {ttl} ms")?;
         }
+        if let Some((filter, seq)) = &self.expect_of {
+            write!(f, " after {seq} of {filter}")?;
+        }
+        if let Some(id) = &self.expect_id {
+            write!(f, " after {id}")?;
+        }
+        if let Some(rollup) = self.rollup {
+            write!(f, " replaces {rollup:?}")?;
+        }
         f.write_str(")")
     }
 }
 
 impl Draft {
+    /// Whether it depends on what is stored.
+    pub(crate) fn looks(&self) -> bool {
+        self.expect.is_some()
+            || self.expect_of.is_some()
+            || self.expect_id.is_some()
+            || self.rollup.is_some()
+    }
+
+    /// Whether it may be published for later: it replaces nothing, and expects nothing but a sequence.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.expect_of.is_none() && self.expect_id.is_none() && self.rollup.is_none()
+    }
+
+    /// Without what it expects.
+    pub(crate) fn expecting_nothing(self) -> Self {
+        Self {
+            expect: None,
+            expect_of: None,
+            expect_id: None,
+            ..self
+        }
+    }
+
     /// Headers and payload: what `max_message_size` counts.
     pub(crate) fn limited(&self) -> u64 {
         headers_size(&self.headers) + self.payload.len() as u64
@@ -155,6 +191,20 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn first(&self) -> u64 {
         self.stored.keys().next().copied().unwrap_or(self.last + 1)
+    }
+
+    /// The last message that a filter matches, 0 for none.
+    pub(crate) fn last_of(&self, filter: &str) -> u64 {
+        let mut stored = self.stored.iter();
+        let last = stored.rfind(|(_, stored)| matches(filter, &stored.draft.subject));
+        last.map_or(0, |(seq, _)| *seq)
+    }
+
+    /// What a message replaces.
+    pub(crate) fn replaced_by(&self, rollup: Rollup, subject: &str) -> Vec<u64> {
+        let goes = |stored: &Stored| rollup == Rollup::All || stored.draft.subject == subject;
+        let stored = self.stored.iter().filter(|(_, stored)| goes(stored));
+        stored.map(|(seq, _)| *seq).collect()
     }
 
     /// Whether it ever had a message.

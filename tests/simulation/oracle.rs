@@ -2,8 +2,8 @@
 //!
 //! Every rule answers in words (`"Full"`, `"acked"`), which is how answers are compared.
 
-use crate::model::{Consumer, Draft, Due, Held, Origin, Place, Reason, Stored, Stream, Totals};
-use riverbed::{Discard, OnExhausted, StreamConfig};
+use crate::model::{Consumer, Draft, Held, Origin, Place, Reason, Stored, Stream, Totals};
+use riverbed::{DedupMode, Discard, OnExhausted, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Distinct subjects that a stream may have in these tests.
@@ -168,16 +168,31 @@ impl Oracle {
 
     /// Why a stream without room refuses so many more.
     pub(crate) fn room_for(&self, stream: &str, messages: u64, bytes: u64) -> Option<&'static str> {
+        self.room_without(stream, &[], messages, bytes)
+    }
+
+    /// The same when these messages leave first.
+    pub(crate) fn room_without(
+        &self,
+        stream: &str,
+        leaving: &[u64],
+        messages: u64,
+        bytes: u64,
+    ) -> Option<&'static str> {
         let target = &self.streams[stream];
         if target.config.discard == Discard::Old || messages == 0 {
             return None;
         }
-        let count = target.stored.len() as u64 + messages;
+        let left: u64 = leaving
+            .iter()
+            .map(|seq| target.stored[seq].draft.size())
+            .sum();
+        let count = target.stored.len() as u64 - leaving.len() as u64 + messages;
         let full = target.config.max_messages.is_some_and(|most| count > most)
             || target
                 .config
                 .max_bytes
-                .is_some_and(|most| target.bytes() + bytes > most);
+                .is_some_and(|most| target.bytes() - left + bytes > most);
         full.then_some("Full")
     }
 
@@ -383,7 +398,7 @@ impl Oracle {
             return Some("TooLarge");
         }
         self.room_for(to, 1, draft.size()).or_else(|| {
-            let full = self.subject_is_full(to, &[&draft.subject]);
+            let full = self.subject_is_full(to, &[draft]);
             full.then_some("Full")
         })
     }
@@ -418,9 +433,12 @@ pub(crate) fn forget_ids(stream: &mut Stream, now: u64) {
     let Some(window) = stream.config.dedup_window else {
         return;
     };
-    let horizon = now
-        .max(stream.last_time)
-        .saturating_sub(window.as_micros() as u64);
+    let window = window.as_micros() as u64;
+    let kept = match stream.config.dedup_mode {
+        DedupMode::Sliding => window + window / 8,
+        _ => window,
+    };
+    let horizon = now.max(stream.last_time).saturating_sub(kept);
     stream.ids.retain(|_, (_, time)| *time > horizon);
 }
 
@@ -481,9 +499,6 @@ fn letter(
         subject: format!("{dead}.{stream}.{consumer}"),
         payload: message.draft.payload.clone(),
         headers,
-        id: None,
-        expect: None,
-        due: Due::Now,
-        ttl: None,
+        ..Draft::default()
     }
 }

@@ -10,6 +10,8 @@ use riverbed::AckPolicy;
 fn observes(refusal: &str) -> bool {
     [
         "WrongLastSequence",
+        "WrongLastForSubject",
+        "WrongLastId",
         "Full",
         "Sealed",
         "DedupFull",

@@ -2,8 +2,8 @@
 
 pub(crate) use crate::answers::Answer;
 use crate::answers::{
-    ack_error, acked_line, consumer_error, fetch_error, nothing, publish_error, purge_error,
-    redrive_error, said, schedule_error, stream_error,
+    ack_error, acked_line, consumer_error, fetch_error, nothing, placed_line, publish_error,
+    purge_error, redrive_error, said, schedule_error, stream_error,
 };
 use crate::model::{Draft, Due, Placed};
 use crate::op::{Op, Then, Verdict};
@@ -360,11 +360,6 @@ impl Real {
         };
         Ok(match published {
             Ok(acks) => {
-                let name = acks[0].stream.clone();
-                assert!(
-                    acks.iter().all(|ack| ack.stream == name),
-                    "one batch, one stream"
-                );
                 let at = |ack: &PublishAck| match ack.scheduled {
                     Some(number) => {
                         assert_eq!(ack.seq, Seq::new(0), "what waits has no sequence");
@@ -372,9 +367,10 @@ impl Real {
                     }
                     None => Placed::Seq(ack.seq.get()),
                 };
-                let placed: Vec<(Placed, bool)> =
-                    acks.iter().map(|ack| (at(ack), ack.duplicate)).collect();
-                format!("{name} {placed:?}").into()
+                let placed = acks
+                    .iter()
+                    .map(|ack| (ack.stream.to_string(), at(ack), ack.duplicate));
+                placed_line(&placed.collect::<Vec<_>>()).into()
             }
             Err(why) => {
                 if !matches!(why.kind, PublishErrorKind::Unavailable(_)) {
@@ -492,6 +488,15 @@ fn publish(draft: &Draft) -> Publish {
     };
     if let Some(ttl) = draft.ttl {
         message = message.ttl(Duration::from_millis(ttl));
+    }
+    if let Some((filter, seq)) = &draft.expect_of {
+        message = message.expect_last_for_subject(filter.clone(), Seq::new(*seq));
+    }
+    if let Some(id) = &draft.expect_id {
+        message = message.expect_last_id(id.clone());
+    }
+    if let Some(rollup) = draft.rollup {
+        message = message.rollup(rollup);
     }
     if draft.payload.len() % 2 == 1 {
         // No room comes up while nobody else is at work: the answer is the same.

@@ -1,10 +1,11 @@
 //! The oracle's rules of retention by interest and of work queues.
 
 use crate::delivering::Plan;
-use crate::model::{Stream, matches};
+use crate::model::{Draft, Stream, matches};
 use crate::oracle::Oracle;
 use riverbed::{
-    Access, AckPolicy, ConsumerConfig, DeliverPolicy, Discard, Retention, StreamConfig, Unwanted,
+    Access, AckPolicy, ConsumerConfig, DeliverPolicy, Discard, Retention, Rollup, StreamConfig,
+    Unwanted,
 };
 use std::collections::BTreeMap;
 
@@ -89,17 +90,28 @@ impl Oracle {
     }
 
     /// Whether a subject with as many messages as it may have refuses some of these.
-    pub(crate) fn subject_is_full(&self, stream: &str, fresh: &[&str]) -> bool {
+    pub(crate) fn subject_is_full(&self, stream: &str, fresh: &[&Draft]) -> bool {
         let known = &self.streams[stream];
         let Some(most) = known.config.max_messages_per_subject else {
             return false;
         };
-        let count = |subject: &str| {
-            let stored = known.stored.values().filter(|m| m.draft.subject == subject);
-            stored.count() + fresh.iter().filter(|other| **other == subject).count()
-        };
-        known.config.discard_per_subject == Discard::New
-            && fresh.iter().any(|subject| count(subject) as u64 > most)
+        let mut on: Vec<&str> = known
+            .stored
+            .values()
+            .map(|m| m.draft.subject.as_str())
+            .collect();
+        let mut full = false;
+        for draft in fresh {
+            match draft.rollup {
+                Some(Rollup::All) => on.clear(),
+                Some(_) => on.retain(|other| *other != draft.subject),
+                None => {}
+            }
+            on.push(&draft.subject);
+            let count = on.iter().filter(|other| **other == draft.subject).count();
+            full |= count as u64 > most;
+        }
+        known.config.discard_per_subject == Discard::New && full
     }
 
     /// The same for all streams, and the limits of those that were changed.

@@ -19,7 +19,14 @@ impl Stream {
 
     /// Whether so many more messages may have a time to live.
     pub(crate) fn ttl_room(&self, more: u64) -> bool {
-        more == 0 || self.expiring() + more <= TTLS
+        self.ttl_room_without(&[], more)
+    }
+
+    /// The same when these messages leave first.
+    fn ttl_room_without(&self, leaving: &[u64], more: u64) -> bool {
+        let expires = |seq: &&u64| self.stored[seq].expires.is_some();
+        let leaving = leaving.iter().filter(expires).count() as u64;
+        more == 0 || self.expiring() - leaving + more <= TTLS
     }
 
     pub(crate) fn admit_ttl(&self, draft: &Draft) -> Result<(), &'static str> {
@@ -28,11 +35,16 @@ impl Stream {
     }
 
     /// Whether messages of these sizes may wait, and so many more have a time to live.
-    pub(crate) fn room_beside(&self, later: &[u64], ttls: u64) -> Result<(), &'static str> {
+    pub(crate) fn room_beside(
+        &self,
+        later: &[u64],
+        ttls: u64,
+        leaving: &[u64],
+    ) -> Result<(), &'static str> {
         if !self.scheduled_room(later) {
             return Err("ScheduledFull");
         }
-        if !self.ttl_room(ttls) {
+        if !self.ttl_room_without(leaving, ttls) {
             return Err("TtlFull");
         }
         Ok(())
