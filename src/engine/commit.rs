@@ -164,6 +164,7 @@ impl Engine {
             Err(Unavailable::Closed) => Err(StoreError::Closed),
             Err(why) => Err(StoreError::Poisoned {
                 first: why.to_string(),
+                full: matches!(why, Unavailable::DiskFull { .. }),
             }),
         }
     }

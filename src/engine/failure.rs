@@ -82,12 +82,35 @@ impl From<&str> for Failure {
 impl From<&StoreError> for Failure {
     fn from(why: &StoreError) -> Self {
         Self {
-            cause: why.to_string(),
+            cause: match why {
+                // A checkpoint may have met it, and not told the engine yet.
+                StoreError::Poisoned { first, full: true } => format!("the disk is full ({first})"),
+                StoreError::Poisoned { first, .. } => first.clone(),
+                why => why.to_string(),
+            },
             kind: match why {
-                StoreError::Full(_) => Kind::DiskFull,
+                StoreError::Full(_) | StoreError::Poisoned { full: true, .. } => Kind::DiskFull,
                 StoreError::Damaged { .. } => Kind::Damaged,
                 _ => Kind::Failed,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_that_somebody_else_met_first_is_still_a_full_disk() {
+        let first = "No space left on device".to_owned();
+        let why = StoreError::Poisoned { first, full: true };
+        let told = Failure::from(&why).unknown();
+        assert!(matches!(told, Unavailable::DiskFull { .. }), "{told:?}");
+        let told = told.to_string();
+        assert!(
+            told.contains("disk is full") && told.contains("make room"),
+            "{told}"
+        );
     }
 }

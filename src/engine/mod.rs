@@ -170,7 +170,7 @@ impl Engine {
         match why {
             StoreError::Damaged { place } => Unavailable::Damaged { place },
             StoreError::Closed => Unavailable::Closed,
-            StoreError::Poisoned { first } => self.poison(first.as_str()).poisoned(),
+            StoreError::Poisoned { .. } => self.poison(&why).poisoned(),
             StoreError::Full(_) => self.poison(&why).unknown(),
             StoreError::Io(why) => {
                 let cause = why.to_string();

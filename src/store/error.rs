@@ -100,7 +100,7 @@ impl OpenError {
     pub(super) fn io(path: &Path, context: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| {
-            if is_full(&source) {
+            if is_full(source.kind()) {
                 return Self::DiskFull {
                     path,
                     context,
@@ -129,7 +129,7 @@ impl OpenError {
         move |error| match error {
             StoreError::Io(source) | StoreError::Full(source) => Self::io(&path, context)(source),
             StoreError::Damaged { place } => Self::Damaged { path, what: place },
-            StoreError::Poisoned { first } => Self::io(&path, context)(io::Error::other(first)),
+            StoreError::Poisoned { first, .. } => Self::io(&path, context)(io::Error::other(first)),
             closed @ StoreError::Closed => {
                 Self::io(&path, context)(io::Error::other(closed.to_string()))
             }
@@ -154,20 +154,24 @@ pub(crate) enum StoreError {
     Closed,
     /// An earlier call failed; nothing works until the store is reopened.
     #[error("the store failed earlier and must be reopened: {first}")]
-    Poisoned { first: String },
+    Poisoned {
+        first: String,
+        /// Whether that was for want of room: then the user can mend it.
+        full: bool,
+    },
 }
 
 /// Whether there is no room on the disk, or not for this user or file.
-fn is_full(error: &io::Error) -> bool {
+pub(super) const fn is_full(kind: io::ErrorKind) -> bool {
     matches!(
-        error.kind(),
+        kind,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
 }
 
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
-        if is_full(&error) {
+        if is_full(error.kind()) {
             return Self::Full(error);
         }
         match error.kind() {
@@ -189,6 +193,7 @@ impl From<redb::StorageError> for StoreError {
             redb::StorageError::PreviousIo | redb::StorageError::LockPoisoned(_) => {
                 Self::Poisoned {
                     first: error.to_string(),
+                    full: false,
                 }
             }
             other => Self::Io(io::Error::other(other.to_string())),

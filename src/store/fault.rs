@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::error::StoreError;
+use super::error::{StoreError, is_full};
 use crate::disk::DiskFile;
 
 /// What failed first.
@@ -45,6 +45,11 @@ impl Faults {
 
     /// Remembers that a call failed for good, and hands the error on.
     pub(super) fn call(&self, error: StoreError) -> StoreError {
+        // redb only says that something failed before; the latch knows what.
+        let error = match (error, self.check()) {
+            (StoreError::Poisoned { .. }, Err(known)) => known,
+            (error, _) => error,
+        };
         self.record(match &error {
             StoreError::Io(error) | StoreError::Full(error) => {
                 Fault::Io(error.kind(), error.to_string())
@@ -73,6 +78,7 @@ impl Faults {
             None => Ok(()),
             Some(fault) => Err(StoreError::Poisoned {
                 first: fault.to_string(),
+                full: matches!(fault, Fault::Io(kind, _) if is_full(kind)),
             }),
         }
     }
