@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::clock::{Mono, Signal, Woken};
 use crate::config::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_ID_BYTES_MAX};
-use crate::error::{PublishError, PublishErrorKind};
+use crate::error::{PublishError, PublishErrorKind, Unavailable};
 use crate::publish::{Publish, PublishAck};
 use crate::seq::Seq;
 use crate::state::{Need, Part, Placed, Refused};
@@ -78,12 +78,16 @@ impl Engine {
                 self.clock.mono().plus(patience),
             )
         });
+        let mut looks = Looks::none(self);
         loop {
             let signal = room.as_ref().map(|(signal, _)| signal);
             match self.try_stage(target, messages, bytes, pace, signal)? {
                 Tried::Staged(staged) => return Ok(staged),
                 Tried::WaitFor(group) => self.wait(group)?,
-                Tried::Needs(need) => supplied.extend(self.load(&need)?),
+                Tried::Needs(need) => {
+                    looks.begin()?;
+                    supplied.extend(self.load(&need)?);
+                }
                 Tried::Refused {
                     kind,
                     group,
@@ -142,9 +146,6 @@ impl Engine {
             Resolved::One(id) => core.publish(*id, messages, now),
             Resolved::Each(ids) => core.publish_each(ids, messages, now),
         };
-        if !matches!(published, Err((Refused::Until(_), _))) {
-            core.state.forget_looks(ids.all());
-        }
         let acks = match published {
             Ok(acks) => acks,
             Err((Refused::Until(need), _)) => return Ok(Tried::Needs(need)),
@@ -172,6 +173,38 @@ impl Engine {
             self.core.lock().remove_publisher(stream, signal);
         }
         signalled
+    }
+}
+
+/// What a call looked up in the log is kept while it is under way, whoever else publishes meanwhile.
+struct Looks<'a> {
+    engine: &'a Engine,
+    begun: Option<()>,
+}
+
+impl<'a> Looks<'a> {
+    const fn none(engine: &'a Engine) -> Self {
+        let begun = None;
+        Self { engine, begun }
+    }
+
+    fn begin(&mut self) -> Result<(), Unavailable> {
+        if self.begun.is_none() {
+            self.engine.enter()?.state.begin_looks();
+            self.begun = Some(());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Looks<'_> {
+    fn drop(&mut self) {
+        // A store that is closed forgets everything anyway.
+        if self.begun.is_some()
+            && let Ok(mut core) = self.engine.enter()
+        {
+            core.state.end_looks();
+        }
     }
 }
 

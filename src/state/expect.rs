@@ -46,25 +46,41 @@ impl State {
     /// Hands in what a look into the log came to.
     pub(crate) fn supply_last(&mut self, need: &LastNeed, looked: Looked) {
         let key = (need.stream, need.filter.as_str().to_owned());
+        let known = self.streams.get(&need.stream);
         let looked = match self.lasts.0.remove(&key) {
-            // The look went on below what an earlier one had found.
-            Some(before) if looked.to < before.to => Looked {
-                to: before.to,
-                ..looked
-            },
+            Some(before) if looked.to < before.to => {
+                let goes_on = match &before.found {
+                    // Right below what was found then and is removed since.
+                    Some((seq, subject)) => {
+                        *seq == looked.to + 1 && known.is_none_or(|s| s.is_gone(*seq, subject))
+                    }
+                    None => before.from == looked.to + 1,
+                };
+                let to = before.to;
+                // Else it was asked for before another caller looked further.
+                if goes_on {
+                    Looked { to, ..looked }
+                } else {
+                    before
+                }
+            }
             _ => looked,
         };
         self.lasts.0.insert(key, looked);
     }
 
-    /// Forgets what was looked for in the log of some streams, when the call that needed it is over.
-    pub(crate) fn forget_looks(&mut self, streams: &[u32]) {
-        if !self.lasts.0.is_empty() {
-            self.lasts
-                .0
-                .retain(|(known, _), _| !streams.contains(known));
+    /// A call is under way that looks into the log.
+    pub(crate) fn begin_looks(&mut self) {
+        self.lookers += 1;
+    }
+
+    /// It is over. When no other one is, what was found is forgotten.
+    pub(crate) fn end_looks(&mut self) {
+        self.lookers = self.lookers.saturating_sub(1);
+        if self.lookers == 0 {
+            self.lasts.0.clear();
+            self.forget_earlier();
         }
-        self.forget_earlier(streams);
     }
 }
 
@@ -123,6 +139,13 @@ pub(super) fn check_for_later(message: &Publish, at: usize) -> Result<(), Publis
 pub(super) struct Expectations<'a> {
     pub(super) state: &'a State,
     pub(super) stream: &'a Stream,
+}
+
+impl Stream {
+    /// Whether a message is known to be removed.
+    fn is_gone(&self, seq: u64, subject: &str) -> bool {
+        self.is_purged(seq, subject) || self.is_hole(seq) == Ok(true)
+    }
 }
 
 impl Expectations<'_> {
@@ -273,4 +296,38 @@ impl Expectations<'_> {
 /// Whether the last message that a subject ever had is stored.
 fn is_stored(stream: &Stream, subject: &Subject) -> bool {
     !subject.last_gone && !stream.is_purged(subject.last, &subject.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LastNeed, Looked, State};
+    use crate::config::StreamConfig;
+    use crate::state::{Recovered, Room};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_look_that_others_overtook_is_not_taken_for_what_goes_on_behind_theirs() {
+        let room = Room::default();
+        let mut state: State = Recovered::default()
+            .finish([0; 16], 1, (9, 9, 9), room)
+            .unwrap();
+        let stream = state
+            .create_stream(StreamConfig::new("s").validated().unwrap())
+            .unwrap();
+        let need = |to| LastNeed {
+            stream,
+            filter: "s".parse().unwrap(),
+            from: 1,
+            to,
+        };
+        let found = |to, seq| Looked {
+            to,
+            from: 1,
+            found: Some((seq, Arc::from("s"))),
+        };
+        state.supply_last(&need(1_002), found(1_002, 1_001));
+        state.supply_last(&need(1_000), found(1_000, 90));
+        let known = state.lasts.0.values().next().unwrap();
+        assert_eq!((known.to, known.found.as_ref().unwrap().0), (1_002, 1_001));
+    }
 }

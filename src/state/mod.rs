@@ -126,6 +126,8 @@ pub(crate) struct State {
     pub(crate) alarm: Alarm,
     /// Newest store time seen.
     pub(crate) now: u64,
+    /// Calls under way that look into the log.
+    lookers: usize,
     /// Newest time of the monotonic clock seen.
     pub(crate) mono: Mono,
 }

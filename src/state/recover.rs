@@ -131,6 +131,7 @@ impl Recovered {
             sweep_wanted: true,
             alarm: super::Alarm::default(),
             now: now.max(self.store.last_time),
+            lookers: 0,
             mono: Mono(0),
         };
         self.streams(&mut state)?;

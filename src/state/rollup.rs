@@ -89,12 +89,9 @@ impl State {
         self.earlier.0.insert((stream, subject), found);
     }
 
-    /// Forgets them, when the call that needed them is over.
-    pub(super) fn forget_earlier(&mut self, streams: &[u32]) {
-        if !self.earlier.0.is_empty() {
-            let own = |stream: &u32| streams.contains(stream);
-            self.earlier.0.retain(|(known, _), _| !own(known));
-        }
+    /// Forgets them, when no call is under way that may need them.
+    pub(super) fn forget_earlier(&mut self) {
+        self.earlier.0.clear();
     }
 
     /// Finds out what the rollups among these messages, which are new, replace.
