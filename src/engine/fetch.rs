@@ -291,6 +291,10 @@ fn claim_read(
         }
     }
     if let Some(first) = found.messages.first() {
+        if core.state.is_removed(reading.stream, first.seq) {
+            // By the open group, which says nothing of it yet: it is not what the answer is about.
+            return Ok(Tried::After(core.observed(id)));
+        }
         if let Some(why) = too_big(first.seq, first.size(), asked) {
             return Ok(Tried::TooBig(why, core.observed(id)));
         }

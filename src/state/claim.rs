@@ -196,6 +196,12 @@ impl State {
             .is_some_and(|known| seq >= known.first() && known.is_expected(seq))
     }
 
+    /// Whether a message is known to be deleted, be it in the open group.
+    pub(crate) fn is_removed(&self, stream: u32, seq: u64) -> bool {
+        let known = self.streams.get(&stream);
+        known.is_some_and(|known| seq < known.head || known.windows.is_dead(seq).unwrap_or(false))
+    }
+
     /// How often a stream's windows left the cache.
     pub(crate) fn evictions(&self, stream: u32) -> Option<u64> {
         self.streams
