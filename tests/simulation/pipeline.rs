@@ -37,7 +37,8 @@ impl Run {
         let (mut refused_at, mut committed) = (0, Vec::new());
         let last = |oracle: &Oracle| {
             let stream = oracle.streams.get(to);
-            stream.map(|stream| (stream.last, stream.last_scheduled))
+            // An id that is renewed is written, too.
+            stream.map(|stream| (stream.last, stream.last_scheduled, stream.renewed()))
         };
         let first = last(&self.oracle);
         let settled = |going: &Oracle| {
