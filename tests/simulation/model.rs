@@ -229,11 +229,6 @@ impl Stream {
         self.stored.values().map(|stored| stored.draft.size()).sum()
     }
 
-    /// When ids were remembered, or last renewed.
-    pub(crate) fn renewed(&self) -> Vec<u64> {
-        self.ids.values().map(|(_, time)| *time).collect()
-    }
-
     pub(crate) fn subjects(&self) -> u64 {
         let subjects = self.stored.values().map(|stored| &stored.draft.subject);
         subjects.collect::<BTreeSet<_>>().len() as u64

@@ -37,8 +37,7 @@ impl Run {
         let (mut refused_at, mut committed) = (0, Vec::new());
         let last = |oracle: &Oracle| {
             let stream = oracle.streams.get(to);
-            // An id that is renewed is written, too.
-            stream.map(|stream| (stream.last, stream.last_scheduled, stream.renewed()))
+            stream.map(|stream| (stream.last, stream.last_scheduled))
         };
         let first = last(&self.oracle);
         let settled = |going: &Oracle| {
