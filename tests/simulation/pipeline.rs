@@ -37,7 +37,12 @@ impl Run {
         let (mut refused_at, mut committed) = (0, Vec::new());
         let last = |oracle: &Oracle| {
             let stream = oracle.streams.get(to);
-            stream.map(|stream| (stream.last, stream.last_scheduled))
+            // An id that is renewed is written, too, and so the limits are enforced with it.
+            let renewed = oracle.met.iter().filter(|met| **met == "id_renewed");
+            (
+                stream.map(|stream| (stream.last, stream.last_scheduled)),
+                renewed.count(),
+            )
         };
         let first = last(&self.oracle);
         let settled = |going: &Oracle| {
