@@ -277,3 +277,28 @@ fn check_text(subject: &str, id: Option<&str>) -> Result<(), PushError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+impl BlockBuilder {
+    /// The bytes of a block of so many messages of 100 bytes, with these subjects over and over.
+    pub(crate) fn filled(
+        store: u64,
+        stream: u32,
+        first_seq: u64,
+        records: usize,
+        subjects: &[&str],
+    ) -> Vec<u8> {
+        let mut builder = Self::new(store, stream, first_seq);
+        for subject in subjects.iter().cycle().take(records) {
+            let record = RecordInput {
+                time: 1_000,
+                subject,
+                id: None,
+                headers: &crate::headers::Headers::new(),
+                payload: &[7; 100],
+            };
+            builder.push(&record).unwrap();
+        }
+        builder.finish()
+    }
+}

@@ -82,23 +82,11 @@ impl<'a> SummaryRow<'a> {
 #[cfg(test)]
 mod tests {
     use super::SummaryRow;
-    use crate::format::{Block, BlockBuilder, RecordInput};
-    use crate::headers::Headers;
+    use crate::format::{Block, BlockBuilder};
 
     /// A block of stream 1 at sequence 10 with these subjects, over and over.
     fn block(records: usize, subjects: &[&str]) -> Vec<u8> {
-        let mut builder = BlockBuilder::new(7, 1, 10);
-        for subject in subjects.iter().cycle().take(records) {
-            let record = RecordInput {
-                time: 1_000,
-                subject,
-                id: None,
-                headers: &Headers::new(),
-                payload: &[7; 100],
-            };
-            builder.push(&record).unwrap();
-        }
-        builder.finish()
+        BlockBuilder::filled(7, 1, 10, records, subjects)
     }
 
     #[test]

@@ -48,12 +48,7 @@ impl State {
     pub(super) fn expire_ttls(&mut self, budget: &mut usize) -> Result<bool, Need> {
         let now = self.now;
         let due = |stream: &&Stream| stream.next_ttl().is_some_and(|time| time <= now);
-        let ids: Vec<u32> = self
-            .streams
-            .values()
-            .filter(due)
-            .map(|known| known.id)
-            .collect();
+        let ids: Vec<u32> = self.streams_that(due).collect();
         let mut more = false;
         for id in ids {
             more |= self.expire_ttls_of(id, budget)?;

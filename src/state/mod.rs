@@ -48,7 +48,7 @@ mod trim;
 mod windows;
 mod work_queue;
 
-pub(crate) use admin::Start;
+pub(crate) use admin::consumers::Start;
 pub(crate) use admit::{Part, Refused};
 pub(crate) use audit::{ConsumerAudit, StreamAudit};
 pub(crate) use claim::{Capacity, Claimed, NewMessages, Nothing, Plan};
@@ -65,7 +65,8 @@ pub(crate) use room::Room;
 pub(crate) use seal::{Append, Sealed};
 pub(crate) use settle::{Token, Verdict};
 pub(crate) use stored::{Fact, Facts, Need, Stored};
-pub(crate) use stream::{Placed, PurgeMark, Stream};
+pub(crate) use stream::rows::PurgeMark;
+pub(crate) use stream::{Placed, Stream};
 pub(crate) use sweep::{Alarm, Moment, SweepLimits};
 pub(crate) use windows::{WINDOW, window_of};
 
@@ -202,6 +203,24 @@ impl State {
     /// The newest group that changed the catalog.
     pub(crate) fn catalog_group(&self) -> u64 {
         self.catalog_group
+    }
+
+    /// The streams of which something holds.
+    pub(crate) fn streams_that(
+        &self,
+        hold: impl Fn(&&Stream) -> bool,
+    ) -> impl Iterator<Item = u32> {
+        let found = self.streams.values().filter(hold);
+        found.map(|stream| stream.id)
+    }
+
+    /// The consumers of which something holds.
+    pub(crate) fn consumers_that(
+        &self,
+        hold: impl Fn(&&Consumer) -> bool,
+    ) -> impl Iterator<Item = u32> {
+        let found = self.consumers.values().filter(hold);
+        found.map(|consumer| consumer.id)
     }
 
     pub(crate) fn touch_stream(&mut self, id: u32) {

@@ -43,13 +43,7 @@ impl State {
         budget: &mut usize,
     ) -> Result<bool, Need> {
         let over = |known: &&Consumer| known.expires_at().is_some_and(|at| at <= mono);
-        let ids: Vec<u32> = self
-            .consumers
-            .values()
-            .filter(over)
-            .map(|known| known.id)
-            .take(EXPIRED_AT_ONCE)
-            .collect();
+        let ids: Vec<u32> = self.consumers_that(over).take(EXPIRED_AT_ONCE).collect();
         if !ids.is_empty() {
             // What leaves with the open group is lost to those that are still there when it was staged.
             if self.enforce_limits(budget)? == Trimmed::More {

@@ -1,7 +1,7 @@
 //! Purging and deleting: one logical cut at once, the space in steps (R9).
 
+use super::PurgeMark;
 use super::stored::{Fact, Need};
-use super::stream::PurgeMark;
 use super::windows::window_of;
 use super::{State, Stream};
 use crate::config::Deny;

@@ -10,7 +10,8 @@ use crate::format::rows::{
     ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, ExpiriesRow, RowError, ScheduledIndexRow,
     StoreRow, StreamConfigRow, StreamRow, SubjectsRow, decode_row,
 };
-use crate::state::stream::{PurgeMark, new_row};
+use crate::state::PurgeMark;
+use crate::state::stream::rows::new_row;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Runs that a pending set may have when it is read: in flight, due and set aside at their bounds.

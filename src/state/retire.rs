@@ -170,12 +170,7 @@ impl State {
     /// One step for all streams that are looked at again; `budget` is how many messages it may look at.
     pub(crate) fn continue_rejudging(&mut self, budget: &mut usize) -> Result<bool, Need> {
         let at_work = |stream: &&Stream| stream.rejudged.is_some() && stream.unreadable.is_none();
-        let ids: Vec<u32> = self
-            .streams
-            .values()
-            .filter(at_work)
-            .map(|known| known.id)
-            .collect();
+        let ids: Vec<u32> = self.streams_that(at_work).collect();
         for id in &ids {
             self.rejudge_step(*id, budget)?;
         }

@@ -98,12 +98,7 @@ impl State {
             let room_made = stream.removals + freed;
             stream.scheduled.is_due(now, room_made, stream.relented)
         };
-        let due: Vec<u32> = self
-            .streams
-            .values()
-            .filter(due)
-            .map(|known| known.id)
-            .collect();
+        let due: Vec<u32> = self.streams_that(due).collect();
         let mut more = false;
         for stream in due {
             more |= self.send_due_of(stream, limit)?;

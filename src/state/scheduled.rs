@@ -21,6 +21,20 @@ pub(crate) struct Waiting {
     told: bool,
 }
 
+/// The group of what was stored before the store was opened.
+const IN_THE_STORE: u64 = 0;
+
+impl Waiting {
+    const fn new(due: u64, size: u64, group: u64) -> Self {
+        Self {
+            due,
+            size,
+            group,
+            told: false,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Scheduled {
     by_number: BTreeMap<u64, Waiting>,
@@ -94,15 +108,7 @@ impl Scheduled {
             value: encode_row(row),
         });
         self.dirty.insert(number >> CHUNK_SHIFT);
-        self.insert(
-            number,
-            Waiting {
-                due,
-                size,
-                group,
-                told: false,
-            },
-        );
+        self.insert(number, Waiting::new(due, size, group));
         number
     }
 
@@ -240,16 +246,7 @@ impl Scheduled {
     /// Takes a stored row of the index in.
     pub(crate) fn restore(&mut self, row: ScheduledIndexRow) {
         for ScheduledEntry { number, due, size } in row.entries {
-            let (group, told) = (0, false);
-            self.insert(
-                number,
-                Waiting {
-                    due,
-                    size,
-                    group,
-                    told,
-                },
-            );
+            self.insert(number, Waiting::new(due, size, IN_THE_STORE));
         }
     }
 

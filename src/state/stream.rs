@@ -1,5 +1,10 @@
 //! One stream: its counters, what it accepts, and what it appends.
 
+mod admission;
+mod ids;
+pub(super) mod rows;
+
+use self::rows::{PurgeMark, new_row};
 use super::dedup::Dedup;
 use super::expiries::Expiries;
 use super::per_subject::Crowded;
@@ -8,13 +13,9 @@ use super::scheduled::Scheduled;
 use super::stored::{Fact, Facts, Need, Stored};
 use super::subjects::Subjects;
 use super::windows::{Windows, window_of};
-use crate::changes::{Change, RowKey, Table};
-use crate::clock::micros;
-use crate::config::{DedupMode, Discard, StreamConfig};
-use crate::error::PublishErrorKind;
-use crate::format::rows::{PurgeRow, StreamConfigRow, StreamRow, encode_row};
+use crate::config::{Discard, StreamConfig};
+use crate::format::rows::StreamRow;
 use crate::headers::Headers;
-use crate::publish::Publish;
 use crate::subject::{SubjectError, SubjectFilter};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -84,29 +85,6 @@ pub(crate) struct Stream {
     pub(crate) removals: u64,
     /// Grows when the stream may take messages that it refused, for another reason than room.
     pub(crate) relented: u64,
-}
-
-/// A purge by subject that is not finished: everything it names is gone, not all of it is freed.
-#[derive(Clone, Debug)]
-pub(crate) struct PurgeMark {
-    pub(crate) filter: SubjectFilter,
-    pub(crate) below: u64,
-    pub(crate) at: u64,
-}
-
-impl PurgeMark {
-    fn restore(row: &PurgeRow) -> Result<Self, SubjectError> {
-        let filter = row.filter.parse()?;
-        Ok(Self {
-            filter,
-            below: row.below,
-            at: row.at,
-        })
-    }
-
-    pub(crate) fn covers(&self, seq: u64, subject: &str) -> bool {
-        seq < self.below && self.filter.matches(subject)
-    }
 }
 
 /// What readers may see of a stream.
@@ -298,98 +276,6 @@ impl Stream {
         self.drop_to = self.drop_to.max(known.unwrap_or(0));
     }
 
-    /// Refuses a subject that the stream does not capture.
-    pub(crate) fn admit_subject(&self, subject: &str) -> Result<(), PublishErrorKind> {
-        if self.captures(subject) {
-            return Ok(());
-        }
-        let (stream, subject) = (self.config.name.clone(), subject.to_owned());
-        Err(PublishErrorKind::NotCaptured { stream, subject })
-    }
-
-    /// Checks a publish against every rule but those about its subject and the batch it comes in.
-    pub(crate) fn admit(&self, message: &Publish) -> Result<(), PublishErrorKind> {
-        let stream = || self.config.name.clone();
-        if message.id.is_some() && self.config.dedup_window.is_none() {
-            return Err(PublishErrorKind::NoDedup { stream: stream() });
-        }
-        self.admit_ttl(message)?;
-        self.admit_size(message.limited_size(), message.stored_size())
-    }
-
-    /// Whether a message of this size can ever fit.
-    pub(crate) fn admit_size(&self, limited: u64, stored: u64) -> Result<(), PublishErrorKind> {
-        let (limit, bytes) = match self.config.max_bytes {
-            Some(most) if stored > most => (most, stored),
-            _ if limited > self.config.max_message_size => (self.config.max_message_size, limited),
-            _ => return Ok(()),
-        };
-        Err(PublishErrorKind::TooLarge {
-            bytes,
-            limit,
-            stream: self.config.name.clone(),
-        })
-    }
-
-    /// Whether so many more messages and bytes fit into a stream that discards new ones.
-    pub(crate) fn room_for(&self, messages: u64, bytes: u64) -> Result<(), PublishErrorKind> {
-        self.room_without((0, 0), messages, bytes)
-    }
-
-    /// The same when these messages and bytes leave first.
-    pub(super) fn room_without(
-        &self,
-        leaving: (u64, u64),
-        messages: u64,
-        bytes: u64,
-    ) -> Result<(), PublishErrorKind> {
-        if self.config.discard == Discard::Old || messages == 0 {
-            return Ok(());
-        }
-        let full = |limit: String| PublishErrorKind::Full {
-            stream: self.config.name.clone(),
-            limit,
-        };
-        match (self.config.max_messages, self.config.max_bytes) {
-            (Some(most), _) if self.messages - leaving.0 + messages > most => {
-                Err(full(format!("{} of {most} messages", self.messages)))
-            }
-            (_, Some(most)) if self.bytes - leaving.1 + bytes > most => {
-                Err(full(format!("{} of {most} bytes", self.bytes)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The sequence of the message that was published with this id within the window.
-    pub(super) fn duplicate_of(&self, hash: u128, now: u64) -> Option<u64> {
-        self.dedup.find(hash, self.dedup_horizon(now)?)
-    }
-
-    /// Ids remembered at or before this time are forgotten.
-    pub(crate) fn dedup_horizon(&self, now: u64) -> Option<u64> {
-        let window = micros(self.config.dedup_window?);
-        let kept = match self.config.dedup_mode {
-            DedupMode::Fixed => window,
-            // A duplicate soon after the last one does not renew the id.
-            DedupMode::Sliding => window.saturating_add(window / 8),
-        };
-        // Until the window is longer than the time that has passed nothing is old enough.
-        Some(now.max(self.last_time).saturating_sub(kept))
-    }
-
-    /// A duplicate came: its id is remembered from now on, where the window slides. Says whether that is
-    /// to be written.
-    pub(super) fn renew_id(&mut self, hash: u128, now: u64) -> bool {
-        let (DedupMode::Sliding, Some(window)) = (self.config.dedup_mode, self.config.dedup_window)
-        else {
-            return false;
-        };
-        let now = now.max(self.last_time);
-        let before = now.saturating_sub(micros(window) / 8);
-        self.dedup.renew(hash, before, now)
-    }
-
     /// Appends a message and returns its sequence.
     pub(crate) fn append(&mut self, message: Appended, now: u64, group: u64) -> u64 {
         let seq = self.last + 1;
@@ -418,98 +304,11 @@ impl Stream {
         seq
     }
 
-    /// The rows that changed, and the blocks that may go; the messages themselves are taken apart.
-    pub(crate) fn take_changes(&mut self, changes: &mut Vec<Change>) {
-        if self.first() > self.last {
-            self.drop_to = self.last + 1;
-        }
-        if self.drop_to > self.dropped_to && self.drop_to - self.dropped_to <= FREED_AT_ONCE {
-            self.dropped_to = self.drop_to;
-            let (stream, to) = (self.id, self.drop_to - 1);
-            changes.push(Change::DropBlocks {
-                stream,
-                from: 0,
-                to,
-            });
-        }
-        self.drop_windows(changes);
-        self.windows.take_changes(self.id, changes);
-        self.subjects.take_changes(self.id, changes);
-        self.dedup.take_changes(self.id, changes);
-        self.scheduled.take_changes(self.id, changes);
-        self.expiries.take_changes(self.id, changes);
-        let key = RowKey::new(Table::StreamState, self.id, 0);
-        changes.push(Change::Put {
-            key,
-            value: encode_row(&self.row()),
-        });
-    }
-
-    fn drop_windows(&mut self, changes: &mut Vec<Change>) {
-        let window = window_of(self.head);
-        if let Some(from) = self.hole_from.filter(|from| *from < window) {
-            let (table, id) = (Table::Holes, self.id);
-            changes.push(Change::DeleteParts {
-                table,
-                id,
-                from,
-                to: window - 1,
-            });
-            self.hole_from = Some(window);
-            self.windows.drop_below(window);
-        }
-    }
-
-    fn row(&self) -> StreamRow {
-        let purge = |mark: &PurgeMark| PurgeRow {
-            filter: mark.filter.to_string(),
-            below: mark.below,
-            at: mark.at,
-        };
-        StreamRow {
-            head: self.head,
-            cut: self.cut,
-            last: self.last,
-            last_time: self.last_time,
-            messages: self.messages,
-            bytes: self.bytes,
-            published: self.published,
-            holes: self.holes,
-            hole_from: self.hole_from,
-            next_subject: self.subjects.next_number(),
-            next_dedup: self.dedup.next_row(),
-            last_scheduled: self.scheduled.last(),
-            purges: self.purges.iter().map(purge).collect(),
-            rejudged: self.rejudged,
-        }
-    }
-
-    pub(crate) fn config_change(&self) -> Change {
-        let row = StreamConfigRow {
-            config: StreamConfig::clone(&self.config),
-        };
-        let key = RowKey::new(Table::StreamConfig, self.id, 0);
-        Change::Put {
-            key,
-            value: encode_row(&row),
-        }
-    }
-
     /// Messages up to `last` are in the store now.
     pub(crate) fn complete(&mut self, durable: Durable, group: u64) {
         self.recent.complete(durable.last);
         self.durable = durable;
         self.windows.evict(group);
-    }
-}
-
-/// The counters of a stream that has stored nothing.
-pub(super) fn new_row(config: &StreamConfig) -> StreamRow {
-    let head = config.first_sequence.get();
-    StreamRow {
-        head,
-        last: head - 1,
-        ..StreamRow::default()
     }
 }
 

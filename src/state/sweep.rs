@@ -174,12 +174,7 @@ impl State {
                 && (over == OverLimit::Now || !self.open.streams.contains(&stream.id));
             stream.head < stream.cut || over || stream.next_expiry().is_some_and(|time| time <= now)
         };
-        let ids: Vec<u32> = self
-            .streams
-            .values()
-            .filter(due)
-            .map(|stream| stream.id)
-            .collect();
+        let ids: Vec<u32> = self.streams_that(due).collect();
         for id in ids {
             more |= self.trim_subjects(id, budget)? == Trimmed::More;
             more |= self.trim(id, budget)? == Trimmed::More;
@@ -209,12 +204,7 @@ impl State {
     fn continue_purges(&mut self, budget: &mut usize) -> Result<bool, Need> {
         let purging =
             |stream: &&super::Stream| !stream.purges.is_empty() && stream.unreadable.is_none();
-        let ids: Vec<u32> = self
-            .streams
-            .values()
-            .filter(purging)
-            .map(|stream| stream.id)
-            .collect();
+        let ids: Vec<u32> = self.streams_that(purging).collect();
         for id in &ids {
             self.purge_step(*id, budget)?;
         }
@@ -225,13 +215,7 @@ impl State {
         let quiet = |consumer: &&super::Consumer| {
             !consumer.idle_told && consumer.last_fetch.plus(idle) <= mono
         };
-        let ids: Vec<u32> = self
-            .consumers
-            .values()
-            .filter(quiet)
-            .map(|known| known.id)
-            .take(IDLE_LOOKS)
-            .collect();
+        let ids: Vec<u32> = self.consumers_that(quiet).take(IDLE_LOOKS).collect();
         for id in ids {
             let Some(consumer) = self.consumers.get(&id) else {
                 continue;

@@ -53,7 +53,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the counts of a consumer are not stored",
-        file: "src/state/consumer.rs",
+        file: "src/state/consumer/rows.rs",
         from: "            totals: self.totals,\n        };\n        let key = RowKey::new(Table::ConsumerState",
         to: "            totals: Default::default(),\n        };\n        let key = RowKey::new(Table::ConsumerState",
     },
@@ -77,7 +77,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a message caught in a crash is not marked",
-        file: "src/state/consumer.rs",
+        file: "src/state/consumer/rows.rs",
         from: "                entry.crashes += 1;",
         to: "                entry.crashes += 0;",
     },

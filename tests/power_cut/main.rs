@@ -14,7 +14,7 @@ mod histories;
 mod verify;
 mod world;
 
-use histories::{HISTORIES, History, stream_config};
+use histories::{History, histories, stream_config};
 use riverbed::disk::{Disk, MemoryDisk};
 use riverbed::{ConsumerConfig, Discard, ManualClock, StreamConfig};
 use std::collections::BTreeMap;
@@ -101,7 +101,7 @@ fn cut(history: &History) -> u64 {
 /// The power fails again while a store is opened that a power cut left: in the middle of a commit,
 /// with messages in flight and dead letters to be moved.
 fn cut_while_opening() -> u64 {
-    let history = HISTORIES.iter().find(|known| known.name == "dead_letter");
+    let history = histories().find(|known| known.name == "dead_letter");
     let history = history.unwrap();
     let mut counted = prepared(history);
     let first = counted.disk.operations();
@@ -132,7 +132,7 @@ fn cut_while_opening() -> u64 {
 /// The power fails again and again while a store repairs itself: a repair can be cut off, too, and so can
 /// the repair of what that leaves.
 fn cut_while_repairing() -> u64 {
-    let history = HISTORIES.iter().find(|known| known.name == "publish");
+    let history = histories().find(|known| known.name == "publish");
     let world = prepared(history.unwrap());
     let whole = |image: &MemoryDisk, place: &str| {
         let store = open(image, &world.clock);
@@ -212,9 +212,9 @@ fn a_power_cut_at_any_disk_operation_breaks_no_promise() {
     // With a journal beside the store, and without.
     for segment in [None, Some(16 << 10)] {
         JOURNAL.set(segment);
-        cuts += HISTORIES.iter().map(cut).sum::<u64>();
+        cuts += histories::histories().map(cut).sum::<u64>();
         cuts += cut_while_opening() + cut_while_repairing() + cut_while_creating();
-        histories += HISTORIES.len() + 3;
+        histories += histories::histories().count() + 3;
     }
     println!("histories={histories} cuts={cuts} failures=0");
 }

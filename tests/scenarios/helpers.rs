@@ -2,8 +2,8 @@
 
 use riverbed::disk::MemoryDisk;
 use riverbed::{
-    AckError, Consumer, ConsumerConfig, ConsumerInfo, EmptyReason, Fetch, ManualClock, Message,
-    PublishErrorKind, Refusal, Riverbed, Stream, StreamConfig,
+    AckError, Consumer, ConsumerConfig, ConsumerInfo, Discard, EmptyReason, Fetch, ManualClock,
+    Message, PublishErrorKind, Purge, Refusal, Riverbed, Stream, StreamConfig,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +62,19 @@ impl World {
         self.store
             .create_stream(StreamConfig::new(name).subjects([format!("{name}.>")]))
             .unwrap()
+    }
+
+    /// The same for three messages, which refuses more.
+    pub(crate) fn stream_of_three(&self, name: &str) -> Stream {
+        let config = StreamConfig::new(name).subjects([format!("{name}.>")]);
+        let config = config.max_messages(3).discard(Discard::New);
+        self.store.create_stream(config).unwrap()
+    }
+
+    /// Purges all messages of a stream.
+    pub(crate) fn empty(&self, stream: &str) {
+        let stream = self.store.stream(stream).unwrap();
+        stream.purge(Purge::all()).unwrap();
     }
 
     pub(crate) fn consumer(&self, stream: &str, name: &str) -> Consumer {

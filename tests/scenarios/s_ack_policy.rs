@@ -1,7 +1,7 @@
 //! Ack policies: explicit, all, none.
 
 use crate::helpers::*;
-use riverbed::{AckPolicy, ConsumerConfig, ConsumerError, EmptyReason, OnExhausted, Purge, Seq};
+use riverbed::{AckPolicy, ConsumerConfig, ConsumerError, EmptyReason, OnExhausted, Seq};
 
 fn all(name: &str) -> ConsumerConfig {
     ConsumerConfig::new(name).ack_policy(AckPolicy::All)
@@ -138,12 +138,7 @@ fn without_acks_nothing_comes_twice_after_a_kill() {
     let consumer = world.consumer("s", "c");
     assert_eq!(info(&consumer).crashes, 0);
     assert_eq!(seqs(&take(&consumer, 10)), [4, 5]);
-    world
-        .store
-        .stream("s")
-        .unwrap()
-        .purge(Purge::all())
-        .unwrap();
+    world.empty("s");
     assert_eq!(info(&consumer).lost, 0, "it was done with all of them");
     assert_eq!(world.store.check().unwrap(), Vec::<String>::new());
 }

@@ -2,7 +2,7 @@
 
 use crate::helpers::*;
 use riverbed::{
-    Discard, Publish, PublishAck, PublishError, PublishErrorKind, Purge, Seq, Stream, StreamConfig,
+    Publish, PublishAck, PublishError, PublishErrorKind, Purge, Seq, Stream, StreamConfig,
 };
 
 fn is_clean(world: &World) {
@@ -272,11 +272,7 @@ fn i11_in_a_batch_each_message_may_expect_a_subject_that_none_before_it_is_on() 
 #[test]
 fn a_pipelined_publish_and_one_that_waits_for_room_may_expect_a_subject() {
     let world = World::new();
-    let config = StreamConfig::new("s")
-        .subjects(["s.>"])
-        .max_messages(3)
-        .discard(Discard::New);
-    let stream = world.store.create_stream(config).unwrap();
+    let stream = world.stream_of_three("s");
     let set = |last| Publish::new("s.a", "").expect_last_for_subject("s.a", Seq::new(last));
     stream.publish_async(set(0)).unwrap();
     stream.publish_async(set(1)).unwrap();

@@ -179,11 +179,7 @@ fn rollups_of_a_batch_replace_what_the_batch_brought_before_them() {
 #[test]
 fn a_rollup_makes_its_own_room() {
     let world = World::new();
-    let config = StreamConfig::new("s")
-        .subjects(["s.>"])
-        .max_messages(3)
-        .discard(Discard::New);
-    let stream = world.store.create_stream(config).unwrap();
+    let stream = world.stream_of_three("s");
     for subject in ["s.a", "s.b", "s.a"] {
         stream.publish(subject, "").unwrap();
     }

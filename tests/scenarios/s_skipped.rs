@@ -60,12 +60,7 @@ fn lost_messages_are_told_with_their_range_also_after_a_restart() {
     let world = world.killed();
     let facts = info(&world.consumer("s", "c"));
     assert_eq!((facts.lost, facts.lost_range), (3, range(2, 5)));
-    world
-        .store
-        .stream("s")
-        .unwrap()
-        .purge(Purge::all())
-        .unwrap();
+    world.empty("s");
     let facts = info(&world.consumer("s", "c"));
     assert_eq!((facts.lost, facts.lost_range), (9, range(2, 10)));
     assert_eq!(world.store.check().unwrap(), Vec::<String>::new());

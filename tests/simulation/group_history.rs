@@ -1,7 +1,8 @@
 //! Histories of one commit: what several callers bring to it.
 
 use crate::configs::behaviour;
-use crate::history::{draft, of_parked, some_delivery, some_seq};
+use crate::drafts::draft;
+use crate::history::{of_parked, some_delivery, some_seq};
 use crate::model::Draft;
 use crate::op::{End, Op, Verdict};
 use crate::oracle::Oracle;

@@ -1,7 +1,8 @@
 //! The oracle's rules of streams: managing them, purging, redriving.
 
+use crate::letters::{dead_letter_stream, headers_without_envelope};
 use crate::model::{Held, Place, matches};
-use crate::oracle::{Oracle, dead_letter_stream, forget_ids, headers_without_envelope};
+use crate::oracle::{Oracle, forget_ids};
 use riverbed::{Access, Deny, Retention, StreamConfig};
 
 impl Oracle {

@@ -4,24 +4,12 @@ use super::damage::flip_in;
 use super::{apply, block, open};
 use crate::changes::Change;
 use crate::disk::MemoryDisk;
-use crate::format::{Block, BlockBuilder, RecordInput, SummaryRow};
-use crate::headers::Headers;
+use crate::format::{Block, BlockBuilder, SummaryRow};
 use crate::store::{Reader, Store};
 
 /// The bytes of a block of so many messages of one subject, with payloads of 100 bytes.
 fn bytes(store: &Store, first_seq: u64, records: usize, subject: &str) -> Vec<u8> {
-    let mut builder = BlockBuilder::new(store.id(), 1, first_seq);
-    for _ in 0..records {
-        let record = RecordInput {
-            time: 1_000,
-            subject,
-            id: None,
-            headers: &Headers::new(),
-            payload: &[7; 100],
-        };
-        builder.push(&record).unwrap();
-    }
-    builder.finish()
+    BlockBuilder::filled(store.id(), 1, first_seq, records, &[subject])
 }
 
 fn large(store: &Store, first_seq: u64, subject: &str) -> Change {

@@ -1,0 +1,202 @@
+//! Creating, updating, pausing and deleting consumers, as the oracle sees it.
+
+use crate::delivering::wants;
+use crate::model::{Held, Place, Reason};
+use crate::oracle::Oracle;
+use riverbed::{AckPolicy, ConsumerConfig, DeliverPolicy, Discard, StreamConfig, Timestamp};
+
+/// Whether two settings contradict each other, of those that histories choose.
+fn makes_no_sense(config: &ConsumerConfig) -> bool {
+    let of_no_subject =
+        config.deliver == DeliverPolicy::LastPerSubject && config.filters.is_empty();
+    of_no_subject || (config.ack_policy == AckPolicy::None && config.max_deliver.is_some())
+}
+
+impl Oracle {
+    pub(crate) fn create_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> String {
+        let Some(source) = self.streams.get(stream) else {
+            return "no stream".to_owned();
+        };
+        if makes_no_sense(config) {
+            return "Invalid".to_owned();
+        }
+        if let Some(known) = source.consumers.get(&config.name) {
+            // A consumer that was paused since is the same.
+            let mut same = config.clone();
+            same.pause_until = known.config.pause_until;
+            return if known.config == same {
+                "created"
+            } else {
+                "Exists"
+            }
+            .to_owned();
+        }
+        let most = source.config.max_consumers;
+        if most.is_some_and(|most| source.consumers.len() as u64 >= most) {
+            return "TooMany".to_owned();
+        }
+        let wanted = |subject: &str| wants(config, subject);
+        let end = source.last + 1;
+        let mut stored = source.stored.iter();
+        let next = match config.deliver {
+            DeliverPolicy::New | DeliverPolicy::LastPerSubject => end,
+            DeliverPolicy::Last => stored
+                .rfind(|(_, m)| wanted(&m.draft.subject))
+                .map_or(end, |(seq, _)| *seq),
+            DeliverPolicy::FromSequence(seq) => seq.get(),
+            DeliverPolicy::FromTime(time) => stored
+                .find(|(_, m)| m.time >= time.as_micros())
+                .map_or(end, |(seq, _)| *seq),
+            _ => 1,
+        };
+        if let Err(why) = self.fits_work_queue(stream, config) {
+            return why.to_owned();
+        }
+        if !self.prepare_dead_letters(stream, config) {
+            return "DeadLetter".to_owned();
+        }
+        // The last message of each subject, as it is now.
+        let mut lasts: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+        if config.deliver == DeliverPolicy::LastPerSubject {
+            for (seq, message) in &self.streams[stream].stored {
+                let subject = &message.draft.subject;
+                if config
+                    .filters
+                    .iter()
+                    .any(|filter| crate::model::matches(filter, subject))
+                {
+                    lasts.insert(subject.clone(), *seq);
+                }
+            }
+            if self.streams[stream].stored.len() > lasts.len() && !lasts.is_empty() {
+                self.met.push("last_per_subject");
+            }
+        }
+        let before = self.streams[stream].stored.range(..next);
+        let skipped = before.filter(|(_, m)| wants(config, &m.draft.subject));
+        let (skipped, mut skips) = (skipped.count() as u64, false);
+        self.add_consumer(stream, config.clone(), next);
+        let consumer = self.consumer_mut(stream, &config.name).unwrap();
+        let rank = consumer.rank();
+        consumer.totals.skipped = skipped - lasts.len() as u64;
+        if consumer.totals.skipped > 0 {
+            skips = true;
+        }
+        for seq in lasts.into_values() {
+            let held = Held {
+                place: Place::Due { rank },
+                attempts: 0,
+                failures: 0,
+                crashes: 0,
+                again: false,
+            };
+            consumer.held.insert(seq, held);
+        }
+        if skips {
+            self.met.push("skipped");
+        }
+        "created".to_owned()
+    }
+
+    fn prepare_dead_letters(&mut self, stream: &str, config: &ConsumerConfig) -> bool {
+        let riverbed::OnExhausted::DeadLetter { stream: dead } = &config.on_exhausted else {
+            return true;
+        };
+        if self.leads_to(dead, stream) {
+            return false;
+        }
+        let Some(target) = self.streams.get(dead) else {
+            let made = StreamConfig::new(dead.clone())
+                .subjects([format!("{dead}.>")])
+                .max_messages(1_000_000)
+                .max_bytes(1 << 30)
+                .discard(Discard::New)
+                .without_dedup();
+            self.add_stream(made);
+            return true;
+        };
+        let subject = format!("{dead}.{stream}.{}", config.name);
+        let needed = self.streams[stream].config.max_message_size;
+        let keeps = !target.is_sealed() && !target.drops_unwanted();
+        keeps && target.captures(&subject) && target.config.max_message_size >= needed
+    }
+
+    pub(crate) fn update_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> String {
+        if makes_no_sense(config) && self.streams.contains_key(stream) {
+            return "Invalid".to_owned();
+        }
+        let Some(known) = self.consumer(stream, &config.name) else {
+            return "NotFound".to_owned();
+        };
+        if known.config.deliver != config.deliver || known.config.filters != config.filters {
+            return "Fixed".to_owned();
+        }
+        let moved = known.config.on_exhausted != config.on_exhausted;
+        if moved && !self.prepare_dead_letters(stream, config) {
+            return "DeadLetter".to_owned();
+        }
+        let consumer = self.consumer_mut(stream, &config.name).unwrap();
+        let paused = consumer.config.pause_until;
+        consumer.config = config.clone();
+        consumer.config.pause_until = paused;
+        consumer.refused_at = None;
+        let (limit, mut over) = (config.max_deliver, false);
+        for held in consumer.held.values_mut() {
+            let waits = matches!(held.place, Place::Due { .. } | Place::Delayed { .. });
+            if waits && limit.is_some_and(|limit| held.failures >= limit) {
+                held.place = Place::Refused {
+                    reason: Reason::MaxDeliver,
+                    told: false,
+                };
+                over = true;
+            }
+        }
+        if over {
+            self.met.push("limit_lowered");
+        }
+        "updated".to_owned()
+    }
+
+    pub(crate) fn pause(&mut self, stream: &str, name: &str, ms: Option<u64>) -> String {
+        let now = self.now;
+        let Some(consumer) = self.consumer_mut(stream, name) else {
+            return "no consumer".to_owned();
+        };
+        let until = ms.map(|ms| Timestamp::from_micros(now + ms * 1_000));
+        consumer.config.pause_until = until;
+        "done".to_owned()
+    }
+
+    /// Deletes consumers that nobody was at work with for too long.
+    pub(crate) fn expire_consumers(&mut self) -> bool {
+        let mut any = false;
+        for (stream, name) in self.by_age() {
+            let consumer = self.consumer(&stream, &name).unwrap();
+            let Some(after) = consumer.config.inactive_threshold else {
+                continue;
+            };
+            let over = consumer.active + after.as_micros() as u64 <= self.now;
+            if over && consumer.count(Held::is_out) == 0 {
+                self.delete_consumer(&stream, &name);
+                self.tell(format!("expired {stream}/{name}"), 1);
+                self.met.push("expired");
+                any = true;
+            }
+        }
+        any
+    }
+
+    pub(crate) fn delete_consumer(&mut self, stream: &str, name: &str) -> String {
+        let known = self
+            .streams
+            .get_mut(stream)
+            .and_then(|known| known.consumers.remove(name));
+        if known.is_some() {
+            self.rejudge(stream);
+            "deleted"
+        } else {
+            "NotFound"
+        }
+        .to_owned()
+    }
+}
