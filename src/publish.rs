@@ -193,7 +193,8 @@ impl Publish {
         self
     }
 
-    /// Waits up to this long for room in a full stream that discards new messages, where a publish
+    /// Waits up to this long for room in a full stream that discards new messages, or for a consumer that is
+    /// as far behind as [`max_lag_messages`](crate::StreamConfig::max_lag_messages) allows, where a publish
     /// otherwise is refused at once. In a batch the first message's wait counts.
     pub fn wait_for_room(mut self, patience: Duration) -> Self {
         self.wait_for_room = Some(patience);

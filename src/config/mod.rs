@@ -4,6 +4,7 @@ mod ack_policy;
 mod consumer;
 mod durability;
 mod guard;
+mod lag;
 mod limits;
 mod message_ttl;
 mod presence;

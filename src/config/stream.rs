@@ -100,6 +100,8 @@ pub struct StreamConfig {
     pub unwanted: Unwanted,
     /// Whether messages may have a time to live of their own.
     pub message_ttl: MessageTtl,
+    /// Most messages that a consumer may be behind before publishers are held back; `None` means no limit.
+    pub max_lag_messages: Option<u64>,
 }
 
 impl StreamConfig {
@@ -125,6 +127,7 @@ impl StreamConfig {
             retention: Retention::Limits,
             unwanted: Unwanted::Drop,
             message_ttl: MessageTtl::Refused,
+            max_lag_messages: None,
         }
     }
 
@@ -262,6 +265,7 @@ impl StreamConfig {
             return Err(InvalidSetting::new("max_message_size", why));
         }
         self.retention.validate(self.unwanted)?;
+        self.validate_lag()?;
         self.validate_times()?;
         Ok(self)
     }

@@ -154,8 +154,11 @@ impl Engine {
                 if let Some(signal) = room.filter(|_| wants_room(&kind)) {
                     core.add_publisher(id, signal);
                 }
-                let kind = named(kind, target);
-                return refused(kind, core.newest_of(ids.all()), Some(id));
+                let mut group = core.newest_of(ids.all());
+                if matches!(kind, PublishErrorKind::LagExceeded { .. }) {
+                    group = group.max(core.state.lag_group(id));
+                }
+                return refused(named(kind, target), group, Some(id));
             }
         };
         let group = core.newest_of(ids.all());
@@ -213,6 +216,7 @@ fn wants_room(kind: &PublishErrorKind) -> bool {
     matches!(
         kind,
         PublishErrorKind::Full { .. }
+            | PublishErrorKind::LagExceeded { .. }
             | PublishErrorKind::ScheduledFull { .. }
             | PublishErrorKind::StoreFull { .. }
             | PublishErrorKind::TtlFull { .. }

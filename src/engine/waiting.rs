@@ -146,10 +146,10 @@ impl Core {
         if std::mem::replace(&mut self.waiting.freed, freed) != freed {
             self.waiting.wake_publishers();
         }
+        for stream in sealed.eased() {
+            self.wake_all_publishers(stream);
+        }
         for stream in sealed.streams() {
-            for signal in self.waiting.publishers.remove(&stream).unwrap_or_default() {
-                signal.raise();
-            }
             if self.waiting.fetches.is_empty() {
                 continue;
             }

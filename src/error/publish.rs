@@ -130,6 +130,20 @@ pub enum PublishErrorKind {
         /// Which limit.
         limit: String,
     },
+    /// A consumer is as far behind as the stream allows, and wants the message.
+    #[error(
+        "the consumer `{consumer}` of the stream `{stream}` has {lag} messages to do, and max_lag_messages is {limit}; let it catch up, raise that, or publish with wait_for_room"
+    )]
+    LagExceeded {
+        /// The stream.
+        stream: String,
+        /// The slowest consumer that wants it.
+        consumer: String,
+        /// How many messages it has to do.
+        lag: u64,
+        /// `max_lag_messages`.
+        limit: u64,
+    },
     /// As many messages wait for their time in the stream as may.
     #[error(
         "the stream `{stream}` has {limit} waiting for their time, its limit; cancel some, wait until they are due, or raise scheduled_per_stream or max_bytes"

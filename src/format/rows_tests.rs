@@ -84,7 +84,7 @@ fn stream_config_row() {
         &StreamConfigRow { config },
         "01 066f7264657273 02 03612e3e 02c3bc 01fbe803 00 01 5a fc0065cd1d
          fc00008000 01 00 00 01 5a fc0065cd1d fc40420f00
-         00 01 00 00 00 00 00 00",
+         00 01 00 00 00 00 00 00 00",
     );
     let config = StreamConfig::new("s")
         .without_dedup()
@@ -98,10 +98,11 @@ fn stream_config_row() {
         .sealed()
         .retention(Retention::Interest)
         .unwanted(Unwanted::Keep)
-        .allow_message_ttl();
+        .allow_message_ttl()
+        .max_lag_messages(4);
     golden(
         &StreamConfigRow { config },
-        "01 0173 00 00 00 00 fc00008000 00 0103 01 00 05 00 fb2c01 0107 020001 01 01 01 01",
+        "01 0173 00 00 00 00 fc00008000 00 0103 01 00 05 00 fb2c01 0107 020001 01 01 01 01 0104",
     );
 }
 

@@ -343,7 +343,7 @@ fn check(
     let mut disk = DiskBytes::default();
     // Whether a new message on the last subject was counted towards the new ones.
     let (mut last_subject, mut counted) = (None, false);
-    // Only where subjects may be full.
+    // Only where subjects or consumers may have as many as they may.
     let mut fresh: Vec<&Publish> = Vec::new();
     for (at, message) in messages.iter().enumerate() {
         // Neighbours often share a subject; it is looked at once.
@@ -367,7 +367,9 @@ fn check(
                 new_ttls += u64::from(message.ttl.is_some());
             }
             new_ids += u64::from(hash.is_some());
-            if stream.config.discard_per_subject == Discard::New {
+            if stream.config.discard_per_subject == Discard::New
+                || stream.config.max_lag_messages.is_some()
+            {
                 fresh.push(message);
             }
             if !std::mem::replace(&mut counted, true) && !stream.subjects.contains(&message.subject)
@@ -391,6 +393,7 @@ fn check(
     stream.scheduled_room(later_messages, later_bytes, state.scheduled_max)?;
     stream.ttl_room(replaced.ttls(stream), new_ttls, state.ttl_max)?;
     stream.room_on_subjects(&fresh, &replaced)?;
+    state.lag_room(stream, &fresh, now)?;
     check_bounds(state, stream, new_ids, new_subjects.len() as u64)?;
     Ok(Checked {
         verdicts,

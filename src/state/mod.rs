@@ -24,6 +24,7 @@ mod expire;
 mod expiries;
 mod guard;
 mod inspect;
+mod lag;
 mod per_subject;
 mod presence;
 mod purge;
@@ -149,6 +150,8 @@ struct Open {
     consumers: BTreeSet<u32>,
     changes: Vec<Change>,
     events: Vec<Event>,
+    /// Streams whose publishers no longer wait for a consumer that is gone.
+    eased: BTreeSet<u32>,
     bytes: u64,
     /// Whether anything is to be committed, be it only an answer that waits.
     work: bool,

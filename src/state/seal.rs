@@ -6,6 +6,7 @@ use super::stream::Durable;
 use crate::changes::{Change, RowKey, Table};
 use crate::event::Event;
 use crate::format::rows::{StoreRow, encode_row};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A group on its way to the disk: rows, messages still to be cut into blocks, and what to do when it
@@ -17,6 +18,8 @@ pub(crate) struct Sealed {
     pub(crate) appends: Vec<Append>,
     pub(crate) events: Vec<Event>,
     marks: Vec<(u32, Durable)>,
+    /// Streams whose publishers may have waited for what their consumers did.
+    eased: BTreeSet<u32>,
 }
 
 /// What a group appends to one stream.
@@ -51,6 +54,11 @@ impl Sealed {
     pub(crate) fn streams(&self) -> impl Iterator<Item = u32> {
         self.marks.iter().map(|(stream, _)| *stream)
     }
+
+    /// The streams whose publishers may find room now.
+    pub(crate) fn eased(&self) -> impl Iterator<Item = u32> {
+        self.streams().chain(self.eased.iter().copied())
+    }
 }
 
 impl State {
@@ -60,6 +68,7 @@ impl State {
         let mut sealed = Sealed {
             group: self.group,
             events: open.events,
+            eased: open.eased,
             ..Sealed::default()
         };
         sealed.rows = open.changes;
@@ -67,6 +76,7 @@ impl State {
             self.seal_stream(id, &mut sealed);
         }
         for id in open.consumers {
+            sealed.eased.extend(self.lag_bounded(id));
             if let Some(consumer) = self.consumers.get_mut(&id) {
                 consumer.take_changes(&mut sealed.rows);
             }

@@ -1,7 +1,9 @@
 //! `World`: a store on a disk that may lose its power, and what its application was told.
 
 use riverbed::disk::MemoryDisk;
-use riverbed::{Consumer, Fetch, ManualClock, Message, Publish, Riverbed, Rollup, Seq, Stream};
+use riverbed::{
+    Consumer, Fetch, ManualClock, Message, Publish, PublishErrorKind, Riverbed, Rollup, Seq, Stream,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,6 +124,16 @@ impl World {
             self.told.highest = self.told.highest.max(ack.seq.get());
         }
         Ok(())
+    }
+
+    /// The consumer is as far behind as it may be; nothing is stored, also not by a cut in the answer.
+    pub(crate) fn refused_for_lag(&mut self, name: &str) -> Outcome {
+        let refused = self.stream.publish("s.x", payload(name)).unwrap_err().kind;
+        match refused {
+            PublishErrorKind::LagExceeded { .. } => Ok(()),
+            PublishErrorKind::Unavailable(why) => Err(down(why)),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) fn fetch(&mut self, n: usize) -> Outcome {

@@ -39,6 +39,7 @@ mod s_batches;
 mod s_dedup;
 mod s_expectations;
 mod s_guards;
+mod s_lag;
 mod s_last_per_subject;
 mod s_presence;
 mod s_rollups;

@@ -163,6 +163,7 @@ impl Oracle {
         if self.subject_is_full(name, &new) {
             return Err("Full");
         }
+        stream.lag_room(&new, now)?;
         if ids > 0 && stream.ids.len() as u64 + ids > stream.config.dedup_ids {
             return Err("DedupFull");
         }

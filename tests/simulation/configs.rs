@@ -29,6 +29,9 @@ pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
     if chance(rng, 4) {
         config = config.max_bytes(rng.u64(300..3_000));
     }
+    if chance(rng, 6) {
+        config = config.max_lag_messages(rng.u64(2..9));
+    }
     config = match rng.u8(..4) {
         0 => config.without_dedup(),
         1 => config.dedup_window(ms(rng.u64(500..20_000))),

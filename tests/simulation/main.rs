@@ -31,6 +31,7 @@ mod failure;
 mod group_history;
 mod grouped;
 mod history;
+mod lagging;
 mod later;
 mod letters;
 mod marks;

@@ -13,6 +13,7 @@ fn observes(refusal: &str) -> bool {
         "WrongLastForSubject",
         "WrongLastId",
         "Full",
+        "LagExceeded",
         "Sealed",
         "DedupFull",
         "ScheduledFull",

@@ -1,5 +1,6 @@
 //! The oracle's rules of streams: managing them, purging, redriving.
 
+use crate::lagging::makes_no_sense;
 use crate::letters::{dead_letter_stream, headers_without_envelope};
 use crate::model::{Held, Place, matches};
 use crate::oracle::{Oracle, forget_ids};
@@ -7,6 +8,9 @@ use riverbed::{Access, Deny, Retention, StreamConfig};
 
 impl Oracle {
     pub(crate) fn create_stream(&mut self, config: &StreamConfig) -> String {
+        if makes_no_sense(config) {
+            return "Invalid".to_owned();
+        }
         if let Some(known) = self.streams.get(&config.name) {
             return if known.config == *config {
                 "created"
@@ -44,6 +48,9 @@ impl Oracle {
 
     pub(crate) fn update_stream(&mut self, config: &StreamConfig) -> String {
         let name = &config.name;
+        if makes_no_sense(config) {
+            return "Invalid".to_owned();
+        }
         let Some(known) = self.streams.get(name) else {
             return "NotFound".to_owned();
         };

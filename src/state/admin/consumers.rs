@@ -247,6 +247,7 @@ impl State {
                 known.early.remove(&id);
             }
             self.remove_consumer(id);
+            self.end_lag(stream);
             self.rejudge(stream);
             self.touch_catalog();
         }

@@ -102,6 +102,23 @@ pub(super) const HISTORIES: &[History] = &[
         },
     },
     History {
+        name: "lag",
+        consumer: plain,
+        before: |world| {
+            let config = stream_config().max_lag_messages(4);
+            world.store.update_stream(config).map_err(down)?;
+            some_out(world)
+        },
+        cut: |world| {
+            world.refused_for_lag("b1")?;
+            world.ack(&["a2"])?;
+            world.publish(&["b2"])?;
+            world.refused_for_lag("b3")?;
+            world.ack(&["a1", "a3"])?;
+            world.publish(&["b4", "b5"])
+        },
+    },
+    History {
         name: "consumer_delete",
         consumer: plain,
         before: |world| {
