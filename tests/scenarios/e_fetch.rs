@@ -153,7 +153,7 @@ fn e7_waiting_fetches_are_served_in_their_order() {
 }
 
 #[test]
-fn e8_waits_end_in_the_order_of_their_deadlines() {
+fn e8_e11_waits_end_in_the_order_of_their_deadlines_and_leave_no_trace() {
     let world = World::threaded();
     let consumer = create(&world.stream("s"), ConsumerConfig::new("c"));
     let (ended, ends) = std::sync::mpsc::channel();
@@ -183,7 +183,7 @@ fn e8_waits_end_in_the_order_of_their_deadlines() {
     for waiter in waiters {
         waiter.join().unwrap();
     }
-    // E11: who waited leaves no trace.
+
     assert_eq!(info(&consumer).waiting, 0);
 }
 

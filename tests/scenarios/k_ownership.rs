@@ -97,7 +97,7 @@ fn k4_a_released_message_goes_to_anyone_and_counts_when_it_is_taken() {
 }
 
 #[test]
-fn k7_a_new_ack_wait_is_for_deliveries_from_then_on() {
+fn c17_k7_a_new_ack_wait_is_for_deliveries_from_then_on() {
     let world = World::new();
     let stream = world.stream("s");
     publish(&stream, "s.a", 2);

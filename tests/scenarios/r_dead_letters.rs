@@ -56,7 +56,7 @@ fn r19_a_stream_that_can_not_take_the_letters_is_refused() {
 }
 
 #[test]
-fn r19_a_cycle_of_dead_letters_is_refused_when_it_is_configured() {
+fn l5_a_cycle_of_dead_letters_is_refused_when_it_is_configured() {
     let world = World::new();
     let [a, b, c] = ["a", "b", "c"].map(|name| world.stream(name));
     create(&a, ConsumerConfig::new("x").dead_letter("b"));
