@@ -33,7 +33,9 @@ pub struct StreamInfo {
     pub scheduled: u64,
     /// Their bytes.
     pub scheduled_bytes: u64,
-    /// Those of them whose time has come: they are on their way, or the stream refuses them.
+    /// Those of them that come again and again, see [`Publish::every`](crate::Publish::every).
+    pub schedules: u64,
+    /// Those of `scheduled` whose time has come: they are on their way, or the stream refuses them.
     pub scheduled_due: u64,
     /// Consumers.
     pub consumers: u64,

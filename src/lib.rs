@@ -69,6 +69,7 @@ mod changes;
 mod clock;
 mod config;
 mod consumer;
+mod cron;
 mod dead_letter;
 pub mod disk;
 mod engine;
@@ -87,6 +88,7 @@ mod message;
 mod name;
 mod publish;
 mod publish_handle;
+mod repeat;
 mod riverbed;
 mod root;
 mod run;
@@ -109,8 +111,8 @@ pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};
 pub use error::{
     AckAndFetchError, AckError, CloseError, ConsumerError, Error, FetchError, InvalidSetting,
-    PublishError, PublishErrorKind, PurgeError, ReadError, RedriveError, Refusal, RunError,
-    ScheduleError, StreamError, Unavailable,
+    PublishError, PublishErrorKind, PurgeError, ReadError, RedriveError, Refusal, RepeatError,
+    RunError, ScheduleError, StreamError, Unavailable,
 };
 pub use event::{DeadReason, Event, Removal, Whose};
 pub use excluded::{Excluded, ExclusionError, Exclusions, NotExcluded};
@@ -121,6 +123,7 @@ pub use message::{Message, StoredMessage};
 pub use name::{NameError, validate_name};
 pub use publish::{Publish, PublishAck, Rollup};
 pub use publish_handle::PublishHandle;
+pub use repeat::Repeat;
 pub use riverbed::Riverbed;
 pub use run::{RunOptions, RunReport, Runner};
 pub use scheduled::ScheduledMessage;

@@ -2,6 +2,7 @@
 
 use crate::clock::{Timestamp, micros};
 use crate::headers::Headers;
+use crate::repeat::Repeat;
 use crate::seq::Seq;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Publish {
     pub(crate) rollup: Option<Rollup>,
     pub(crate) wait_for_room: Option<Duration>,
     pub(crate) due: Due,
+    /// Apart, because most messages come once.
+    pub(crate) repeat: Option<Box<Repeat>>,
     pub(crate) ttl: Option<Duration>,
 }
 
@@ -78,6 +81,7 @@ impl Publish {
             rollup: None,
             wait_for_room: None,
             due: Due::Now,
+            repeat: None,
             ttl: None,
         }
     }

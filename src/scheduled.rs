@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::error::{ReadError, ScheduleError};
 use crate::format::rows::ScheduledRow;
 use crate::headers::Headers;
+use crate::repeat::Repeat;
 use crate::stream::Stream;
 
 /// A message that waits for its time; see [`Publish::after`](crate::Publish::after).
@@ -31,8 +32,10 @@ use crate::stream::Stream;
 pub struct ScheduledMessage {
     /// Its number: from 1, growing, and never used again in its stream.
     pub number: u64,
-    /// When it is due.
+    /// When it is due; of one that comes again, the next time.
     pub due: Timestamp,
+    /// How it comes again, if it does.
+    pub repeat: Option<Repeat>,
     /// Its subject.
     pub subject: String,
     /// Its headers.
@@ -48,6 +51,7 @@ impl ScheduledMessage {
         Self {
             number,
             due: Timestamp::from_micros(row.due),
+            repeat: row.repeat,
             subject: row.subject,
             headers: row.headers.into_iter().collect(),
             payload: row.payload.0,
@@ -70,7 +74,7 @@ impl Stream {
         Ok(found.into_iter().map(message).collect())
     }
 
-    /// Takes a message back before it is due. Its id, if it had one, stays remembered for the stream's
+    /// Takes a message back before it is due, or ends one that comes again and again. Its id, if it had one, stays remembered for the stream's
     /// dedup window.
     ///
     /// # Crash safety

@@ -92,7 +92,14 @@ fn check_scheduled(
     let (mut rows, mut failed) = (BTreeMap::new(), None);
     reader.rows(Table::Scheduled, Some(audit.id), 0, |key, value| {
         match decode_row::<ScheduledRow>(value) {
-            Ok(row) => drop(rows.insert(key.part, (row.due, row.size()))),
+            Ok(row) => {
+                // One that comes again has its first time here; its next is one of those that follow.
+                let known = audit.scheduled.get(&key.part).map_or(0, |known| known.0);
+                let repeat = row.repeat.as_ref();
+                let due = repeat.filter(|repeat| repeat.comes_at(row.due, known));
+                let due = due.map_or(row.due, |_| known);
+                rows.insert(key.part, (due, row.size(), repeat.is_some()));
+            }
             Err(why) => {
                 let place = format!("scheduled message {} of `{}`: {why}", key.part, audit.name);
                 failed.get_or_insert(StoreError::Damaged { place });

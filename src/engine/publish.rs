@@ -390,6 +390,9 @@ fn check_messages(messages: &[Publish]) -> Result<u64, PublishErrorKind> {
         message.headers.validate()?;
         check_id(message.id.as_deref())?;
         check_ttl(message.ttl)?;
+        if let Some(repeat) = &message.repeat {
+            repeat.check()?;
+        }
         if let Some(expect) = &message.expect {
             check_id(expect.last_id.as_deref())?;
             if let Some((filter, _)) = &expect.last_for_subject {

@@ -71,7 +71,9 @@ impl Engine {
             let stream = core.state.stream(id);
             let numbers = stream.map(|stream| {
                 let waiting = stream.scheduled.iter_from(from).take(limit);
-                waiting.map(|(number, _)| number).collect::<Vec<_>>()
+                waiting
+                    .map(|(number, known)| (number, known.due))
+                    .collect::<Vec<_>>()
             });
             let group = stream.map_or(core.state.catalog_group(), |stream| stream.group);
             (numbers, group)
@@ -84,10 +86,10 @@ impl Engine {
         };
         let found = self.store.read(|reader| {
             let mut found = Vec::with_capacity(numbers.len());
-            for number in numbers {
+            for (number, due) in numbers {
                 // One that is not there was sent or cancelled meanwhile.
                 let row = read_scheduled(reader, id, number)?;
-                found.extend(row.map(|row| (number, row)));
+                found.extend(row.map(|row| (number, ScheduledRow { due, ..row })));
             }
             Ok(found)
         });

@@ -8,7 +8,7 @@ mod schedule;
 pub use admin::{ConsumerError, InvalidSetting, PurgeError, ReadError, RedriveError, StreamError};
 pub use consume::{AckAndFetchError, AckError, FetchError, Refusal, RunError};
 pub use publish::{PublishError, PublishErrorKind};
-pub use schedule::ScheduleError;
+pub use schedule::{RepeatError, ScheduleError};
 
 use thiserror::Error as ThisError;
 

@@ -1,6 +1,6 @@
 //! The error of publishing, which gives the message back.
 
-use super::Unavailable;
+use super::{RepeatError, Unavailable};
 use crate::headers::HeadersError;
 use crate::publish::Publish;
 use crate::seq::Seq;
@@ -235,14 +235,17 @@ pub enum PublishErrorKind {
     },
     /// The message is published for later, and with a setting that only one for now may have.
     #[error(
-        "message {at} is published for later (after, at) and has {setting}, and a message for later neither replaces others nor expects anything of a subject or an id; leave one of the two out, or publish it when it is time"
+        "message {at} is published for later (after, at, every, cron) and has {setting}, and a message for later neither replaces others nor expects anything of a subject or an id; leave one of the two out, or publish it when it is time"
     )]
     NotForLater {
         /// Its place in the batch, from 0.
         at: usize,
-        /// The setter of `Publish` that can't be combined with `after` or `at`.
+        /// The setter of `Publish` that can't be combined with `after`, `at`, `every` or `cron`.
         setting: &'static str,
     },
+    /// The message can't be published again and again as it says.
+    #[error(transparent)]
+    Repeat(#[from] RepeatError),
     /// The message is a rollup, and its stream denies purges.
     #[error("the stream `{stream}` denies purges, and so it takes no message that replaces others")]
     RollupDenied {

@@ -4,6 +4,7 @@
 
 use super::bytes::Bytes;
 use crate::config::{ConsumerConfig, StreamConfig};
+use crate::repeat::Repeat;
 use bincode::enc::write::Writer;
 use bincode::error::{DecodeError, EncodeError};
 use serde::de::DeserializeOwned;
@@ -284,8 +285,10 @@ pub(crate) enum Reason {
 /// A message that waits for its time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ScheduledRow {
-    /// When it is due.
+    /// When it is due; of one that repeats, the first time.
     pub(crate) due: u64,
+    /// How it comes again, if it does.
+    pub(crate) repeat: Option<Repeat>,
     pub(crate) subject: String,
     pub(crate) id: Option<String>,
     /// How long it lives once it is in the stream.
@@ -316,6 +319,8 @@ pub(crate) struct ScheduledEntry {
     pub(crate) due: u64,
     /// Bytes of subject, id, headers and payload.
     pub(crate) size: u64,
+    /// Whether it comes again.
+    pub(crate) repeats: bool,
 }
 
 /// When messages of one chunk of sequences expire by themselves.

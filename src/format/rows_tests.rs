@@ -17,6 +17,7 @@ use crate::config::{
     AckPolicy, ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, Retention, StreamConfig,
     Unwanted,
 };
+use crate::repeat::Repeat;
 use crate::seq::Seq;
 
 /// Compares with bytes in hex; white space only helps the reader.
@@ -180,6 +181,7 @@ fn dedup_row() {
 fn scheduled_row() {
     let row = ScheduledRow {
         due: 300,
+        repeat: Some(Repeat::Every(Duration::from_millis(1_001))),
         subject: "a.b".to_owned(),
         id: Some("x".to_owned()),
         ttl: Some(7),
@@ -189,9 +191,15 @@ fn scheduled_row() {
     // A payload is bytes, not numbers: 255 stays `ff`.
     golden(
         &row,
-        "01 fb2c01 03612e62 010178 0107 01 0148 0176 03 015aff",
+        "01 fb2c01 01 00 01 fc40420f00 03612e62 010178 0107 01 0148 0176 03 015aff",
     );
-    golden(&ScheduledRow::default(), "01 00 00 00 00 00 00");
+    golden(&ScheduledRow::default(), "01 00 00 00 00 00 00 00");
+    let repeat = Some(Repeat::Cron("@daily".to_owned()));
+    let row = ScheduledRow { repeat, ..row };
+    golden(
+        &row,
+        "01 fb2c01 01 01 06 406461696c79 03612e62 010178 0107 01 0148 0176 03 015aff",
+    );
 }
 
 #[test]
@@ -200,11 +208,12 @@ fn scheduled_index_row() {
         number,
         due: 300,
         size: 7,
+        repeats: number == 251,
     };
     let entries = vec![entry(1), entry(251)];
     golden(
         &ScheduledIndexRow { entries },
-        "01 02 01 fb2c01 07 fbfb00 fb2c01 07",
+        "01 02 01 fb2c01 07 00 fbfb00 fb2c01 07 01",
     );
 }
 

@@ -12,6 +12,8 @@ use crate::format::rows::{
     PurgeRow, Reason, ScheduledEntry, ScheduledIndexRow, ScheduledRow, StoreRow, StreamConfigRow,
     StreamRow, SubjectRow, SubjectsRow, Totals, decode_row, encode_row,
 };
+use crate::repeat::Repeat;
+use std::time::Duration;
 
 /// Decodes the bytes, and again with the right version in front; then makes rows of them, which must
 /// come back.
@@ -108,11 +110,20 @@ fn dedup(source: &mut Source<'_>) -> DedupRow {
 fn scheduled(source: &mut Source<'_>) -> ScheduledRow {
     ScheduledRow {
         due: source.number(),
+        repeat: repeat(source),
         subject: source.text(300),
         id: (source.below(2) == 1).then(|| source.text(300)),
         ttl: (source.below(2) == 1).then(|| source.number()),
         payload: Bytes(source.bytes(300).to_vec()),
         headers: list(source, |source| (source.text(300), source.text(300))),
+    }
+}
+
+fn repeat(source: &mut Source<'_>) -> Option<Repeat> {
+    match source.below(3) {
+        0 => None,
+        1 => Some(Repeat::Every(Duration::from_micros(source.number()))),
+        _ => Some(Repeat::Cron(source.text(300))),
     }
 }
 
@@ -127,6 +138,7 @@ fn scheduled_index(source: &mut Source<'_>) -> ScheduledIndexRow {
         number: source.number(),
         due: source.number(),
         size: source.number(),
+        repeats: source.below(2) == 1,
     };
     ScheduledIndexRow {
         entries: list(source, entry),

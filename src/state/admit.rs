@@ -205,7 +205,7 @@ impl State {
                             ..first.unwrap_or(Placed::at(0))
                         }
                     }
-                    Verdict::New { hash } => match message.due.later_than(now) {
+                    Verdict::New { hash } => match message.due_after(now) {
                         None => {
                             stored = true;
                             Placed::at(target.append(appended(message, hash), now, group))
@@ -358,7 +358,7 @@ fn check(
             new_messages += 1;
             let size = message.stored_size();
             new_bytes += size;
-            if message.due.later_than(now).is_some() {
+            if message.due_after(now).is_some() {
                 check_for_later(message, at)?;
                 (later_messages, later_bytes) = (later_messages + 1, later_bytes + size);
                 disk.later += disk_bytes(size);

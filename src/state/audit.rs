@@ -18,8 +18,8 @@ pub(crate) struct StreamAudit {
     pub(crate) holes: u64,
     /// When messages expire that have a time to live of their own.
     pub(crate) expiries: BTreeMap<u64, u64>,
-    /// Messages that wait for their time: when each is due, and its size.
-    pub(crate) scheduled: BTreeMap<u64, (u64, u64)>,
+    /// Messages that wait for their time: when each is due, its size, and whether it comes again.
+    pub(crate) scheduled: BTreeMap<u64, (u64, u64, bool)>,
     /// By subject: how many messages, and bounds of the last one and of the first.
     pub(crate) subjects: BTreeMap<Arc<str>, (u64, u64, u64)>,
     /// The subjects whose last message is below that bound.
@@ -118,7 +118,7 @@ impl State {
             scheduled: {
                 let waiting = stream.scheduled.iter_from(0);
                 waiting
-                    .map(|(number, waiting)| (number, (waiting.due, waiting.size)))
+                    .map(|(number, known)| (number, (known.due, known.size, known.repeats)))
                     .collect()
             },
             last_gone: {

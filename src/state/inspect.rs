@@ -47,6 +47,7 @@ impl State {
             expiring: stream.expiries.len(),
             scheduled: stream.scheduled.len(),
             scheduled_bytes: stream.scheduled.bytes(),
+            schedules: stream.scheduled.repeating(),
             scheduled_due: stream.scheduled.count_due(now),
             consumers: stream.consumers.len() as u64,
             refused_dead_letters: senders.map(refused).sum(),

@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::format::Bytes;
 use crate::format::rows::ScheduledRow;
 use crate::publish::Publish;
+use crate::repeat;
 
 /// Set in the place of a sequence where a number stands under which a message was scheduled. A stream
 /// begins below 2^63 and has 2^62 sequences to go until one looks like this.
@@ -63,6 +64,7 @@ impl Stream {
         let headers = message.headers.iter();
         let row = ScheduledRow {
             due,
+            repeat: message.repeat.map(|repeat| *repeat),
             subject: message.subject,
             id: message.id,
             ttl: message.ttl.map(micros),
@@ -151,13 +153,21 @@ impl State {
         };
         let stream = self.streams.get(&id);
         let size = stream.map_or(0, |stream| stream.scheduled.size(number));
-        let disk = disk_bytes(size);
         let room_made = self.room_made(id).unwrap_or_default();
-        // What it takes while it waits is what it takes then.
+        // What it takes while it waits is what it takes then; one that comes again goes on waiting.
+        let disk = if row.repeat.is_none() {
+            disk_bytes(size)
+        } else {
+            0
+        };
         self.room.take_back(disk);
-        let Err(why) = self.append_checked(id, appended(row)) else {
+        let (message, again) = self.occurrence(id, number, row);
+        let Err(why) = self.append_checked(id, message) else {
             if let Some(stream) = self.streams.get_mut(&id) {
-                stream.scheduled.remove(id, number);
+                match again {
+                    Some(due) => stream.scheduled.renew(number, due),
+                    None => drop(stream.scheduled.remove(id, number)),
+                }
             }
             return true;
         };
@@ -179,6 +189,27 @@ impl State {
             self.tell_refused(id, number, &why.to_string());
         }
         false
+    }
+
+    /// The message that is due now, and when it comes again. However many times have passed, it is one.
+    fn occurrence(&self, id: u32, number: u64, mut row: ScheduledRow) -> (Appended, Option<u64>) {
+        let Some(repeat) = row.repeat.take() else {
+            return (appended(row), None);
+        };
+        let stream = self.streams.get(&id);
+        let due = stream.and_then(|stream| stream.scheduled.due(number));
+        let again = repeat.next(row.due, self.now);
+        // The id is the schedule's own.
+        row.id = None;
+        let mut message = appended(row);
+        let headers = &mut message.headers;
+        headers.insert(repeat::SCHEDULE, number.to_string());
+        headers.insert(repeat::DUE, due.unwrap_or_default().to_string());
+        headers.remove(repeat::NEXT);
+        if again != repeat::NEVER {
+            headers.insert(repeat::NEXT, again.to_string());
+        }
+        (message, Some(again))
     }
 
     fn set_scheduled_aside(&mut self, id: u32, number: u64, why: &str) {

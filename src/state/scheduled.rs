@@ -19,18 +19,21 @@ pub(crate) struct Waiting {
     group: u64,
     /// Whether it was said that the stream refuses it.
     told: bool,
+    /// Whether it comes again after it was sent.
+    pub(crate) repeats: bool,
 }
 
 /// The group of what was stored before the store was opened.
 const IN_THE_STORE: u64 = 0;
 
 impl Waiting {
-    const fn new(due: u64, size: u64, group: u64) -> Self {
+    const fn new(entry: ScheduledEntry, group: u64) -> Self {
         Self {
-            due,
-            size,
+            due: entry.due,
+            size: entry.size,
             group,
             told: false,
+            repeats: entry.repeats,
         }
     }
 }
@@ -47,6 +50,8 @@ pub(crate) struct Scheduled {
     /// The next one is due and finds no room; how often room had been made then.
     blocked_at: Option<u64>,
     bytes: u64,
+    /// Those that come again.
+    repeating: u64,
     /// The last number given out.
     last: u64,
     /// Chunks of the index that changed.
@@ -74,6 +79,11 @@ impl Scheduled {
         self.bytes
     }
 
+    /// How many of them come again.
+    pub(crate) fn repeating(&self) -> u64 {
+        self.repeating
+    }
+
     pub(crate) fn last(&self) -> u64 {
         self.last
     }
@@ -86,6 +96,11 @@ impl Scheduled {
     pub(crate) fn size(&self, number: u64) -> u64 {
         let waiting = self.by_number.get(&number);
         waiting.map_or(0, |waiting| waiting.size)
+    }
+
+    /// When a message is due, if there is such.
+    pub(crate) fn due(&self, number: u64) -> Option<u64> {
+        Some(self.by_number.get(&number)?.due)
     }
 
     pub(crate) fn iter_from(&self, number: u64) -> impl Iterator<Item = (u64, &Waiting)> {
@@ -108,12 +123,20 @@ impl Scheduled {
             value: encode_row(row),
         });
         self.dirty.insert(number >> CHUNK_SHIFT);
-        self.insert(number, Waiting::new(due, size, group));
+        let repeats = row.repeat.is_some();
+        let entry = ScheduledEntry {
+            number,
+            due,
+            size,
+            repeats,
+        };
+        self.insert(number, Waiting::new(entry, group));
         number
     }
 
     fn insert(&mut self, number: u64, waiting: Waiting) {
         self.bytes += waiting.size;
+        self.repeating += u64::from(waiting.repeats);
         self.by_time.insert((waiting.due, number));
         self.by_number.insert(number, waiting);
     }
@@ -127,10 +150,25 @@ impl Scheduled {
         // Whoever is next now may fit where it did not.
         self.blocked_at = None;
         self.bytes -= waiting.size;
+        self.repeating -= u64::from(waiting.repeats);
         self.dirty.insert(number >> CHUNK_SHIFT);
         let key = RowKey::new(Table::Scheduled, stream, number);
         self.rows.push(Change::Delete { key });
         Some(waiting.size)
+    }
+
+    /// A message that comes again was sent: it is due again at this time.
+    pub(crate) fn renew(&mut self, number: u64, due: u64) {
+        let Some(waiting) = self.by_number.get_mut(&number) else {
+            return;
+        };
+        let place = (waiting.due, number);
+        (waiting.due, waiting.told) = (due, false);
+        self.by_time.remove(&place);
+        self.aside.remove(&place);
+        self.by_time.insert((due, number));
+        self.blocked_at = None;
+        self.dirty.insert(number >> CHUNK_SHIFT);
     }
 
     /// Whether any message is to be tried: one is due, or may be taken now that was not.
@@ -208,6 +246,7 @@ impl Scheduled {
     /// Whether every message is in one place, and none is newer than the last.
     pub(crate) fn adds_up(&self) -> bool {
         let bytes: u64 = self.by_number.values().map(|waiting| waiting.size).sum();
+        let repeating = self.by_number.values().filter(|known| known.repeats);
         let known = |(due, number): &(u64, u64)| {
             self.by_number
                 .get(number)
@@ -215,6 +254,7 @@ impl Scheduled {
         };
         let last = self.by_number.last_key_value();
         bytes == self.bytes
+            && repeating.count() as u64 == self.repeating
             && self.by_time.len() + self.aside.len() == self.by_number.len()
             && self.by_time.is_disjoint(&self.aside)
             && self.by_time.iter().chain(&self.aside).all(known)
@@ -232,6 +272,7 @@ impl Scheduled {
                 number: *number,
                 due: waiting.due,
                 size: waiting.size,
+                repeats: waiting.repeats,
             };
             let entries: Vec<_> = self.by_number.range(numbers).map(entry).collect();
             changes.push(if entries.is_empty() {
@@ -245,8 +286,8 @@ impl Scheduled {
 
     /// Takes a stored row of the index in.
     pub(crate) fn restore(&mut self, row: ScheduledIndexRow) {
-        for ScheduledEntry { number, due, size } in row.entries {
-            self.insert(number, Waiting::new(due, size, IN_THE_STORE));
+        for entry in row.entries {
+            self.insert(entry.number, Waiting::new(entry, IN_THE_STORE));
         }
     }
 
@@ -258,6 +299,8 @@ impl Scheduled {
 #[cfg(test)]
 mod tests {
     use super::{Scheduled, ScheduledRow};
+    use crate::repeat::Repeat;
+    use std::time::Duration;
 
     fn with(dues: &[u64]) -> Scheduled {
         let mut scheduled = Scheduled::default();
@@ -294,5 +337,24 @@ mod tests {
         assert!(scheduled.is_due(20, 3, 8), "the stream takes more");
         assert_eq!(scheduled.step(20, 8, 1, (9, 99)).numbers, [1, 2]);
         assert_eq!((scheduled.remove(1, 1), scheduled.bytes()), (Some(10), 10));
+    }
+
+    #[test]
+    fn one_that_comes_again_stays_and_counts_as_one() {
+        let mut scheduled = with(&[20]);
+        let row = ScheduledRow {
+            due: 10,
+            repeat: Some(Repeat::Every(Duration::from_secs(1))),
+            ..ScheduledRow::default()
+        };
+        let number = scheduled.add(1, &row, 10, 1);
+        assert_eq!(scheduled.step(20, 0, 1, (9, 99)).numbers, [2, 1]);
+        scheduled.set_aside(number, 0);
+        scheduled.renew(number, 30);
+        assert_eq!((scheduled.len(), scheduled.repeating()), (2, 1));
+        assert_eq!(scheduled.step(20, 0, 1, (9, 99)).numbers, [1]);
+        assert!(scheduled.adds_up() && scheduled.set_aside(number, 0));
+        scheduled.remove(1, number);
+        assert!(scheduled.adds_up() && scheduled.repeating() == 0);
     }
 }

@@ -4,7 +4,7 @@ use crate::histories::{FIRST, begun_config};
 use crate::world::{Told, World, payload, text};
 use riverbed::{
     Access, Consumer, Fetch, ManualClock, Publish, PublishError, PublishErrorKind, Purge,
-    Retention, Riverbed, Seq, Stream,
+    Retention, Riverbed, Seq, StoredMessage, Stream,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -103,6 +103,7 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
         delivered: BTreeMap::new(),
     };
     verify_scheduled(told, &places, &stream);
+    verify_repeating(told, &stream);
     let each = stream.info().unwrap().config.max_messages_per_subject;
     let on_it = places.stream.values().map(Vec::len).sum::<usize>() as u64;
     assert!(
@@ -247,7 +248,8 @@ fn verify_begun(told: &Told, store: &Riverbed) {
 
 /// What was published for later waits or is in the stream, once, and a batch of it as a whole.
 fn verify_scheduled(told: &Told, places: &Places, stream: &Stream) {
-    let waiting = stream.scheduled(0, 100).unwrap();
+    let mut waiting = stream.scheduled(0, 100).unwrap();
+    waiting.retain(|known| known.repeat.is_none());
     let waiting: Vec<String> = waiting.iter().map(|known| text(&known.payload)).collect();
     for name in &told.maybe_scheduled {
         let sent = places.stream.get(name).map_or(0, Vec::len);
@@ -263,6 +265,33 @@ fn verify_scheduled(told: &Told, places: &Places, stream: &Stream) {
     }
     let known = |name: &String| told.maybe_scheduled.contains(name);
     assert!(waiting.iter().all(known), "nobody published {waiting:?}");
+}
+
+/// A message that repeats came once at each of its times, and comes again at the next.
+fn verify_repeating(told: &Told, stream: &Stream) {
+    let Some((name, first, seconds, certain)) = &told.repeating else {
+        return;
+    };
+    let mut waiting = stream.scheduled(0, 100).unwrap();
+    waiting.retain(|known| known.repeat.is_some());
+    assert!(waiting.len() == 1 || !certain, "{name} is lost");
+    let found = stream.range(..).map(Result::unwrap);
+    let found = found.filter(|message| text(message.payload()) == *name);
+    let number = |message: &StoredMessage, header| {
+        let value: &str = message.headers().get(header).unwrap();
+        value.parse::<u64>().unwrap()
+    };
+    let due: Vec<u64> = found
+        .map(|message| number(&message, "Riverbed-Schedule-Due"))
+        .collect();
+    let time = |n: u64| (first + n * seconds) * 1_000_000;
+    let came = due.len() as u64;
+    let expected: Vec<u64> = (0..came).map(time).collect();
+    assert_eq!(due, expected, "{name} came at each of its times, once");
+    assert!(came >= told.repeated, "{name} came, and is gone");
+    for next in waiting {
+        assert_eq!(next.due.as_micros(), time(came), "{name} comes again");
+    }
 }
 
 /// A second consumer is there with all that it begins with, or not at all.

@@ -57,6 +57,11 @@ pub(crate) struct Told {
     pub(crate) maybe_cancelled: BTreeSet<String>,
     /// Due and sent for certain.
     pub(crate) sent: BTreeSet<String>,
+    /// A message that repeats: its name, when it came first and how long after each other it does, in seconds,
+    /// and whether it was accepted for certain.
+    pub(crate) repeating: Option<(String, u64, u64, bool)>,
+    /// How often it came for certain.
+    pub(crate) repeated: u64,
     /// A second consumer was made, which has so many messages; whether that was told.
     pub(crate) second: Option<(u64, bool)>,
 }
@@ -180,6 +185,17 @@ impl World {
         self.told.maybe_scheduled.extend(names.clone());
         self.stream.publish_batch(batch).map_err(down)?;
         self.told.scheduled.extend(names);
+        Ok(())
+    }
+
+    /// Publishes a message that repeats.
+    pub(crate) fn repeat(&mut self, name: &str, seconds: u64) -> Outcome {
+        let first = self.clock.clock().now().as_micros() / 1_000_000 + seconds;
+        self.told.repeating = Some((name.to_owned(), first, seconds, false));
+        let message = Publish::new("s.x", payload(name));
+        let message = message.every(Duration::from_secs(seconds));
+        self.stream.publish_message(message).map_err(down)?;
+        self.told.repeating = Some((name.to_owned(), first, seconds, true));
         Ok(())
     }
 

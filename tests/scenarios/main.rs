@@ -43,6 +43,7 @@ mod s_guards;
 mod s_lag;
 mod s_last_per_subject;
 mod s_presence;
+mod s_repeating;
 mod s_rollups;
 mod s_scheduled;
 mod s_skipped;

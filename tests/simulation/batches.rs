@@ -3,6 +3,7 @@
 use crate::answers::placed_line;
 use crate::model::{Draft, Placed, Stream};
 use crate::oracle::{Oracle, forget_ids};
+use crate::repeating::Again;
 use crate::scheduling::at_once;
 use riverbed::{DedupMode, Deny};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,13 @@ impl Oracle {
         }
         if batch.is_empty() {
             return "BatchSize".to_owned();
+        }
+        if batch
+            .iter()
+            .filter_map(|draft| draft.again)
+            .any(Again::is_refused)
+        {
+            return "Repeat".to_owned();
         }
         let parts = match to {
             Some(name) => Ok(vec![(name.to_owned(), (0..batch.len()).collect())]),
@@ -102,8 +110,8 @@ impl Oracle {
             if stream
                 .config
                 .max_bytes
-                .is_some_and(|most| draft.size() > most)
-                || draft.limited() > stream.config.max_message_size
+                .is_some_and(|most| draft.size() + draft.added() > most)
+                || draft.limited() + draft.added() > stream.config.max_message_size
             {
                 return Err("TooLarge");
             }
@@ -116,7 +124,7 @@ impl Oracle {
                 if stream.is_sealed() {
                     return Err("Sealed");
                 }
-                if draft.due.later_than(now).is_some() && !draft.may_wait() {
+                if draft.due_after(now).is_some() && !draft.may_wait() {
                     return Err("NotForLater");
                 }
                 if let Some(why) = unexpected(stream, draft) {
@@ -124,7 +132,7 @@ impl Oracle {
                 }
                 fresh += 1;
                 bytes += draft.size();
-                if draft.due.later_than(now).is_some() {
+                if draft.due_after(now).is_some() {
                     later.push(draft.size());
                 } else {
                     ttls += u64::from(draft.ttl.is_some());
@@ -195,7 +203,7 @@ impl Oracle {
                         let gone = self.streams[name].replaced_by(rollup, &draft.subject);
                         self.remove(name, &gone, "Rollup");
                     }
-                    let at = match draft.due.later_than(now) {
+                    let at = match draft.due_after(now) {
                         Some(due) => Placed::Scheduled(self.schedule(name, due, draft)),
                         None => Placed::Seq(self.append(name, at_once(draft), None)),
                     };

@@ -4,6 +4,7 @@ use crate::history::{chance, pick, some_consumer, some_stream};
 use crate::model::{Draft, Due, Stream};
 use crate::op::{Op, Then};
 use crate::oracle::Oracle;
+use crate::repeating::Again;
 use fastrand::Rng;
 use riverbed::Rollup;
 
@@ -49,8 +50,12 @@ pub(crate) fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draf
         12 => Some(Rollup::All),
         _ => None,
     };
+    // Few, because each stays until it is cancelled.
+    let repeats =
+        known.is_some_and(|known| known.scheduled.values().any(|w| w.draft.again.is_some()));
+    let again = chance(rng, if repeats { 600 } else { 60 }).then(|| Again::random(rng));
     // A message for later may have none of these.
-    let plain = !matches!(due, Due::Now) && !chance(rng, 10);
+    let plain = (!matches!(due, Due::Now) || again.is_some()) && !chance(rng, 10);
     Draft {
         subject,
         payload,
@@ -58,6 +63,7 @@ pub(crate) fn draft(rng: &mut Rng, stream: &str, known: Option<&Stream>) -> Draf
         id,
         expect,
         due,
+        again,
         ttl: chance(rng, 10).then(|| rng.u64(100..9_000)),
         expect_of: expect_of.filter(|_| !plain),
         expect_id: expect_id.filter(|_| !plain),

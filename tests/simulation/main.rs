@@ -43,6 +43,7 @@ mod pipeline;
 mod published;
 mod publishing;
 mod real;
+mod repeating;
 mod retaining;
 mod run;
 mod scheduling;

@@ -1,5 +1,6 @@
 //! What the oracle knows: plain values, no cleverness.
 
+use crate::repeating::Again;
 use riverbed::{Access, ConsumerConfig, Deny, Rollup, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,8 @@ pub(crate) struct Draft {
     pub(crate) expect_id: Option<String>,
     pub(crate) rollup: Option<Rollup>,
     pub(crate) due: Due,
+    /// How it comes again.
+    pub(crate) again: Option<Again>,
     /// How long it lives in its stream, in milliseconds.
     pub(crate) ttl: Option<u64>,
 }
@@ -80,6 +83,9 @@ impl std::fmt::Debug for Draft {
         }
         if !matches!(self.due, Due::Now) {
             write!(f, " {:?}", self.due)?;
+        }
+        if let Some(again) = self.again {
+            write!(f, " {again:?}")?;
         }
         if let Some(ttl) = self.ttl {
             write!(f, " for {ttl} ms")?;

@@ -24,6 +24,9 @@ fn publish(draft: &Draft) -> Publish {
         Due::After(ms) => message.after(Duration::from_millis(ms)),
         Due::At(time) => message.at(Timestamp::from_micros(time)),
     };
+    if let Some(again) = draft.again {
+        message = again.set(message);
+    }
     if let Some(ttl) = draft.ttl {
         message = message.ttl(Duration::from_millis(ttl));
     }

@@ -117,11 +117,25 @@ impl Oracle {
         }
         self.streams.get_mut(name).unwrap().blocked_at = None;
         for (_, number) in all {
-            let draft = self.streams[name].scheduled[&number].draft.clone();
+            let waiting = &self.streams[name].scheduled[&number];
+            let (mut draft, mut next) = (waiting.draft.clone(), None);
+            if let Some(again) = draft.again {
+                let time = again.next(waiting.due, now);
+                draft = draft.occurrence(number, waiting.due, time);
+                next = Some(time);
+            }
             let refused = self.refuses_letter(name, &draft, draft.limited());
             let stream = self.streams.get_mut(name).unwrap();
             let Some(why) = refused else {
-                stream.scheduled.remove(&number);
+                if let Some(due) = next {
+                    let waiting = stream.scheduled.get_mut(&number).unwrap();
+                    let missed = waiting.draft.again.unwrap().next(waiting.due, waiting.due) <= now;
+                    (waiting.due, waiting.aside_at, waiting.told) = (due, None, false);
+                    self.met
+                        .push(if missed { "repeated_late" } else { "repeated" });
+                } else {
+                    stream.scheduled.remove(&number);
+                }
                 self.append(name, draft, None);
                 self.met.push("sent");
                 continue;

@@ -22,7 +22,11 @@ impl Stream {
             return Err(PublishErrorKind::NoDedup { stream: stream() });
         }
         self.admit_ttl(message)?;
-        self.admit_size(message.limited_size(), message.stored_size())
+        let added = message.repeat_headers();
+        self.admit_size(
+            message.limited_size() + added,
+            message.stored_size() + added,
+        )
     }
 
     /// Whether a message of this size can ever fit.

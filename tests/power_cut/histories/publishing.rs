@@ -59,6 +59,19 @@ pub(super) const HISTORIES: &[History] = &[
         },
     },
     History {
+        name: "repeat",
+        consumer: plain,
+        before: some_out,
+        cut: |world| {
+            world.repeat("b1", 20)?;
+            for round in 1..=3 {
+                world.later(20)?;
+                world.told.repeated = round;
+            }
+            world.publish(&["c1"])
+        },
+    },
+    History {
         name: "schedule",
         consumer: plain,
         before: |world| {
