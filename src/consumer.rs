@@ -314,7 +314,8 @@ impl Consumer {
         }
     }
 
-    /// Parked messages from a sequence on, at most `limit`, in the order of the stream.
+    /// Parked messages from a sequence on, at most `limit` and no more than some 16 MiB, in the order of the
+    /// stream: the last sequence plus one is where to go on.
     ///
     /// # Errors
     ///

@@ -62,7 +62,7 @@ impl ScheduledMessage {
 
 impl Stream {
     /// The messages that wait for their time, from a number on and in the order of their numbers, at most
-    /// `limit` of them: the last number plus one is where to go on.
+    /// `limit` of them and no more than some 16 MiB: the last number plus one is where to go on.
     ///
     /// # Errors
     ///

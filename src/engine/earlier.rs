@@ -19,20 +19,31 @@ impl Engine {
             for (subject, count) in &need.subjects {
                 let filter = SubjectFilter::try_from(subject.as_str());
                 let scan = core.scan_of(need.stream, filter.into_iter().collect());
-                looks.push((subject.clone(), scan, *count));
+                let stream = core.state.stream(need.stream);
+                let known = stream.and_then(|stream| stream.subjects.get(subject));
+                looks.push(Look {
+                    subject: subject.clone(),
+                    to: scan.to,
+                    scan: Scan {
+                        // None is newer, so nothing is read that only has others.
+                        to: known.map_or(scan.to, |known| known.last.min(scan.to)),
+                        ..scan
+                    },
+                    count: *count,
+                });
             }
             let stream = core.state.stream(need.stream);
             stream.map_or(0, |stream| stream.windows.evictions())
         };
         let read = self.store.read(|reader| {
             let (mut found, mut windows) = (Vec::new(), std::collections::BTreeSet::new());
-            for (subject, scan, count) in &looks {
-                let (facts, complete) = newest(reader, scan, *count)?;
+            for look in &looks {
+                let (facts, complete) = newest(reader, &look.scan, look.count)?;
                 windows.extend(windows_of(&facts));
                 found.push((
-                    subject.clone(),
+                    look.subject.clone(),
                     Found {
-                        to: scan.to,
+                        to: look.to,
                         facts: Arc::new(facts),
                         complete,
                     },
@@ -57,6 +68,15 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// A subject whose messages are looked for.
+struct Look {
+    subject: String,
+    scan: Scan,
+    /// Up to here it is known then.
+    to: u64,
+    count: u64,
 }
 
 /// The newest messages of a scan, at most so many, in order, and whether that is all.

@@ -96,6 +96,8 @@ impl Engine {
                     if let Some(stream) = stream.filter(|_| wants_room(&kind))
                         && let Some((signal, deadline)) = &room
                     {
+                        // It may wait for long: what it found is not kept for it.
+                        looks = Looks::none(self);
                         if !self.await_room(stream, signal, *deadline) {
                             // Once more, and then the answer stands.
                             room = None;

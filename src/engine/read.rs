@@ -91,14 +91,36 @@ impl Engine {
         filter: SubjectFilter,
     ) -> Result<Option<Arc<Stored>>, ReadError> {
         let filters = vec![filter];
-        let scan = self.durable_scan(stream, name, filters.clone())?;
+        let mut looked = None;
+        loop {
+            let (last, group) = self.last_durable(stream, name, &filters)?;
+            if last.is_some() {
+                return Ok(last);
+            }
+            self.wait(group)?;
+            if looked == Some(group) {
+                return Ok(None);
+            }
+            // Somebody may have replaced it while it was looked for, which leaves none and never left none.
+            looked = Some(group);
+        }
+    }
+
+    /// The last message that is durable, and the newest group that changed the stream before it was looked.
+    fn last_durable(
+        &self,
+        stream: u32,
+        name: &str,
+        filters: &[SubjectFilter],
+    ) -> Result<(Option<Arc<Stored>>, u64), ReadError> {
+        let scan = self.durable_scan(stream, name, filters.to_vec())?;
         let (newest, group) = {
             let core = self.enter()?;
             let known = core.state.stream(stream);
             let newest = known.and_then(|known| {
                 known
                     .subjects
-                    .matching(&filters)
+                    .matching(filters)
                     .map(|known| known.last)
                     .max()
             });
@@ -107,18 +129,18 @@ impl Engine {
         // No message that matches is newer; the one itself may be deleted since, then an older one is
         // looked for.
         let Some(newest) = newest else {
-            self.wait(group)?;
-            return Ok(None);
+            return Ok((None, group));
         };
         let scan = Scan {
             to: scan.to.min(newest),
             ..scan
         };
         let last = self.last_matching(&scan).map_err(|why| self.failed(why))?;
-        match last {
-            Some((seq, _)) => self.get(stream, name, seq),
-            None => Ok(None),
-        }
+        let last = match last {
+            Some((seq, _)) => self.get(stream, name, seq)?,
+            None => None,
+        };
+        Ok((last, group))
     }
 
     /// A scan of what is durable now.

@@ -85,11 +85,15 @@ impl Engine {
             });
         };
         let found = self.store.read(|reader| {
-            let mut found = Vec::with_capacity(numbers.len());
+            let (mut found, mut bytes) = (Vec::new(), 0);
             for (number, due) in numbers {
                 // One that is not there was sent or cancelled meanwhile.
                 let row = read_scheduled(reader, id, number)?;
+                bytes += row.as_ref().map_or(0, |row| row.payload.0.len());
                 found.extend(row.map(|row| (number, ScheduledRow { due, ..row })));
+                if bytes >= LOADED_BYTES {
+                    break;
+                }
             }
             Ok(found)
         });

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::changes::Table;
 use crate::clock::Mono;
 use crate::error::Unavailable;
-use crate::state::{Drop, SweepLimits};
+use crate::state::{Drop, FreeTo, SweepLimits};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -60,14 +60,19 @@ impl Engine {
     pub(super) fn free_some(&self) -> Result<bool, Unavailable> {
         let next = self.enter()?.state.next_drop();
         let Some(next) = next else { return Ok(false) };
-        let (id, below) = match next {
-            // The block that holds the first message must be known: what starts before it is dead.
-            Drop::Blocks(id) => (id, self.run_marking(|core| core.state.live_from(id))?),
-            Drop::Stream(id) => (id, u64::MAX),
+        let (id, free) = match next {
+            Drop::Blocks(id) => (id, self.enter()?.state.free_to(id)),
+            Drop::Stream(id) => (id, FreeTo::Below(u64::MAX)),
         };
-        let starts = self
-            .store
-            .read(|reader| reader.block_starts(id, below, BLOCKS_FREED));
+        let starts = self.store.read(|reader| match free {
+            FreeTo::Below(below) => reader.block_starts(id, below, BLOCKS_FREED),
+            FreeTo::BlockOf(first) => {
+                let mut starts = reader.block_starts(id, first + 1, BLOCKS_FREED + 1)?;
+                // The last one may hold it; what starts before that does not.
+                starts.pop();
+                Ok(starts)
+            }
+        });
         let starts = starts.map_err(|why| self.failed(why))?;
         let to = starts.last().copied();
         if matches!((next, to), (Drop::Stream(_), None)) && self.free_some_scheduled(id)? {

@@ -217,7 +217,7 @@ pub enum PublishErrorKind {
     /// A message of a batch that is not its first expects a last sequence, a last id, or the last of a
     /// filter with wildcards.
     #[error(
-        "message {at} of the batch expects a last sequence, a last id, or the last of a filter; only the first (0) may"
+        "message {at} of the batch expects a last sequence, a last id, or the last of a filter; only the first message to each stream may"
     )]
     ExpectInBatch {
         /// Its place in the batch, from 0.

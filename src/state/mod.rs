@@ -68,7 +68,7 @@ pub(crate) use settle::{Token, Verdict};
 pub(crate) use stored::{Fact, Facts, Need, Stored};
 pub(crate) use stream::rows::PurgeMark;
 pub(crate) use stream::{Placed, Stream};
-pub(crate) use sweep::{Alarm, Moment, SweepLimits};
+pub(crate) use sweep::{Alarm, FreeTo, Moment, SweepLimits};
 pub(crate) use windows::{WINDOW, window_of};
 
 use crate::changes::Change;

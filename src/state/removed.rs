@@ -8,6 +8,9 @@ use crate::event::{Event, Removal};
 use crate::seq::Seq;
 use std::collections::BTreeMap;
 
+/// Bytes that may be removed until it is looked which blocks are dead.
+const FREED_AFTER_BYTES: u64 = 4 << 20;
+
 /// What one consumer lost in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Loss {
@@ -41,6 +44,13 @@ impl State {
         }
         if by == Removal::Purge {
             target.purged += gone.len() as u64;
+        }
+        target.removed_bytes += gone.iter().map(|fact| fact.size).sum::<u64>();
+        if target.removed_bytes >= FREED_AFTER_BYTES {
+            // Where the head passed deleted messages, nobody had to look which blocks are dead now.
+            target.removed_bytes = 0;
+            self.drops.insert(Drop::Blocks(stream));
+            self.sweep_wanted = true;
         }
         let retired = take_from_stream(target, gone);
         let (name, mono) = (target.config.name.clone(), self.mono);

@@ -159,7 +159,7 @@ impl State {
             return;
         }
         if stream.config.drops_unwanted() && stream.consumers.is_empty() {
-            self.remove_all(id, Removal::Purge);
+            self.remove_all(id, Removal::Retention);
             return;
         }
         stream.rejudged = Some((stream.first(), stream.last + 1));

@@ -65,6 +65,8 @@ pub(crate) struct Stream {
     /// Blocks that start below this hold nothing any more.
     pub(crate) drop_to: u64,
     pub(crate) dropped_to: u64,
+    /// Bytes that were removed since it was last looked which blocks are dead.
+    pub(crate) removed_bytes: u64,
     /// Where the log could not be read for retention; nothing is trimmed then until a reopen.
     pub(crate) unreadable: Option<String>,
     /// The newest group that marked messages purged, or made the holes of such a mark.
@@ -161,6 +163,7 @@ impl Stream {
             // Which block holds the head is not known yet; before the first one there is none.
             drop_to: first,
             dropped_to: first,
+            removed_bytes: 0,
             unreadable: None,
             marks_group: 0,
             purged: 0,

@@ -53,6 +53,15 @@ enum OverLimit {
     Now,
 }
 
+/// Which blocks of a stream are dead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FreeTo {
+    /// All that start below this.
+    Below(u64),
+    /// All before the one that holds this, or that is the last one before it.
+    BlockOf(u64),
+}
+
 impl State {
     /// One bounded step; says whether there is more to do at once.
     ///
@@ -277,17 +286,17 @@ impl State {
         alarm
     }
 
-    /// The start of the block that holds a stream's first message: what starts before it is dead.
-    pub(crate) fn live_from(&mut self, id: u32) -> Result<u64, Need> {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return Ok(0);
-        };
-        if stream.first() > stream.last {
-            stream.drop_to = stream.last + 1;
-        } else if stream.head > 1 && stream.unreadable.is_none() {
-            stream.fact(stream.head)?;
+    /// Which blocks of a stream are dead.
+    pub(crate) fn free_to(&mut self, id: u32) -> FreeTo {
+        match self.streams.get_mut(&id) {
+            None => FreeTo::Below(0),
+            Some(stream) if stream.first() > stream.last => {
+                // What is published from now on starts a block of its own.
+                stream.drop_to = stream.last + 1;
+                FreeTo::Below(stream.drop_to)
+            }
+            Some(stream) => FreeTo::BlockOf(stream.head),
         }
-        Ok(stream.drop_to)
     }
 
     /// The next thing whose space is to be freed.
@@ -313,6 +322,7 @@ impl State {
             self.open.work = true;
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.dropped_to = stream.dropped_to.max(to + 1);
+                stream.drop_to = stream.drop_to.max(to + 1);
                 stream.group = group;
             }
         } else {

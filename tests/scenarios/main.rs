@@ -27,6 +27,7 @@ mod j_lifecycle;
 mod k_ownership;
 mod l_dead_letters;
 mod l_time;
+mod o_freed;
 mod o_others;
 mod r_close;
 mod r_crash;
