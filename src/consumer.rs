@@ -102,8 +102,8 @@ impl Consumer {
     /// Returns as soon as there is anything; when there is nothing, waits as the [`Fetch`] says, and
     /// then says why with an empty batch. Each message's lease starts when this returns (R16).
     ///
-    /// Any number of fetches may wait; each wants a thread, and they are served in the order in which they
-    /// came.
+    /// Any number of fetches may wait; each wants a thread, and they are served by their
+    /// [priority](Fetch::priority) and in the order in which they came.
     ///
     /// # Crash safety
     ///

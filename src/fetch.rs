@@ -7,7 +7,7 @@ use crate::engine::{Ask, Fetched, Holder, Patience};
 use crate::error::{AckError, FetchError, Refusal};
 use crate::message::Message;
 use crate::seq::Seq;
-use crate::state::{Capacity, Nothing};
+use crate::state::{Capacity, Nothing, Precedence};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ pub struct Fetch {
     messages: usize,
     bytes: u64,
     patience: Patience,
+    pub(crate) precedence: Precedence,
 }
 
 impl Default for Fetch {
@@ -54,6 +55,7 @@ impl Fetch {
             messages,
             bytes: BATCH_BYTES_MAX,
             patience,
+            precedence: Precedence::default(),
         }
     }
 
@@ -88,6 +90,7 @@ impl Fetch {
                 limit: BATCH_MESSAGES_MAX,
             });
         }
+        self.precedence.check()?;
         let capacity = Capacity {
             messages: self.messages,
             bytes: self.bytes,
@@ -96,6 +99,7 @@ impl Fetch {
             capacity,
             patience: self.patience,
             holder,
+            precedence: self.precedence,
         })
     }
 }
@@ -128,6 +132,16 @@ pub enum EmptyReason {
         /// Until when.
         until: Timestamp,
     },
+    /// Messages wait, but not so many as the fetch's [`min_pending`](Fetch::min_pending), and not so many are in
+    /// flight as its [`min_ack_pending`](Fetch::min_ack_pending).
+    BelowMinimum {
+        /// How many wait to be delivered.
+        pending: u64,
+        /// How many are in flight.
+        in_flight: u64,
+    },
+    /// Messages wait, and so does a fetch of an earlier [`priority`](Fetch::priority).
+    OthersFirst,
     /// As many messages are delayed, parked or refused as a consumer may hold (1,000,000).
     SetAside {
         /// How many.
@@ -167,6 +181,13 @@ impl fmt::Display for EmptyReason {
             Self::Paused { until } => {
                 write!(f, "the consumer is paused until {} µs", until.as_micros())
             }
+            Self::BelowMinimum { pending, in_flight } => {
+                write!(
+                    f,
+                    "{pending} messages wait and {in_flight} are in flight, fewer than the fetch wants before it takes any"
+                )
+            }
+            Self::OthersFirst => f.write_str("a fetch of an earlier priority waits"),
             Self::SetAside { messages } => {
                 write!(
                     f,
@@ -190,6 +211,10 @@ impl From<Nothing> for EmptyReason {
             Nothing::InFlightBytes { bytes } => Self::InFlightBytes { bytes },
             Nothing::Alone { seq } => Self::HandledAlone { seq: Seq::new(seq) },
             Nothing::SetAside { messages } => Self::SetAside { messages },
+            Nothing::BelowMinimum { pending, in_flight } => {
+                Self::BelowMinimum { pending, in_flight }
+            }
+            Nothing::OthersFirst => Self::OthersFirst,
             Nothing::Paused { until } => Self::Paused {
                 until: Timestamp::from_micros(until),
             },

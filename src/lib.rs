@@ -86,6 +86,7 @@ mod headers;
 mod info;
 mod message;
 mod name;
+mod precedence;
 mod publish;
 mod publish_handle;
 mod repeat;

@@ -5,6 +5,7 @@ use crate::engine::{Holder, handler_scope};
 use crate::error::{AckError, FetchError, RunError, Unavailable};
 use crate::fetch::{Batch, Fetch};
 use crate::message::Message;
+use crate::state::Precedence;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::thread::{self, JoinHandle};
 use std::fmt::Display;
@@ -28,12 +29,17 @@ const WORKERS_MAX: usize = 1_024;
 pub struct RunOptions {
     workers: usize,
     batch: usize,
+    pub(crate) precedence: Precedence,
 }
 
 impl RunOptions {
     /// So many worker threads (1 to 1,024), each with one message at a time.
     pub fn new(workers: usize) -> Self {
-        Self { workers, batch: 1 }
+        Self {
+            workers,
+            batch: 1,
+            precedence: Precedence::default(),
+        }
     }
 
     /// Lets each worker fetch so many messages at once. It saves commits; a worker's messages wait for
@@ -119,7 +125,8 @@ impl Runner {
                 limit: WORKERS_MAX,
             });
         }
-        let fetch = Fetch::new(options.batch).forever();
+        let mut fetch = Fetch::new(options.batch).forever();
+        fetch.precedence = options.precedence;
         fetch.ask(Holder::Runner)?;
         // Said here: what only the workers find out is heard of when they are stopped.
         whose.root.engine.check_open().map_err(FetchError::from)?;

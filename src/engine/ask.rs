@@ -1,6 +1,6 @@
 //! What a fetch asks for.
 
-use crate::state::Capacity;
+use crate::state::{Capacity, Precedence};
 use std::time::Duration;
 
 /// How long a fetch waits when there is nothing.
@@ -24,4 +24,5 @@ pub(crate) struct Ask {
     pub(crate) capacity: Capacity,
     pub(crate) patience: Patience,
     pub(crate) holder: Holder,
+    pub(crate) precedence: Precedence,
 }

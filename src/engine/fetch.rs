@@ -64,7 +64,7 @@ impl Engine {
             Patience::Forever => None,
         };
         let deadline = until(self.clock.mono(), patience);
-        let fetch = WaitingFetch::new(ask.capacity);
+        let fetch = WaitingFetch::new(ask);
         loop {
             if stop() {
                 self.pass_wake(whose);
@@ -197,6 +197,13 @@ impl Engine {
             }
         }
         core.state.note_activity(whose.id, mono);
+        if let Some(why) = core.state.never_served(whose.id, fetch.precedence) {
+            let group = core.state.catalog_group();
+            drop(core);
+            self.wait(group)?;
+            let setting = "min_ack_pending";
+            return Err(FetchError::Precedence { setting, why });
+        }
         let now = core.now(&self.clock).now;
         core.state.end_delays_of(whose.id, now);
         let (due, new, capacity) = match core.state.plan(whose.id, fetch.asked) {
@@ -218,6 +225,12 @@ impl Engine {
             }
             Plan::Take { due, new, capacity } => (due, new, capacity),
         };
+        if let Some(nothing) = core.gives_way(whose.id, fetch) {
+            let tried = core.nothing(whose.id, nothing, fetch, may_wait);
+            // There is something for whoever may take it.
+            core.wake_fetch(whose.id);
+            return Ok(tried);
+        }
         if let (true, Some(new)) = (due.is_empty(), &new)
             && new.from > new.stored_to
         {

@@ -1,8 +1,9 @@
 //! Who waits: fetches for messages, publishers for room.
 
+use super::ask::Ask;
 use super::core::Core;
 use crate::clock::{Mono, Signal};
-use crate::state::{Capacity, Claimed, Sealed};
+use crate::state::{Capacity, Claimed, Nothing, Precedence, Sealed};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::{BTreeMap, VecDeque};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    /// By consumer, first come first served.
+    /// By consumer and rank: the earlier priority, then the earlier come.
     fetches: BTreeMap<u32, VecDeque<Arc<WaitingFetch>>>,
     /// By stream.
     publishers: BTreeMap<u32, Vec<Arc<Signal>>>,
@@ -28,6 +29,7 @@ pub(crate) struct Waiting {
 #[derive(Debug)]
 pub(crate) struct WaitingFetch {
     pub(crate) asked: Capacity,
+    pub(crate) precedence: Precedence,
     pub(crate) signal: Arc<Signal>,
     /// What a commit claimed for it, and that commit's group.
     served: Mutex<Option<(Vec<Claimed>, u64)>>,
@@ -36,10 +38,11 @@ pub(crate) struct WaitingFetch {
 }
 
 impl WaitingFetch {
-    pub(crate) fn new(asked: Capacity) -> Arc<Self> {
+    pub(crate) fn new(ask: &Ask) -> Arc<Self> {
         let (signal, served) = (Arc::default(), Mutex::default());
         Arc::new(Self {
-            asked,
+            asked: ask.capacity,
+            precedence: ask.precedence,
             signal,
             served,
             place: AtomicU64::new(0),
@@ -48,6 +51,11 @@ impl WaitingFetch {
 
     fn place(&self) -> u64 {
         self.place.load(Ordering::Relaxed)
+    }
+
+    /// Its place among those that wait.
+    fn rank(&self) -> (u8, u64) {
+        (self.precedence.priority, self.place())
     }
 
     pub(crate) fn take_served(&self) -> Option<(Vec<Claimed>, u64)> {
@@ -62,7 +70,7 @@ impl Core {
             fetch.place.store(self.waiting.places, Ordering::Relaxed);
         }
         let queue = self.waiting.fetches.entry(consumer).or_default();
-        let at = queue.partition_point(|known| known.place() < fetch.place());
+        let at = queue.partition_point(|known| known.rank() < fetch.rank());
         queue.insert(at, Arc::clone(fetch));
         self.count_waiting(consumer);
     }
@@ -85,16 +93,31 @@ impl Core {
         }
     }
 
-    /// Wakes the first fetch of a consumer; it wakes the next when there is more than it takes.
+    /// Wakes the first fetch of a consumer that may be served; it wakes the next when there is more than it takes.
     pub(crate) fn wake_fetch(&self, consumer: u32) {
-        if let Some(first) = self
-            .waiting
-            .fetches
-            .get(&consumer)
-            .and_then(VecDeque::front)
-        {
+        if let Some(first) = self.first_waiting(consumer) {
             first.signal.raise();
         }
+    }
+
+    /// The first fetch that may be served.
+    fn first_waiting(&self, consumer: u32) -> Option<&Arc<WaitingFetch>> {
+        let mut waiting = self.waiting.fetches.get(&consumer)?.iter();
+        waiting.find(|fetch| self.may_serve(consumer, fetch))
+    }
+
+    fn may_serve(&self, consumer: u32, fetch: &WaitingFetch) -> bool {
+        let below = self.state.below_minimum(consumer, fetch.precedence);
+        below.is_none()
+    }
+
+    /// Why a fetch leaves the messages that there are to others.
+    pub(crate) fn gives_way(&self, consumer: u32, fetch: &WaitingFetch) -> Option<Nothing> {
+        let below = self.state.below_minimum(consumer, fetch.precedence);
+        let first = || self.first_waiting(consumer);
+        let earlier =
+            |first: &&Arc<WaitingFetch>| first.precedence.priority < fetch.precedence.priority;
+        below.or_else(|| first().filter(earlier).map(|_| Nothing::OthersFirst))
     }
 
     /// Wakes a fetch of every consumer that may have something: a message that became due, or room
@@ -121,7 +144,7 @@ impl Core {
         let waits = |id: &&u32| self.waiting.fetches.contains_key(id);
         let ids: Vec<u32> = consumers.filter(waits).copied().collect();
         for id in ids {
-            while let Some(first) = self.waiting.fetches.get(&id).and_then(VecDeque::front) {
+            while let Some(first) = self.first_waiting(id) {
                 let fetch = Arc::clone(first);
                 let Some(claimed) = self.state.claim_recent(id, fetch.asked) else {
                     break;

@@ -22,6 +22,14 @@ pub enum FetchError {
         /// The most.
         limit: usize,
     },
+    /// A setting that says when the fetch is served makes no sense.
+    #[error("{setting} is refused: {why}")]
+    Precedence {
+        /// Which.
+        setting: &'static str,
+        /// What it may be.
+        why: &'static str,
+    },
     /// The next message alone is over the fetch's `max_bytes`. It stays due and its attempts are not
     /// counted.
     #[error("message {seq} has {bytes} bytes, over the fetch's max_bytes of {limit}; raise it")]

@@ -61,6 +61,10 @@ pub(crate) enum Nothing {
     SetAside { messages: u64 },
     /// The consumer is paused.
     Paused { until: u64 },
+    /// The fetch waits for more messages, or for more to be in flight.
+    BelowMinimum { pending: u64, in_flight: u64 },
+    /// A fetch of an earlier priority waits.
+    OthersFirst,
 }
 
 /// A delivery that is counted, and can be handed over when its group is durable.

@@ -43,6 +43,7 @@ mod s_expectations;
 mod s_guards;
 mod s_lag;
 mod s_last_per_subject;
+mod s_precedence;
 mod s_presence;
 mod s_repeating;
 mod s_rollups;

@@ -31,6 +31,9 @@ pub(crate) fn nothing(reason: EmptyReason) -> String {
         EmptyReason::InFlightBytes { bytes } => format!("InFlightBytes {bytes}"),
         EmptyReason::HandledAlone { seq } => format!("HandledAlone {seq}"),
         EmptyReason::Paused { until } => format!("Paused {}", until.as_micros()),
+        EmptyReason::BelowMinimum { pending, in_flight } => {
+            format!("BelowMinimum {pending} {in_flight}")
+        }
         other => format!("{other:?}"),
     };
     format!("nothing: {why}")

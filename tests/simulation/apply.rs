@@ -28,6 +28,13 @@ impl Oracle {
                 n,
                 bytes,
             } => self.fetch(stream, consumer, *n, *bytes),
+            Op::Help {
+                stream,
+                consumer,
+                n,
+                min_pending,
+                min_ack_pending,
+            } => self.help(stream, consumer, *n, *min_pending, *min_ack_pending),
             Op::Settle { delivery, verdict } => self.settle(*delivery, verdict),
             Op::LazyAck { delivery, .. } => self.settle(*delivery, &crate::op::Verdict::Ack),
             Op::AckBatch {

@@ -281,6 +281,20 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
     })
 }
 
+/// A fetch that takes something only when others don't keep up.
+fn help(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
+    let (stream, consumer) = some_consumer(rng, oracle)?;
+    let min_pending = (!chance(rng, 3)).then(|| rng.u64(1..5));
+    let min_ack_pending = chance(rng, 2).then(|| rng.u64(1..3));
+    Some(Op::Help {
+        stream,
+        consumer,
+        n: rng.usize(1..5),
+        min_pending,
+        min_ack_pending,
+    })
+}
+
 /// The next operation of a history.
 pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
     if oracle.syncs_later && chance(rng, 60) {
@@ -327,7 +341,8 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
                 bytes,
             }
         }),
-        480..=669 => settle(rng, oracle),
+        480..=494 => help(rng, oracle),
+        495..=669 => settle(rng, oracle),
         670..=699 => some_of_one(rng, oracle).map(|(stream, consumer, deliveries)| Op::AckBatch {
             stream,
             consumer,

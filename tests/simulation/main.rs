@@ -30,6 +30,7 @@ mod drafts;
 mod failure;
 mod group_history;
 mod grouped;
+mod helping;
 mod history;
 mod lagging;
 mod later;

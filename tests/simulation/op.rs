@@ -54,6 +54,14 @@ pub(crate) enum Op {
         n: usize,
         bytes: u64,
     },
+    /// Only when so many messages wait, or are in flight.
+    Help {
+        stream: String,
+        consumer: String,
+        n: usize,
+        min_pending: Option<u64>,
+        min_ack_pending: Option<u64>,
+    },
     Settle {
         delivery: u64,
         verdict: Verdict,
@@ -172,6 +180,7 @@ impl Op {
                 then: Then::Reopen, ..
             } => "pipeline_reopen",
             Self::Fetch { .. } => "fetch",
+            Self::Help { .. } => "help",
             Self::Settle {
                 verdict: Verdict::Ack,
                 ..

@@ -157,6 +157,25 @@ impl Real {
                     Err(why) => fetch_error(why),
                 }
             }
+            Op::Help {
+                stream,
+                consumer,
+                n,
+                min_pending,
+                min_ack_pending,
+            } => {
+                let mut fetch = Fetch::new(*n).no_wait().priority(3);
+                if let Some(least) = min_pending {
+                    fetch = fetch.min_pending(*least);
+                }
+                if let Some(least) = min_ack_pending {
+                    fetch = fetch.min_ack_pending(*least);
+                }
+                match self.consumer(stream, consumer)?.fetch(fetch) {
+                    Ok(batch) => self.took(batch),
+                    Err(why) => fetch_error(why),
+                }
+            }
             Op::Settle { delivery, verdict } => {
                 let message = &self.messages[delivery];
                 let settled = match verdict {
