@@ -39,7 +39,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Consumer {
-    whose: Arc<ConsumerRoot>,
+    pub(crate) whose: Arc<ConsumerRoot>,
 }
 
 /// A consumer with the store that it lives in.

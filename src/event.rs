@@ -166,6 +166,17 @@ pub enum Event {
         /// Its `inactive_threshold`.
         inactive: Duration,
     },
+    /// A consumer was set to another place; see [`Consumer::reset`](crate::Consumer::reset).
+    ConsumerReset {
+        /// The stream.
+        stream: String,
+        /// The consumer.
+        consumer: String,
+        /// Where it goes on.
+        next: Seq,
+        /// Messages that it had not finished and will not be given.
+        skipped: u64,
+    },
     /// The store stopped; reopen it (G12).
     Poisoned {
         /// What failed.

@@ -59,7 +59,7 @@ pub struct ConsumerInfo {
     pub deliveries: u64,
     /// The highest sequence delivered, or passed over because it does not match.
     pub delivered: Seq,
-    /// Everything up to here is finished.
+    /// Everything up to here is finished, or was passed over by a reset. It goes back with a reset only.
     pub ack_floor: Seq,
     /// Messages that match and were never delivered.
     pub pending: u64,
@@ -89,7 +89,8 @@ pub struct ConsumerInfo {
     /// damage was excluded, they may be of messages that did not match.
     pub lost_range: Option<(Seq, Seq)>,
     /// Messages that match and were stored when the consumer was created, and that its start policy
-    /// skips: it will never be given them.
+    /// skips, and those that a [reset](crate::Consumer::reset) passed over before they were finished: it
+    /// will not be given them, unless another reset goes back.
     pub skipped: u64,
     /// Failed attempts: naks, lapsed leases, crashes while handled alone; ever.
     pub failures: u64,

@@ -35,6 +35,20 @@ pub enum DeliverPolicy {
     LastPerSubject,
 }
 
+impl DeliverPolicy {
+    /// Whether it is a place for a consumer with these filters.
+    pub(crate) fn fits<T>(self, filters: &[T]) -> Result<(), InvalidSetting> {
+        let why = match self {
+            Self::FromSequence(seq) if seq.get() == 0 => "sequences start at 1",
+            Self::LastPerSubject if filters.is_empty() => {
+                "`LastPerSubject` wants `filters`, to say which subjects; `>` is all of them"
+            }
+            _ => return Ok(()),
+        };
+        Err(InvalidSetting::new("deliver", why))
+    }
+}
+
 /// What happens to a message whose deliveries are used up, or that a handler terminates.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -224,13 +238,7 @@ impl ConsumerConfig {
             return Err(InvalidSetting::new("filters", why));
         }
         refuse_subsets(&parse_filters("filters", &self.filters)?)?;
-        if self.deliver == DeliverPolicy::FromSequence(Seq::new(0)) {
-            return Err(InvalidSetting::new("deliver", "sequences start at 1"));
-        }
-        if self.deliver == DeliverPolicy::LastPerSubject && self.filters.is_empty() {
-            let why = "`LastPerSubject` wants `filters`, to say which subjects; `>` is all of them";
-            return Err(InvalidSetting::new("deliver", why));
-        }
+        self.deliver.fits(&self.filters)?;
         in_day("ack_wait", self.ack_wait)?;
         if self.backoff.len() > SUBJECTS_MAX {
             return Err(InvalidSetting::new("backoff", "it has more than 256 steps"));

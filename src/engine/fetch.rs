@@ -287,6 +287,10 @@ fn claim_read(
         // Holes may have been made and written between the plan and the reading.
         return Ok(Tried::Again);
     }
+    if core.state.moves(id) != reading.moves {
+        // It was read from another place.
+        return Ok(Tried::Again);
+    }
     if found.messages.is_empty() {
         let stuck = reading
             .new

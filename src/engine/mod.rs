@@ -34,6 +34,7 @@ mod reading;
 #[cfg(test)]
 mod regressions;
 mod reports;
+mod reset;
 mod scan;
 mod schedule;
 mod settle;

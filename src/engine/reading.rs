@@ -18,6 +18,8 @@ pub(super) struct Reading {
     pub(super) new: Option<Scan>,
     pub(super) stream: u32,
     pub(super) evictions: u64,
+    /// How often the consumer was set to another place.
+    pub(super) moves: u64,
     pub(super) capacity: Capacity,
 }
 
@@ -82,10 +84,8 @@ impl Core {
         new: Option<NewMessages>,
         capacity: Capacity,
     ) -> Reading {
-        let stream = self
-            .state
-            .consumer(id)
-            .map_or(0, |consumer| consumer.stream);
+        let consumer = self.state.consumer(id);
+        let (stream, moves) = consumer.map_or((0, 0), |known| (known.stream, known.moves));
         let known = self.state.stream(stream);
         let recent = known
             .into_iter()
@@ -108,6 +108,7 @@ impl Core {
             new: new.filter(|new| new.from <= new.stored_to).map(scan),
             stream,
             evictions: known.map_or(0, |known| known.windows.evictions()),
+            moves,
             due,
             capacity,
         }

@@ -1,9 +1,9 @@
 //! Creating consumers: where they start, and how much is ahead of them.
 
-use super::Engine;
 use super::core::Core;
 use super::last_of_each::{Lasts, LookedUp};
 use super::scan::Scan;
+use super::{Engine, Entered};
 use crate::config::{ConsumerConfig, DeliverPolicy};
 use crate::error::{ConsumerError, Unavailable};
 use crate::state::Start;
@@ -22,7 +22,22 @@ pub(crate) struct ConsumerRef {
     pub(crate) reading: Mutex<()>,
 }
 
-/// How far the messages ahead of a new consumer were counted.
+/// Where a consumer is to begin.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) stream: u32,
+    pub(super) deliver: DeliverPolicy,
+    pub(super) filters: Arc<[SubjectFilter]>,
+}
+
+/// What was read to find a place, kept from one look to the next.
+#[derive(Default)]
+pub(super) struct Search {
+    ahead: Option<Ahead>,
+    lasts: Option<LookedUp>,
+}
+
+/// How far the messages ahead of a consumer were counted.
 struct Ahead {
     from: u64,
     live: u64,
@@ -38,19 +53,22 @@ impl Engine {
         stream_name: &str,
         config: &ConsumerConfig,
     ) -> Result<u32, ConsumerError> {
-        let filters: Arc<[SubjectFilter]> = config.parsed_filters().into();
-        let (mut ahead, mut lasts): (Option<Ahead>, Option<LookedUp>) = (None, None);
+        let wanted = Wanted {
+            stream,
+            deliver: config.deliver,
+            filters: config.parsed_filters().into(),
+        };
+        let mut search = Search::default();
         loop {
             // What a purge cut but did not free would be counted as ahead of the consumer.
             self.finish_purges(stream)?;
-            let mut core = self.enter()?;
-            let Some(known) = core.state.stream(stream) else {
+            let core = self.enter()?;
+            if core.state.stream(stream).is_none() {
                 let (group, stream) = (core.state.catalog_group(), stream_name.to_owned());
                 drop(core);
                 self.wait(group)?;
                 return Err(ConsumerError::StreamGone { stream });
-            };
-            let (group, kills) = (known.group, known.kills);
+            }
             let found = core.state.find_consumer(stream, config).transpose();
             if let Some(found) = found {
                 let group = core.state.catalog_group();
@@ -61,63 +79,79 @@ impl Engine {
             if core.state.is_purging(stream) {
                 continue;
             }
-            let start = if config.deliver == DeliverPolicy::LastPerSubject {
-                let known = lasts.take().unwrap_or_default();
-                match core.last_of_each(stream, &filters, &known)? {
-                    Lasts::All(start) => Some(start),
-                    Lasts::Missing(missing) => {
-                        drop(core);
-                        // What is looked up is in the store then, and so is what is deleted of it.
-                        self.wait(group)?;
-                        lasts = Some(self.look_up_lasts(stream, missing, kills)?);
-                        continue;
-                    }
-                }
-            } else {
-                match (&ahead, core.start_at_once(stream, config)) {
-                    (_, Some(place)) => Some(place.into()),
-                    (Some(ahead), None) => core
-                        .finish_count(stream, config.deliver, &filters, ahead)
-                        .map(Start::from),
-                    (None, None) => None,
-                }
+            let Some((mut core, start)) = self.look_for(core, &wanted, &mut search)? else {
+                continue;
             };
-            if let Some(start) = start {
-                let id = core.state.add_consumer(stream, config.clone(), start);
-                core.state.start_watching(self.clock.mono());
-                let group = core.state.catalog_group();
-                drop(core);
-                self.wait(group)?;
-                return id;
-            }
+            let id = core.state.add_consumer(stream, config.clone(), start);
+            core.state.start_watching(self.clock.mono());
+            let group = core.state.catalog_group();
             drop(core);
-            // Everything up to here is in the store when the count begins.
             self.wait(group)?;
-            ahead = Some(self.count_ahead(stream, config, &filters, ahead, kills)?);
+            return id;
         }
+    }
+
+    /// Finds the place under the lock, which is held on then; or reads what is missing outside it, for the
+    /// next look. No purge may be at work on the stream.
+    pub(super) fn look_for<'a>(
+        &'a self,
+        core: Entered<'a>,
+        wanted: &Wanted,
+        search: &mut Search,
+    ) -> Result<Option<(Entered<'a>, Start)>, ConsumerError> {
+        let Some(known) = core.state.stream(wanted.stream) else {
+            return Ok(None);
+        };
+        let (group, kills) = (known.group, known.kills);
+        if wanted.deliver == DeliverPolicy::LastPerSubject {
+            let known = search.lasts.take().unwrap_or_default();
+            match core.last_of_each(wanted.stream, &wanted.filters, &known)? {
+                Lasts::All(start) => return Ok(Some((core, start))),
+                Lasts::Missing(missing) => {
+                    drop(core);
+                    // What is looked up is in the store then, and so is what is deleted of it.
+                    self.wait(group)?;
+                    search.lasts = Some(self.look_up_lasts(wanted.stream, missing, kills)?);
+                    return Ok(None);
+                }
+            }
+        }
+        let start = core.start_at_once(wanted).or_else(|| {
+            let ahead = search.ahead.as_ref()?;
+            core.finish_count(wanted, ahead)
+        });
+        if let Some(start) = start {
+            return Ok(Some((core, start.into())));
+        }
+        drop(core);
+        // Everything up to here is in the store when the count begins.
+        self.wait(group)?;
+        let before = search.ahead.take();
+        search.ahead = Some(self.count_ahead(wanted, before, kills)?);
+        Ok(None)
     }
 
     /// Finds the start, and counts what matches from there to the end of what is in the store. `kills` is
     /// the stream's count of deletions, all of which are in the store by now.
     fn count_ahead(
         &self,
-        stream: u32,
-        config: &ConsumerConfig,
-        filters: &Arc<[SubjectFilter]>,
+        wanted: &Wanted,
         before: Option<Ahead>,
         kills: u64,
     ) -> Result<Ahead, ConsumerError> {
-        let mut scan = self.enter()?.scan_of(stream, filters.to_vec());
+        let mut scan = self
+            .enter()?
+            .scan_of(wanted.stream, wanted.filters.to_vec());
         // The last message of a moment ago may not be the last one any more.
         let resumable = before.filter(|before| {
-            config.deliver != DeliverPolicy::Last
+            wanted.deliver != DeliverPolicy::Last
                 && before.kills == kills
                 && before.from >= scan.from
         });
         let mut ahead = if let Some(before) = resumable {
             before
         } else {
-            let from = self.find_start(&scan, config)?;
+            let from = self.find_start(&scan, wanted.deliver)?;
             Ahead {
                 from,
                 live: 0,
@@ -131,15 +165,15 @@ impl Engine {
             let (live, next) = counted.map_err(|why| self.failed(why))?;
             ahead.live += live;
             if next <= scan.from {
-                return Err(super::load::missing(stream, scan.from).into());
+                return Err(super::load::missing(wanted.stream, scan.from).into());
             }
             ahead.counted_to = next - 1;
         }
         Ok(ahead)
     }
 
-    fn find_start(&self, scan: &Scan, config: &ConsumerConfig) -> Result<u64, Unavailable> {
-        let found = match config.deliver {
+    fn find_start(&self, scan: &Scan, deliver: DeliverPolicy) -> Result<u64, Unavailable> {
+        let found = match deliver {
             DeliverPolicy::FromTime(time) => self.first_at(scan, time.as_micros()),
             DeliverPolicy::Last => self
                 .last_matching(scan)
@@ -227,17 +261,16 @@ impl Core {
     }
 
     /// Start and count of the policies that need no look at the log.
-    fn start_at_once(&self, stream: u32, config: &ConsumerConfig) -> Option<(u64, u64)> {
-        let known = self.state.stream(stream)?;
-        let end = known.last + 1;
-        let filters = config.parsed_filters();
-        match config.deliver {
+    fn start_at_once(&self, wanted: &Wanted) -> Option<(u64, u64)> {
+        let known = self.state.stream(wanted.stream)?;
+        let (end, filters) = (known.last + 1, &wanted.filters);
+        match wanted.deliver {
             DeliverPolicy::New => Some((end, 0)),
             DeliverPolicy::FromSequence(seq) if seq.get() >= end => Some((seq.get(), 0)),
             DeliverPolicy::FromSequence(seq) if seq.get() <= known.first() => {
-                Some(start_of_all(known, &filters))
+                Some(start_of_all(known, filters))
             }
-            DeliverPolicy::All => Some(start_of_all(known, &filters)),
+            DeliverPolicy::All => Some(start_of_all(known, filters)),
             DeliverPolicy::Last if known.messages == 0 => Some((end, 0)),
             _ => None,
         }
@@ -245,14 +278,9 @@ impl Core {
 
     /// Adds what is still in memory to a count, if nothing lies between and nothing that was counted
     /// was deleted since.
-    fn finish_count(
-        &self,
-        stream: u32,
-        deliver: DeliverPolicy,
-        filters: &[SubjectFilter],
-        ahead: &Ahead,
-    ) -> Option<(u64, u64)> {
-        let known = self.state.stream(stream)?;
+    fn finish_count(&self, wanted: &Wanted, ahead: &Ahead) -> Option<(u64, u64)> {
+        let known = self.state.stream(wanted.stream)?;
+        let (deliver, filters) = (wanted.deliver, &wanted.filters);
         if ahead.from < known.first() && deliver != DeliverPolicy::Last {
             // The head has passed the start: it starts there now, with all that is left.
             return Some(start_of_all(known, filters));

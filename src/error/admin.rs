@@ -166,6 +166,16 @@ pub enum ConsumerError {
         /// The other consumer.
         other: String,
     },
+    /// The consumer of a work queue was to begin behind messages that nobody else would be given.
+    #[error(
+        "{messages} messages of the work queue `{stream}` would be passed over and stay for ever; purge what is not to be done, or reset to `DeliverPolicy::All`"
+    )]
+    WouldSkip {
+        /// The stream.
+        stream: String,
+        /// How many messages.
+        messages: u64,
+    },
     /// The dead-letter stream can't take this consumer's messages.
     #[error("the stream `{stream}` can't take the dead letters: {why}")]
     DeadLetter {

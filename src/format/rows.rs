@@ -204,7 +204,7 @@ pub(crate) struct ConsumerRow {
     pub(crate) next: u64,
     /// The first message that it could be given.
     pub(crate) start: u64,
-    /// The ack floor, which never goes back.
+    /// The ack floor, which goes back with a reset only.
     pub(crate) floor: u64,
     /// The next delivery's serial (R13).
     pub(crate) next_serial: u64,

@@ -206,6 +206,11 @@ impl State {
         known.is_some_and(|known| seq < known.head || known.windows.is_dead(seq).unwrap_or(false))
     }
 
+    /// How often a consumer was set to another place.
+    pub(crate) fn moves(&self, id: u32) -> u64 {
+        self.consumers.get(&id).map_or(0, |known| known.moves)
+    }
+
     /// How often a stream's windows left the cache.
     pub(crate) fn evictions(&self, stream: u32) -> Option<u64> {
         self.streams

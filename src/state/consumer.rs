@@ -70,6 +70,8 @@ pub(crate) struct Consumer {
     pub(crate) last_active: Mono,
     /// Fetches waiting.
     pub(crate) waiting: u64,
+    /// How often it was set to another place: what was read for the one before is not claimed.
+    pub(crate) moves: u64,
 }
 
 impl Consumer {

@@ -33,6 +33,7 @@ mod recent;
 mod recover;
 mod redrive;
 mod removed;
+mod reset;
 mod retire;
 mod rollup;
 mod room;

@@ -19,8 +19,8 @@ impl State {
         Ok(())
     }
 
-    /// The same of one stream, before somebody is told what it stores, or replaces that.
-    pub(super) fn retire_before(&mut self, id: u32) -> Result<(), Need> {
+    /// The same of one stream, before somebody is told what it stores, replaces that, or begins again in it.
+    pub(crate) fn retire_before(&mut self, id: u32) -> Result<(), Need> {
         self.collect_finished();
         self.retire(id)
     }

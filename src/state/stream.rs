@@ -206,6 +206,17 @@ impl Stream {
             || self.purges.iter().any(|mark| next < mark.below)
     }
 
+    /// A consumer is at this place now: one that is still to come is passed over message by message.
+    pub(crate) fn note_early(&mut self, consumer: u32, next: u64) {
+        self.early.remove(&consumer);
+        if next > self.last + 1 {
+            if self.early.is_empty() {
+                self.early_from = self.last + 1;
+            }
+            self.early.insert(consumer);
+        }
+    }
+
     /// Whether the stream has more than it may keep.
     pub(crate) fn over_limits(&self) -> bool {
         let over = |value: u64, most: Option<u64>| most.is_some_and(|most| value > most);

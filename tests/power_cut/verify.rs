@@ -145,7 +145,14 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
         let both = |name: &String| !both(name) || beside.contains_key(name);
         assert!(batches.iter().all(both), "a batch is in one of its streams");
     }
+    let before = consumer.info().unwrap();
     places.delivered = drain(&consumer, store, &world.clock);
+    if let Some(skipped) = told.reset {
+        assert_eq!(before.skipped, skipped, "what a reset skipped");
+        let back = places.delivered.contains_key("a1");
+        let none = (before.pending, before.parked, before.due) == (4, 0, 0);
+        assert!(!back || none, "half a reset: {before:?}");
+    }
     for (name, seq) in &told.stored {
         verify_stored(told, &places, name, *seq);
     }

@@ -2,7 +2,8 @@
 
 use riverbed::disk::MemoryDisk;
 use riverbed::{
-    Consumer, Fetch, ManualClock, Message, Publish, PublishErrorKind, Riverbed, Rollup, Seq, Stream,
+    Consumer, DeliverPolicy, Fetch, ManualClock, Message, Publish, PublishErrorKind, Riverbed,
+    Rollup, Seq, Stream,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub(crate) struct Told {
     pub(crate) repeated: u64,
     /// A second consumer was made, which has so many messages; whether that was told.
     pub(crate) second: Option<(u64, bool)>,
+    /// The consumer is being reset, or was, and skipped so many.
+    pub(crate) reset: Option<u64>,
 }
 
 pub(crate) struct World {
@@ -169,6 +172,10 @@ impl World {
         self.held[name].term("no use").map_err(down)?;
         self.told.dead.insert(name.to_owned());
         Ok(())
+    }
+
+    pub(crate) fn reset(&mut self, to: DeliverPolicy) -> Outcome {
+        self.consumer.reset(to).map(drop).map_err(down)
     }
 
     pub(crate) fn later(&mut self, seconds: u64) -> Outcome {

@@ -46,6 +46,7 @@ mod s_last_per_subject;
 mod s_precedence;
 mod s_presence;
 mod s_repeating;
+mod s_reset;
 mod s_rollups;
 mod s_scheduled;
 mod s_skipped;

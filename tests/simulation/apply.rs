@@ -84,6 +84,11 @@ impl Oracle {
                 consumer,
                 ms,
             } => self.pause(stream, consumer, *ms),
+            Op::Reset {
+                stream,
+                consumer,
+                to,
+            } => self.reset(stream, consumer, *to),
             Op::Release {
                 stream,
                 consumer,

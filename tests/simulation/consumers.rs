@@ -35,64 +35,24 @@ impl Oracle {
         if most.is_some_and(|most| source.consumers.len() as u64 >= most) {
             return "TooMany".to_owned();
         }
-        let wanted = |subject: &str| wants(config, subject);
-        let end = source.last + 1;
-        let mut stored = source.stored.iter();
-        let next = match config.deliver {
-            DeliverPolicy::New | DeliverPolicy::LastPerSubject => end,
-            DeliverPolicy::Last => stored
-                .rfind(|(_, m)| wanted(&m.draft.subject))
-                .map_or(end, |(seq, _)| *seq),
-            DeliverPolicy::FromSequence(seq) => seq.get(),
-            DeliverPolicy::FromTime(time) => stored
-                .find(|(_, m)| m.time >= time.as_micros())
-                .map_or(end, |(seq, _)| *seq),
-            _ => 1,
-        };
+        let begin = self.begin(stream, config.deliver, config);
         if let Err(why) = self.fits_work_queue(stream, config) {
             return why.to_owned();
         }
         if !self.prepare_dead_letters(stream, config) {
             return "DeadLetter".to_owned();
         }
-        // The last message of each subject, as it is now.
-        let mut lasts: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
-        if config.deliver == DeliverPolicy::LastPerSubject {
-            for (seq, message) in &self.streams[stream].stored {
-                let subject = &message.draft.subject;
-                if config
-                    .filters
-                    .iter()
-                    .any(|filter| crate::model::matches(filter, subject))
-                {
-                    lasts.insert(subject.clone(), *seq);
-                }
-            }
-            if self.streams[stream].stored.len() > lasts.len() && !lasts.is_empty() {
-                self.met.push("last_per_subject");
-            }
+        if self.streams[stream].stored.len() > begin.due.len() && !begin.due.is_empty() {
+            self.met.push("last_per_subject");
         }
-        let before = self.streams[stream].stored.range(..next);
-        let skipped = before.filter(|(_, m)| wants(config, &m.draft.subject));
-        let (skipped, mut skips) = (skipped.count() as u64, false);
-        self.add_consumer(stream, config.clone(), next);
+        let before = self.streams[stream].stored.range(..begin.next);
+        let before = before.filter(|(_, m)| wants(config, &m.draft.subject));
+        let skipped = before.count() as u64 - begin.due.len() as u64;
+        self.add_consumer(stream, config.clone(), begin.next);
         let consumer = self.consumer_mut(stream, &config.name).unwrap();
-        let rank = consumer.rank();
-        consumer.totals.skipped = skipped - lasts.len() as u64;
-        if consumer.totals.skipped > 0 {
-            skips = true;
-        }
-        for seq in lasts.into_values() {
-            let held = Held {
-                place: Place::Due { rank },
-                attempts: 0,
-                failures: 0,
-                crashes: 0,
-                again: false,
-            };
-            consumer.held.insert(seq, held);
-        }
-        if skips {
+        consumer.totals.skipped = skipped;
+        self.begin_with(stream, &config.name, &begin.due);
+        if skipped > 0 {
             self.met.push("skipped");
         }
         "created".to_owned()

@@ -7,6 +7,7 @@ use crate::model::Draft;
 use crate::op::{End, Op, Verdict};
 use crate::oracle::Oracle;
 use fastrand::Rng;
+use riverbed::DeliverPolicy;
 
 /// Work of several callers for one commit. Nobody builds on what is not durable: a stream is published
 /// to, deleted from and managed, or delivered from, and what is settled was delivered before.
@@ -78,6 +79,15 @@ fn manage(rng: &mut Rng, oracle: &Oracle, of: &str) -> Option<Op> {
     let name = ["c1", "c2", "c3"][rng.usize(..3)];
     if rng.u8(..6) == 0 {
         return Some(Op::DeleteConsumer(of.to_owned(), name.to_owned()));
+    }
+    if rng.u8(..6) == 0 {
+        let to = [DeliverPolicy::All, DeliverPolicy::New][rng.usize(..2)];
+        let (stream, consumer) = (of.to_owned(), name.to_owned());
+        return Some(Op::Reset {
+            stream,
+            consumer,
+            to,
+        });
     }
     let known = oracle.consumer(of, name)?.config.clone();
     Some(Op::UpdateConsumer(of.to_owned(), behaviour(rng, of, known)))

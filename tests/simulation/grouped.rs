@@ -17,6 +17,7 @@ impl Run {
             if !self.makes_sense(op) {
                 continue;
             }
+            self.forget_floor(op);
             let (after, expected) = self.foresee(op);
             match self.real.perform(op) {
                 Answer::Said(said) => {

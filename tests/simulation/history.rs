@@ -8,6 +8,7 @@ use crate::op::{Op, Verdict};
 use crate::oracle::Oracle;
 use crate::trouble::Trouble;
 use fastrand::Rng;
+use riverbed::{DeliverPolicy, Seq, Timestamp};
 use std::time::Duration;
 
 pub(crate) fn chance(rng: &mut Rng, one_in: u32) -> bool {
@@ -295,6 +296,33 @@ fn help(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
     })
 }
 
+/// Sets a consumer to another place.
+fn reset(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
+    let (stream, consumer) = some_consumer(rng, oracle)?;
+    let to = match rng.u8(..10) {
+        0 => DeliverPolicy::New,
+        1 => DeliverPolicy::Last,
+        2 => DeliverPolicy::LastPerSubject,
+        3 => {
+            let last = oracle.streams.get(&stream)?.last_time;
+            DeliverPolicy::FromTime(Timestamp::from_micros(
+                last - rng.u64(..=last.min(9_000_000)),
+            ))
+        }
+        4 | 5 => DeliverPolicy::All,
+        _ => {
+            let known = oracle.streams.get(&stream)?;
+            let seq = rng.u64(known.first()..=known.last + 2);
+            DeliverPolicy::FromSequence(Seq::new(seq.max(1)))
+        }
+    };
+    Some(Op::Reset {
+        stream,
+        consumer,
+        to,
+    })
+}
+
 /// The next operation of a history.
 pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
     if oracle.syncs_later && chance(rng, 60) {
@@ -385,7 +413,8 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
                 ms,
             }
         }),
-        925..=954 => manage(rng, oracle),
+        925..=928 => reset(rng, oracle),
+        929..=954 => manage(rng, oracle),
         955..=964 => Some(Op::Reopen),
         965..=974 => Some(Op::Kill),
         975..=984 => Some(Op::PowerCut(rng.u64(..1_000))),

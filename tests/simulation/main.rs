@@ -45,6 +45,7 @@ mod published;
 mod publishing;
 mod real;
 mod repeating;
+mod resetting;
 mod retaining;
 mod run;
 mod scheduling;

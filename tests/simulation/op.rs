@@ -2,7 +2,7 @@
 
 use crate::model::Draft;
 use crate::trouble::Trouble;
-use riverbed::{ConsumerConfig, StreamConfig};
+use riverbed::{ConsumerConfig, DeliverPolicy, StreamConfig};
 
 /// How a delivery is settled.
 #[derive(Clone, Debug)]
@@ -115,6 +115,11 @@ pub(crate) enum Op {
         consumer: String,
         ms: Option<u64>,
     },
+    Reset {
+        stream: String,
+        consumer: String,
+        to: DeliverPolicy,
+    },
     Release {
         stream: String,
         consumer: String,
@@ -221,6 +226,7 @@ impl Op {
             Self::Redrive { .. } => "redrive_to_consumer",
             Self::Pause { ms: Some(_), .. } => "pause",
             Self::Pause { .. } => "resume",
+            Self::Reset { .. } => "reset",
             Self::Release { .. } => "release",
             Self::Discard { .. } => "discard",
             Self::Reopen => "reopen",

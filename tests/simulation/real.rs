@@ -72,6 +72,12 @@ impl Real {
                 Event::ConsumerExpired {
                     stream, consumer, ..
                 } => (format!("expired {stream}/{consumer}"), 1),
+                Event::ConsumerReset {
+                    stream,
+                    consumer,
+                    skipped,
+                    ..
+                } => (format!("reset {stream}/{consumer} skips {skipped}"), 1),
                 Event::UnfinishedRemoved {
                     stream,
                     consumer,
@@ -326,6 +332,16 @@ impl Real {
                     Err(why) => consumer_error(why, "no consumer"),
                 }
             }
+            Op::Reset {
+                stream,
+                consumer,
+                to,
+            } => match self.consumer(stream, consumer)?.reset(*to) {
+                Ok(reset) => {
+                    format!("reset {} {} {}", reset.pending, reset.due, reset.skipped).into()
+                }
+                Err(why) => consumer_error(why, "no consumer"),
+            },
             Op::Release {
                 stream,
                 consumer,

@@ -207,6 +207,17 @@ impl Run {
         }
     }
 
+    /// A consumer that is reset may have its floor anywhere.
+    pub(crate) fn forget_floor(&mut self, op: &Op) {
+        if let Op::Reset {
+            stream, consumer, ..
+        } = op
+            && let Some(known) = self.oracle.consumer(stream, consumer)
+        {
+            self.floors.remove(&known.born);
+        }
+    }
+
     /// What the oracle answers, in a copy of it.
     pub(crate) fn foresee(&self, op: &Op) -> (Oracle, String) {
         let mut after = self.oracle.clone();
@@ -237,6 +248,7 @@ impl Run {
     }
 
     pub(crate) fn plain(&mut self, op: &Op) {
+        self.forget_floor(op);
         let (after, expected) = self.foresee(op);
         match self.real.perform(op) {
             Answer::Said(said) => {

@@ -89,12 +89,7 @@ impl State {
         consumer.totals.skipped = stored.saturating_sub(live + due.len() as u64);
         consumer.begin_with(&due);
         source.consumers.insert(id);
-        if next > source.last + 1 {
-            if source.early.is_empty() {
-                source.early_from = source.last + 1;
-            }
-            source.early.insert(id);
-        }
+        source.note_early(id, next);
         self.consumer_names
             .insert((stream, consumer.config.name.clone()), id);
         self.open.changes.push(consumer.config_change());
@@ -276,7 +271,7 @@ impl State {
 
 impl Consumer {
     /// Makes messages due that were never delivered.
-    fn begin_with(&mut self, due: &[u64]) {
+    pub(in crate::state) fn begin_with(&mut self, due: &[u64]) {
         let Some(first) = due.first() else { return };
         self.floor = self.floor.min(first - 1);
         let rank = self.fresh_rank();

@@ -59,6 +59,7 @@ impl Consumer {
             idle_told: false,
             last_active: Mono(0),
             waiting: 0,
+            moves: 0,
         }
     }
 

@@ -1,8 +1,8 @@
 //! What changes streams and consumers, and the store as a whole.
 
-use super::{FIRST, History, begun_config, dead, plain, some_dead, some_out, stream_config};
+use super::{FIRST, History, begun_config, dead, park, plain, some_dead, some_out, stream_config};
 use crate::world::{down, open};
-use riverbed::{ConsumerConfig, EmptyReason, Fetch};
+use riverbed::{ConsumerConfig, DeliverPolicy, EmptyReason, Fetch};
 use std::time::Duration;
 
 pub(super) const HISTORIES: &[History] = &[
@@ -63,6 +63,29 @@ pub(super) const HISTORIES: &[History] = &[
             world.store.close().map_err(down)?;
             world.store = open(&world.disk, &world.clock).map_err(down)?;
             Ok(())
+        },
+    },
+    History {
+        name: "reset",
+        consumer: park,
+        before: some_out,
+        cut: |world| {
+            world.ack(&["a1"])?;
+            world.nak("a2")?;
+            // Back: what was acked or parked comes again, with all the rest or not at all.
+            world.told.acked.remove("a1");
+            world.told.reset = Some(0);
+            world.reset(DeliverPolicy::All)?;
+            world.told.maybe_acked.remove("a1");
+            world.told.reset = None;
+            world.fetch(1)?;
+            // Ahead: it passes over all of it, and says so.
+            let all = ["a1", "a2", "a3", "a4"].map(String::from);
+            world.told.maybe_acked.extend(all.clone());
+            world.reset(DeliverPolicy::New)?;
+            world.told.acked.extend(all);
+            world.told.reset = Some(4);
+            world.publish(&["b1"])
         },
     },
     History {
