@@ -36,6 +36,10 @@ pub(crate) enum Table {
     ScheduledIndex = 12,
     /// When messages expire by themselves; `id` is the stream, `part` the chunk of sequences.
     Expiries = 13,
+    /// What left a stream, when and why; `id` is the stream, `part` a growing serial.
+    Removals = 14,
+    /// What a consumer lost, when and why; `id` is the consumer, `part` a growing serial.
+    Losses = 15,
 }
 
 /// Names one row: a table and a key in it.

@@ -6,6 +6,7 @@
 
 use crate::sync::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 ///
 /// let noon = Timestamp::from_micros(43_200_000_000);
 /// assert_eq!(noon.plus(Duration::from_secs(1)).since(noon), Duration::from_secs(1));
+/// assert_eq!(noon.to_string(), "1970-01-01T12:00:00.000000Z");
 /// ```
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -61,6 +63,27 @@ impl From<SystemTime> for Timestamp {
 impl From<Timestamp> for SystemTime {
     fn from(time: Timestamp) -> Self {
         UNIX_EPOCH + Duration::from_micros(time.0)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// In UTC, as `2026-11-22T02:30:00.000000Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, micros) = (self.0 / 1_000_000, self.0 % 1_000_000);
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        // The Gregorian calendar repeats every 146,097 days. Years begin in March here, so that a leap day is
+        // the last of its year.
+        let days = days + 719_468;
+        let (era, day) = (days / 146_097, days % 146_097);
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let year = 400 * era + year + u64::from(month <= 2);
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T")?;
+        write!(f, "{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
     }
 }
 

@@ -6,6 +6,7 @@ use crate::error::{
     AckAndFetchError, AckError, ConsumerError, FetchError, RedriveError, RunError, Unavailable,
 };
 use crate::event::DeadReason;
+use crate::explain::{ConsumerExplanation, Explanation};
 use crate::fetch::{Batch, BatchAck, Fetch};
 use crate::info::ConsumerInfo;
 use crate::message::{Message, StoredMessage};
@@ -256,6 +257,46 @@ impl Consumer {
             .engine
             .consumer_info(&self.whose.reference)?;
         info.ok_or_else(|| self.whose.gone())
+    }
+
+    /// What became of one sequence for this consumer: see [`Stream::explain`](crate::Stream::explain), which says the
+    /// same for all consumers of the stream, and what it costs.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsumerError::NotFound`] when it is gone; the bytes to be looked at are damaged; the store is unavailable.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{ConsumerConfig, ConsumerFate, Riverbed, Seq, StreamConfig};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Riverbed::open(folder.path().join("store"))?;
+    /// let jobs = store.create_stream(StreamConfig::new("jobs"))?;
+    /// let worker = jobs.create_consumer(ConsumerConfig::new("worker"))?;
+    /// jobs.publish("jobs", "resize 17.png")?;
+    /// let explained = worker.explain(Seq::new(1))?;
+    /// assert_eq!(explained.fate, ConsumerFate::Waiting { deliveries: 0 });
+    /// worker.fetch(1)?.ack()?;
+    /// assert_eq!(worker.explain(Seq::new(1))?.fate, ConsumerFate::Acked);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn explain(&self, seq: Seq) -> Result<ConsumerExplanation, ConsumerError> {
+        let whose = &self.whose;
+        let (stream, name) = (whose.reference.stream, whose.stream_name.as_str());
+        let engine = &whose.root.engine;
+        let explained = engine.explain(stream, name, seq, Some(&whose.reference))?;
+        let fate = |mut known: Explanation| {
+            Some(ConsumerExplanation {
+                fate: known.consumers.remove(&whose.reference.name)?,
+                consumer: whose.reference.name.clone(),
+                stream: known.stream,
+                seq,
+                message: known.message,
+            })
+        };
+        explained.and_then(fate).ok_or_else(|| whose.gone())
     }
 
     /// Delivers nothing until a time: fetches wait or come back empty and say

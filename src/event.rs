@@ -1,10 +1,12 @@
 //! Events: what the store tells subscribers about messages that did not end in an ack.
 
 use crate::seq::Seq;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Why the store removed messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+// Stored by place: a new reason goes to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Removal {
     /// The stream's `max_messages`.

@@ -77,6 +77,7 @@ mod error;
 mod event;
 mod excerpt;
 mod excluded;
+mod explain;
 mod fetch;
 mod format;
 #[doc(hidden)]
@@ -118,6 +119,7 @@ pub use error::{
 };
 pub use event::{DeadReason, Event, Removal, Whose};
 pub use excluded::{Excluded, ExclusionError, Exclusions, NotExcluded};
+pub use explain::{ConsumerExplanation, ConsumerFate, Explanation, MessageFate};
 pub use fetch::{Batch, BatchAck, EmptyReason, Fetch};
 pub use headers::{Headers, HeadersError};
 pub use info::{Compaction, CompactionProgress, ConsumerInfo, StoreInfo, StreamInfo};

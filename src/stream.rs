@@ -4,6 +4,7 @@ use crate::config::ConsumerConfig;
 use crate::consumer::Consumer;
 use crate::engine::{ConsumerRef, PurgeAsk, Target};
 use crate::error::{ConsumerError, PublishError, PurgeError, ReadError, StreamError, Unavailable};
+use crate::explain::Explanation;
 use crate::info::StreamInfo;
 use crate::message::StoredMessage;
 use crate::publish::{Publish, PublishAck};
@@ -301,6 +302,52 @@ impl Stream {
     /// [`PurgeError::NoMessage`]; the stream is gone; the store is unavailable.
     pub fn delete(&self, seq: Seq) -> Result<(), PurgeError> {
         self.root.engine.delete(self.id, &self.name, seq)
+    }
+
+    /// What became of one sequence: in the stream, and for each of its consumers.
+    ///
+    /// It answers from stored facts, or says that they are gone. Why a message left is remembered for the newest 512
+    /// ranges of sequences that left the stream, and for as many that each consumer lost; sequences that follow each
+    /// other and leave within ten minutes for the same reason are one range, however many they are. What a
+    /// consumer finished is only known to be acked while it never gave a message up; else a copy is looked for in
+    /// its dead-letter stream, among its oldest 10,000 there, by the names of the stream and the
+    /// consumer: one that a consumer of the same name left before it was made anew is told as well.
+    ///
+    /// It reads one block at most and one row of deletes, looks at every consumer, and reads the copies in dead-letter
+    /// streams of those that gave messages up and are done with this one. It changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::NotFound`] when it is gone; the bytes to be looked at are damaged; the store is unavailable.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use riverbed::{ConsumerConfig, ConsumerFate, MessageFate, Removal, Riverbed, Seq, StreamConfig};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Riverbed::open(folder.path().join("store"))?;
+    /// let jobs = store.create_stream(StreamConfig::new("jobs").max_messages(1))?;
+    /// let worker = jobs.create_consumer(ConsumerConfig::new("worker").dead_letter("jobs-dead"))?;
+    /// jobs.publish("jobs", "resize 17.png")?;
+    /// worker.fetch(1)?[0].term("not an image")?;
+    /// jobs.publish("jobs", "resize 18.png")?;
+    /// let explained = jobs.explain(Seq::new(1))?;
+    /// let by_limit = matches!(
+    ///     explained.message,
+    ///     MessageFate::Removed { by: Removal::MaxMessages, .. }
+    /// );
+    /// assert!(by_limit);
+    /// let copied = ConsumerFate::DeadLettered { to: "jobs-dead".into(), to_seq: Seq::new(1) };
+    /// assert_eq!(explained.consumers["worker"], copied);
+    /// println!("{explained}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn explain(&self, seq: Seq) -> Result<Explanation, StreamError> {
+        let explained = self.root.engine.explain(self.id, &self.name, seq, None)?;
+        explained.ok_or_else(|| StreamError::NotFound {
+            name: self.name.clone(),
+        })
     }
 
     /// Facts about the stream.

@@ -1,6 +1,7 @@
 //! Checking a store: every counter is recomputed from the raw tables.
 
 use super::Engine;
+use super::check_removals::{check_removals, has_left, left};
 use super::exclude::unreadable;
 use super::load::{Holes, damaged, size_of};
 use crate::changes::Table;
@@ -37,6 +38,7 @@ impl Engine {
                     or_tell(scheduled, &mut wrong)?;
                     let expiries = check_expiries(reader, audit, &mut wrong);
                     or_tell(expiries, &mut wrong)?;
+                    or_tell(check_removals(reader, audit, &mut wrong), &mut wrong)?;
                     let checked = check_stream(reader, audit, &mut blocks, &mut wrong);
                     let damaged = matches!(checked, Err(StoreError::Damaged { .. }));
                     or_tell(checked, &mut wrong)?;
@@ -162,6 +164,8 @@ pub(super) struct Sum {
     unneeded: u64,
     /// Messages that have a time to live.
     expiring: u64,
+    /// Messages that are said to have left.
+    left: u64,
 }
 
 fn check_stream(
@@ -172,6 +176,7 @@ fn check_stream(
 ) -> Result<(), StoreError> {
     let mut sum = Sum::of(audit);
     let mut holes = Holes::default();
+    let gone = left(audit);
     reader.blocks_from(audit.id, audit.head, |block| {
         block.verify().map_err(|why| damaged(block, &why))?;
         blocks.insert((audit.id, block.first_seq()));
@@ -195,6 +200,7 @@ fn check_stream(
                 sum.holes += 1;
                 continue;
             }
+            sum.left += u64::from(record.seq >= audit.first && has_left(&gone, record.seq));
             sum.add(audit, record.seq, record.subject, size_of(&record));
         }
         Ok(ControlFlow::Continue(()))
@@ -244,6 +250,7 @@ impl Sum {
         same("bytes", self.bytes, audit.bytes);
         same("holes", self.holes, audit.holes);
         same("expiring", self.expiring, audit.expiries.len() as u64);
+        same("messages that left and are stored", self.left, 0);
         same("end", self.next, audit.last + 1);
         if audit.only_needed {
             same("messages that no consumer needs", self.unneeded, 0);

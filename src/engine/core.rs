@@ -129,10 +129,9 @@ impl Core {
     pub(crate) fn now(&mut self, clock: &Clock) -> Moment {
         let mono = clock.mono();
         self.state.mono = self.state.mono.max(mono);
-        Moment {
-            mono,
-            now: self.time.at(mono),
-        }
+        let now = self.time.at(mono);
+        self.state.read_time = self.state.read_time.max(now);
+        Moment { mono, now }
     }
 
     /// What a call changes is judged by the time now, not by that of the last call: its commit brings ages, too.

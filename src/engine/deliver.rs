@@ -25,7 +25,7 @@ impl Engine {
         let Ok(mut core) = self.enter() else { return };
         let mono = self.clock.mono();
         if let Some(known) = core.state.consumers.get_mut(&whose.id)
-            && known.hand_over(token.seq, token.serial, Some(mono))
+            && known.hand_over(token.seq, token.serial, mono, Some(mono))
         {
             core.state.alarm_mono(mono);
         }
@@ -51,7 +51,7 @@ impl Engine {
             let (seq, serial) = (claim.stored.seq, claim.serial);
             let deadline = (holder == Holder::Caller).then(|| known.deadline(seq, mono));
             // Without acks there is no lease to start.
-            let handed = known.needs_no_acks() || known.hand_over(seq, serial, deadline);
+            let handed = known.needs_no_acks() || known.hand_over(seq, serial, mono, deadline);
             if handed {
                 let deadline = deadline.filter(|_| !known.needs_no_acks());
                 earliest = [earliest, deadline].into_iter().flatten().min();

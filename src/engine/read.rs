@@ -144,7 +144,7 @@ impl Engine {
     }
 
     /// A scan of what is durable now.
-    fn durable_scan(
+    pub(super) fn durable_scan(
         &self,
         stream: u32,
         name: &str,

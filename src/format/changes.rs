@@ -196,7 +196,7 @@ fn take_key(reader: &mut Reader<'_>) -> Option<RowKey> {
 
 /// The table with this number on disk.
 fn table_of(tag: u8) -> Option<Table> {
-    const ALL: [Table; 13] = [
+    const ALL: [Table; 15] = [
         Table::Meta,
         Table::StreamConfig,
         Table::StreamState,
@@ -210,6 +210,8 @@ fn table_of(tag: u8) -> Option<Table> {
         Table::Scheduled,
         Table::ScheduledIndex,
         Table::Expiries,
+        Table::Removals,
+        Table::Losses,
     ];
     ALL.into_iter().find(|table| *table as u8 == tag)
 }
@@ -314,10 +316,10 @@ mod tests {
 
     #[test]
     fn every_table_has_its_number() {
-        for tag in 1..=13 {
+        for tag in 1..=15 {
             assert_eq!(table_of(tag).map(|table| table as u8), Some(tag));
         }
         assert_eq!(table_of(0), None);
-        assert_eq!(table_of(14), None);
+        assert_eq!(table_of(16), None);
     }
 }

@@ -4,6 +4,7 @@
 
 use super::bytes::Bytes;
 use crate::config::{ConsumerConfig, StreamConfig};
+use crate::event::Removal;
 use crate::repeat::Repeat;
 use bincode::enc::write::Writer;
 use bincode::error::{DecodeError, EncodeError};
@@ -212,6 +213,8 @@ pub(crate) struct ConsumerRow {
     pub(crate) pending: Vec<u8>,
     /// Matching messages that were delivered, skipped at the start or lost before delivery.
     pub(crate) accounted: u64,
+    /// What left the stream since the consumer was created is in the rows of `removals` from here on.
+    pub(crate) removals_from: u64,
     pub(crate) totals: Totals,
 }
 
@@ -328,4 +331,31 @@ pub(crate) struct ScheduledEntry {
 pub(crate) struct ExpiriesRow {
     /// Sequences and times.
     pub(crate) entries: Vec<(u64, u64)>,
+}
+
+/// A few ranges of sequences that left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RemovalsRow {
+    /// The highest sequence of a range that was forgotten, up to now; 0 for none.
+    pub(crate) forgotten: u64,
+    pub(crate) ranges: Vec<RemovalRow>,
+}
+
+/// Sequences that left for one reason, all of them between two times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RemovalRow {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) by: Removal,
+    pub(crate) extent: Extent,
+    pub(crate) since: u64,
+    pub(crate) until: u64,
+}
+
+/// Which sequences of a range left with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Extent {
+    All,
+    /// All that had not left before.
+    Rest,
 }

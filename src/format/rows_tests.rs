@@ -8,15 +8,17 @@ use serde::de::DeserializeOwned;
 
 use super::bytes::Bytes;
 use super::rows::{
-    ConsumerConfigRow, ConsumerRow, DedupId, DedupRow, EntriesRow, EntryRow, ExpiriesRow, Place,
-    PurgeRow, Reason, RowError, ScheduledEntry, ScheduledIndexRow, ScheduledRow, StoreRow,
-    StreamConfigRow, StreamRow, SubjectRow, SubjectsRow, Totals, decode_row, encode_row,
+    ConsumerConfigRow, ConsumerRow, DedupId, DedupRow, EntriesRow, EntryRow, ExpiriesRow, Extent,
+    Place, PurgeRow, Reason, RemovalRow, RemovalsRow, RowError, ScheduledEntry, ScheduledIndexRow,
+    ScheduledRow, StoreRow, StreamConfigRow, StreamRow, SubjectRow, SubjectsRow, Totals,
+    decode_row, encode_row,
 };
 use crate::clock::Timestamp;
 use crate::config::{
     AckPolicy, ConsumerConfig, DeliverPolicy, Deny, Discard, OnExhausted, Retention, StreamConfig,
     Unwanted,
 };
+use crate::event::Removal;
 use crate::repeat::Repeat;
 use crate::seq::Seq;
 
@@ -218,6 +220,46 @@ fn scheduled_index_row() {
 }
 
 #[test]
+fn removals_row() {
+    let range = |by, extent| RemovalRow {
+        first: 1,
+        last: 251,
+        by,
+        extent,
+        since: 300,
+        until: 7,
+    };
+    let ranges = vec![
+        range(Removal::MaxMessages, Extent::All),
+        range(Removal::Damage, Extent::Rest),
+    ];
+    let row = RemovalsRow {
+        forgotten: 9,
+        ranges,
+    };
+    golden(
+        &row,
+        "01 09 02 01 fbfb00 00 00 fb2c01 07 01 fbfb00 09 01 fb2c01 07",
+    );
+    for (by, tag) in [
+        (Removal::MaxBytes, 1),
+        (Removal::MaxAge, 2),
+        (Removal::MaxMessagesPerSubject, 3),
+        (Removal::MessageTtl, 4),
+        (Removal::Purge, 5),
+        (Removal::Delete, 6),
+        (Removal::Retention, 7),
+        (Removal::Rollup, 8),
+    ] {
+        let row = RemovalsRow {
+            forgotten: 0,
+            ranges: vec![range(by, Extent::All)],
+        };
+        golden(&row, &format!("01 00 01 01 fbfb00 0{tag} 00 fb2c01 07"));
+    }
+}
+
+#[test]
 fn expiries_row() {
     let entries = vec![(1, 300), (251, 7)];
     golden(&ExpiriesRow { entries }, "01 02 01 fb2c01 fbfb00 07");
@@ -282,6 +324,7 @@ fn consumer_row() {
         next_serial: 251,
         pending: vec![1, 90, 255],
         accounted: 4,
+        removals_from: 15,
         totals: Totals {
             deliveries: 5,
             acked: 6,
@@ -297,7 +340,7 @@ fn consumer_row() {
     // The bytes of the pending set are bytes, not numbers: 255 stays `ff`.
     golden(
         &row,
-        "01 64 50 5a fbfb00 03 015aff 04 05 06 07 08 09 0a 0b 0c 010d0e",
+        "01 64 50 5a fbfb00 03 015aff 04 0f 05 06 07 08 09 0a 0b 0c 010d0e",
     );
 }
 
@@ -381,6 +424,7 @@ fn decode_as_each(bytes: &[u8]) -> usize {
         accepts::<EntriesRow>(bytes),
         accepts::<ScheduledRow>(bytes),
         accepts::<ExpiriesRow>(bytes),
+        accepts::<RemovalsRow>(bytes),
         accepts::<ScheduledIndexRow>(bytes),
     ];
     accepted.into_iter().filter(|accepted| *accepted).count()

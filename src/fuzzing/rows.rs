@@ -6,11 +6,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::source::Source;
+use crate::event::Removal;
 use crate::format::Bytes;
 use crate::format::rows::{
-    ConsumerConfigRow, ConsumerRow, DedupId, DedupRow, EntriesRow, EntryRow, ExpiriesRow, Place,
-    PurgeRow, Reason, ScheduledEntry, ScheduledIndexRow, ScheduledRow, StoreRow, StreamConfigRow,
-    StreamRow, SubjectRow, SubjectsRow, Totals, decode_row, encode_row,
+    ConsumerConfigRow, ConsumerRow, DedupId, DedupRow, EntriesRow, EntryRow, ExpiriesRow, Extent,
+    Place, PurgeRow, Reason, RemovalRow, RemovalsRow, ScheduledEntry, ScheduledIndexRow,
+    ScheduledRow, StoreRow, StreamConfigRow, StreamRow, SubjectRow, SubjectsRow, Totals,
+    decode_row, encode_row,
 };
 use crate::repeat::Repeat;
 use std::time::Duration;
@@ -21,7 +23,7 @@ pub fn rows(data: &[u8]) {
     decode_as_each(data);
     decode_as_each(&[&[1], data].concat());
     let mut source = Source::new(data);
-    match source.below(8) {
+    match source.below(9) {
         0 => comes_back(&stream(&mut source)),
         1 => comes_back(&subjects(&mut source)),
         2 => comes_back(&dedup(&mut source)),
@@ -29,6 +31,7 @@ pub fn rows(data: &[u8]) {
         4 => comes_back(&scheduled(&mut source)),
         5 => comes_back(&scheduled_index(&mut source)),
         6 => comes_back(&expiries(&mut source)),
+        7 => comes_back(&removals(&mut source)),
         _ => comes_back(&entries(&mut source)),
     }
 }
@@ -44,6 +47,7 @@ fn decode_as_each(bytes: &[u8]) {
     decode::<EntriesRow>(bytes);
     decode::<ScheduledRow>(bytes);
     decode::<ExpiriesRow>(bytes);
+    decode::<RemovalsRow>(bytes);
     decode::<ScheduledIndexRow>(bytes);
 }
 
@@ -133,6 +137,30 @@ fn expiries(source: &mut Source<'_>) -> ExpiriesRow {
     }
 }
 
+fn removals(source: &mut Source<'_>) -> RemovalsRow {
+    const BY: [Removal; 4] = [
+        Removal::MaxMessages,
+        Removal::Purge,
+        Removal::Retention,
+        Removal::Damage,
+    ];
+    RemovalsRow {
+        forgotten: source.number(),
+        ranges: list(source, |source| RemovalRow {
+            first: source.number(),
+            last: source.number(),
+            by: BY[usize::from(source.below(4))],
+            extent: if source.below(2) == 1 {
+                Extent::All
+            } else {
+                Extent::Rest
+            },
+            since: source.number(),
+            until: source.number(),
+        }),
+    }
+}
+
 fn scheduled_index(source: &mut Source<'_>) -> ScheduledIndexRow {
     let entry = |source: &mut Source<'_>| ScheduledEntry {
         number: source.number(),
@@ -153,6 +181,7 @@ fn consumer(source: &mut Source<'_>) -> ConsumerRow {
         next_serial: source.number(),
         pending: source.bytes(300).to_vec(),
         accounted: source.number(),
+        removals_from: source.number(),
         totals: Totals {
             deliveries: source.number(),
             acked: source.number(),

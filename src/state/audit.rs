@@ -1,7 +1,7 @@
 //! What must always hold, said of the state itself, and what the raw tables must agree with.
 
 use super::{Consumer, State, Stream};
-use crate::format::rows::Place;
+use crate::format::rows::{Place, RemovalRow};
 use crate::subject::SubjectFilter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,6 +20,10 @@ pub(crate) struct StreamAudit {
     pub(crate) expiries: BTreeMap<u64, u64>,
     /// Messages that wait for their time: when each is due, its size, and whether it comes again.
     pub(crate) scheduled: BTreeMap<u64, (u64, u64, bool)>,
+    /// What is remembered of what left, by row.
+    pub(crate) removed: BTreeMap<u64, Vec<RemovalRow>>,
+    /// Nothing of it is stored from here on.
+    pub(crate) first: u64,
     /// By subject: how many messages, and bounds of the last one and of the first.
     pub(crate) subjects: BTreeMap<Arc<str>, (u64, u64, u64)>,
     /// The subjects whose last message is below that bound.
@@ -40,6 +44,8 @@ pub(crate) struct ConsumerAudit {
     pub(crate) pending: u64,
     /// Messages that it holds, in order.
     pub(crate) held: Vec<u64>,
+    /// What is remembered of what it lost, by row.
+    pub(crate) lost: BTreeMap<u64, Vec<RemovalRow>>,
 }
 
 impl State {
@@ -52,6 +58,15 @@ impl State {
         for consumer in self.consumers.values() {
             audit_consumer(consumer, &mut wrong);
             let known = self.streams.get(&consumer.stream);
+            let holds = |first, last| {
+                consumer.pending.count_range(first, last) > 0
+                    || consumer.parked.range(first..=last).next().is_some()
+            };
+            let last = known.map_or(0, |stream| stream.last);
+            if !consumer.lost.adds_up(last, holds) {
+                let name = &consumer.config.name;
+                wrong.push(format!("consumer `{name}`: what it lost does not add up"));
+            }
             if !known.is_some_and(|stream| stream.consumers.contains(&consumer.id)) {
                 wrong.push(format!(
                     "consumer {}: its stream does not know it",
@@ -98,6 +113,7 @@ impl State {
             next: known.next,
             filters: Arc::clone(&known.filters),
             pending: self.pending_count(known.id),
+            lost: known.lost.rows(),
             held: {
                 let parked = known.parked.iter().copied();
                 let mut held: Vec<u64> = known.pending.iter().chain(parked).collect();
@@ -115,6 +131,8 @@ impl State {
             holes: stream.holes,
             subjects: stream.subjects.iter().map(subject).collect(),
             expiries: stream.expiries.iter().collect(),
+            removed: stream.removed.rows(),
+            first: stream.first(),
             scheduled: {
                 let waiting = stream.scheduled.iter_from(0);
                 waiting
@@ -170,6 +188,10 @@ fn audit_stream(stream: &Stream, wrong: &mut Vec<String>) {
     check(
         stream.expiries.adds_up(),
         "what expires by itself does not add up",
+    );
+    check(
+        stream.removed.adds_up(stream.last, |_, _| false),
+        "what left does not add up",
     );
     check(
         stream.scheduled.adds_up(),

@@ -9,6 +9,7 @@ mod rows;
 
 use self::leases::Lease;
 use super::entries::Entries;
+use super::removals::Removals;
 use super::runset::RunSet;
 use crate::clock::Mono;
 use crate::config::{AckPolicy, ConsumerConfig};
@@ -34,6 +35,10 @@ pub(crate) struct Consumer {
     /// Matching messages that were delivered, skipped at the start or lost before delivery.
     pub(crate) accounted: u64,
     pub(crate) totals: Totals,
+    /// What was taken from it.
+    pub(crate) lost: Removals,
+    /// What left the stream since it was created is in the stream's rows of removals from here on.
+    pub(crate) removals_from: u64,
     /// Delivered and unfinished, parked ones apart.
     pub(crate) pending: RunSet,
     pub(crate) entries: Entries,

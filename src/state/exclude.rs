@@ -60,9 +60,11 @@ impl State {
     fn account_lost(&mut self, stream: u32, facts: &[Fact], ahead: &[(u32, u64)]) {
         let unseen = |(id, ahead): &(u32, u64)| (*id, self.pending_count(*id), *ahead);
         let consumers: Vec<(u32, u64, u64)> = ahead.iter().map(unseen).collect();
+        let now = self.removal_time();
         let Some(target) = self.streams.get_mut(&stream) else {
             return;
         };
+        target.removed.note(facts, Removal::Damage, now);
         take_from_stream(target, facts);
         for fact in facts {
             target.subjects.doubt_last(&fact.subject);
@@ -80,15 +82,19 @@ impl State {
 
     /// Takes from a consumer what it held of the lost messages, and `unseen` of those ahead of it.
     fn lose_unknown(&mut self, id: u32, facts: &[Fact], unseen: u64) -> Option<Loss> {
-        let mono = self.mono;
+        let (mono, now, by) = (self.mono, self.removal_time(), Removal::Damage);
         let consumer = self.consumers.get_mut(&id)?;
         let (mut held, mut first, mut last) = (0, None, None);
         for Fact { seq, .. } in facts {
             if consumer.holds(*seq) {
                 consumer.lose(*seq, mono);
+                consumer.lost.note_seqs([*seq], by, now);
                 held += 1;
             } else if unseen == 0 || *seq < consumer.next {
                 continue;
+            } else {
+                // Whether it was one that the consumer wanted is not known.
+                consumer.lost.note_rest(*seq, *seq, by, now);
             }
             first = first.or(Some(*seq));
             last = Some(*seq);

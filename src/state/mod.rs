@@ -22,6 +22,7 @@ mod exclude;
 mod expect;
 mod expire;
 mod expiries;
+mod explain;
 mod guard;
 mod inspect;
 mod lag;
@@ -32,6 +33,7 @@ mod purge;
 mod recent;
 mod recover;
 mod redrive;
+mod removals;
 mod removed;
 mod reset;
 mod retire;
@@ -59,6 +61,7 @@ pub(crate) use consumer::Consumer;
 pub(crate) use envelope::Envelope;
 pub(crate) use exclude::{Exclusion, Lost};
 pub(crate) use expect::{LastNeed, Looked};
+pub(crate) use explain::{Copies, Explained};
 pub(crate) use inspect::{Oldest, PendingPlace};
 pub(crate) use precedence::Precedence;
 pub(crate) use purge::PurgeBound;
@@ -131,6 +134,8 @@ pub(crate) struct State {
     pub(crate) alarm: Alarm,
     /// Newest store time seen.
     pub(crate) now: u64,
+    /// The same, also when no rule was to judge by it yet.
+    pub(crate) read_time: u64,
     /// Calls under way that look into the log.
     lookers: usize,
     /// Newest time of the monotonic clock seen.

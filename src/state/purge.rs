@@ -31,6 +31,7 @@ impl State {
         filter: Option<SubjectFilter>,
         bound: &PurgeBound,
     ) -> Result<(), PurgeError> {
+        let now = self.removal_time();
         let Some(target) = self.streams.get_mut(&stream) else {
             return Err(PurgeError::StreamGone {
                 stream: String::new(),
@@ -48,6 +49,10 @@ impl State {
         match filter {
             None if below == end => self.remove_all(stream, Removal::Purge),
             None => {
+                let first = target.first();
+                target
+                    .removed
+                    .note_head(first, below - 1, Removal::Purge, now);
                 target.cut = below;
                 self.cut_consumers(stream, below, Removal::Purge);
             }

@@ -7,8 +7,8 @@ use crate::changes::{RowKey, Table};
 use crate::clock::Mono;
 use crate::event::DeadReason;
 use crate::format::rows::{
-    ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, ExpiriesRow, RowError, ScheduledIndexRow,
-    StoreRow, StreamConfigRow, StreamRow, SubjectsRow, decode_row,
+    ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, ExpiriesRow, RemovalsRow, RowError,
+    ScheduledIndexRow, StoreRow, StreamConfigRow, StreamRow, SubjectsRow, decode_row,
 };
 use crate::state::PurgeMark;
 use crate::state::stream::rows::new_row;
@@ -31,10 +31,12 @@ pub(crate) struct Recovered {
     drops: BTreeSet<Drop>,
     scheduled: BTreeMap<u32, Vec<ScheduledIndexRow>>,
     expiries: BTreeMap<u32, Vec<ExpiriesRow>>,
+    removals: BTreeMap<u32, Vec<(u64, RemovalsRow)>>,
+    losses: BTreeMap<u32, Vec<(u64, RemovalsRow)>>,
 }
 
 /// The tables to be read when a store is opened; holes and blocks are read when they are needed.
-pub(crate) const TABLES: [Table; 11] = [
+pub(crate) const TABLES: [Table; 13] = [
     Table::Meta,
     Table::StreamConfig,
     Table::StreamState,
@@ -46,6 +48,8 @@ pub(crate) const TABLES: [Table; 11] = [
     Table::Drops,
     Table::ScheduledIndex,
     Table::Expiries,
+    Table::Removals,
+    Table::Losses,
 ];
 
 impl Recovered {
@@ -78,6 +82,14 @@ impl Recovered {
             Table::Expiries => {
                 let rows = self.expiries.entry(id).or_default();
                 rows.push(decode_row(value)?);
+            }
+            Table::Removals | Table::Losses => {
+                let known = match key.table {
+                    Table::Losses => &mut self.losses,
+                    _ => &mut self.removals,
+                };
+                let rows = known.entry(id).or_default();
+                rows.push((key.part, decode_row(value)?));
             }
             Table::Holes | Table::Scheduled => {}
         }
@@ -132,6 +144,7 @@ impl Recovered {
             sweep_wanted: true,
             alarm: super::Alarm::default(),
             now: now.max(self.store.last_time),
+            read_time: now.max(self.store.last_time),
             lookers: 0,
             mono: Mono(0),
         };
@@ -157,6 +170,9 @@ impl Recovered {
             }
             for row in self.expiries.remove(&id).unwrap_or_default() {
                 stream.expiries.restore(row);
+            }
+            for (number, row) in self.removals.remove(&id).unwrap_or_default() {
+                stream.removed.restore(number, row);
             }
             for row in self.scheduled.remove(&id).unwrap_or_default() {
                 for entry in &row.entries {
@@ -192,6 +208,9 @@ impl Recovered {
             let mut consumer = Consumer::restore(id, row.stream, row.config, &counters, pending);
             for row in self.entries.remove(&id).unwrap_or_default() {
                 consumer.entries.restore(row);
+            }
+            for (number, row) in self.losses.remove(&id).unwrap_or_default() {
+                consumer.lost.restore(number, row);
             }
             stream.consumers.insert(id);
             if consumer.next > stream.last + 1 {

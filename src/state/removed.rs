@@ -36,6 +36,21 @@ impl State {
     /// Accounts for messages that leave a stream: its counters, its subjects, and every consumer that
     /// had not finished them. `gone` is in the order of sequences.
     pub(crate) fn account_removed(&mut self, stream: u32, gone: &[Fact], by: Removal) {
+        let now = self.removal_time();
+        if let Some(target) = self.streams.get_mut(&stream) {
+            target.removed.note(gone, by, now);
+        }
+        self.account_noted(stream, gone, by);
+    }
+
+    /// When what leaves now leaves.
+    pub(super) fn removal_time(&self) -> u64 {
+        self.now.max(self.read_time)
+    }
+
+    /// The same when what the stream remembers of them is noted.
+    pub(super) fn account_noted(&mut self, stream: u32, gone: &[Fact], by: Removal) {
+        let now = self.removal_time();
         let Some(target) = self.streams.get_mut(&stream) else {
             return;
         };
@@ -60,7 +75,7 @@ impl State {
             };
             // First what it loses, then what it may forget: a subject leaves when all of its messages
             // are accounted for.
-            let loss = remove_from(consumer, gone, mono);
+            let loss = remove_from(consumer, gone, by, (mono, now));
             if forget_subjects(consumer, &retired) || loss.is_some() {
                 self.touch_consumer(id);
             }
@@ -114,10 +129,11 @@ impl State {
 
     /// Takes messages that a consumer holds away from it.
     pub(crate) fn lose(&mut self, id: u32, seqs: &[u64], by: Removal) {
-        let mono = self.mono;
+        let (mono, now) = (self.mono, self.removal_time());
         let Some(consumer) = self.consumers.get_mut(&id) else {
             return;
         };
+        consumer.lost.note_seqs(seqs.iter().copied(), by, now);
         let mut loss = None;
         for seq in seqs {
             consumer.lose(*seq, mono);
@@ -139,6 +155,10 @@ impl State {
             return;
         };
         let (name, first, last) = (target.config.name.clone(), target.first(), target.last);
+        let now = self.removal_time();
+        if let Some(target) = self.streams.get_mut(&stream).filter(|_| first <= last) {
+            target.removed.note_head(first, last, by, now);
+        }
         self.cut_consumers(stream, last + 1, by);
         for id in target_consumers(self, stream) {
             let unseen = self.pending_count(id);
@@ -147,6 +167,9 @@ impl State {
             };
             let (from, filtered) = (consumer.next.max(first), !consumer.filters.is_empty());
             consumer.totals.lose(unseen, from, last);
+            if unseen > 0 {
+                consumer.lost.note_rest(from, last, by, now);
+            }
             // Its subjects leave with everything that was ever counted of them.
             consumer.accounted = if filtered {
                 0
@@ -247,14 +270,19 @@ fn forget_subjects(consumer: &mut Consumer, retired: &[(String, u64)]) -> bool {
     gone > 0
 }
 
-fn remove_from(consumer: &mut Consumer, gone: &[Fact], mono: Mono) -> Option<Loss> {
+fn remove_from(
+    consumer: &mut Consumer,
+    gone: &[Fact],
+    by: Removal,
+    (mono, now): (Mono, u64),
+) -> Option<Loss> {
     let (first, last) = (gone.first()?.seq, gone.last()?.seq);
     let holds = consumer.pending.count_range(first, last) > 0
         || consumer.parked.range(first..=last).next().is_some();
     if !holds && last < consumer.next {
         return None;
     }
-    let mut loss = None;
+    let (mut loss, mut taken) = (None, Vec::new());
     for fact in gone {
         let seq = fact.seq;
         if consumer.holds(seq) {
@@ -266,6 +294,8 @@ fn remove_from(consumer: &mut Consumer, gone: &[Fact], mono: Mono) -> Option<Los
         }
         consumer.totals.lose(1, seq, seq);
         Loss::add(&mut loss, seq);
+        taken.push(seq);
     }
+    consumer.lost.note_seqs(taken, by, now);
     loss
 }

@@ -9,10 +9,12 @@ use super::dedup::Dedup;
 use super::expiries::Expiries;
 use super::per_subject::Crowded;
 use super::recent::Recent;
+use super::removals::Removals;
 use super::scheduled::Scheduled;
 use super::stored::{Fact, Facts, Need, Stored};
 use super::subjects::Subjects;
 use super::windows::{Windows, window_of};
+use crate::changes::Table;
 use crate::config::{Discard, StreamConfig};
 use crate::format::rows::StreamRow;
 use crate::headers::Headers;
@@ -58,6 +60,8 @@ pub(crate) struct Stream {
     pub(crate) scheduled: Scheduled,
     /// When messages expire that have a time to live of their own.
     pub(crate) expiries: Expiries,
+    /// What left.
+    pub(crate) removed: Removals,
     pub(crate) consumers: BTreeSet<u32>,
     /// Messages that are not yet in the store, up to `last`.
     pub(crate) recent: Recent,
@@ -157,6 +161,7 @@ impl Stream {
             windows: Windows::default(),
             scheduled,
             expiries: Expiries::default(),
+            removed: Removals::new(Table::Removals),
             consumers: BTreeSet::new(),
             recent: Recent::default(),
             facts: VecDeque::new(),

@@ -367,6 +367,7 @@ impl State {
             Table::Scheduled,
             Table::ScheduledIndex,
             Table::Expiries,
+            Table::Removals,
         ];
         self.open.changes.extend(tables.map(all));
         self.open.changes.push(Change::DropStream { stream: id });

@@ -44,11 +44,13 @@ impl State {
                 return Ok(Trimmed::Done);
             };
             let mut gone: Vec<Fact> = Vec::new();
-            let mut by = None;
+            let (mut by, from) = (None, stream.head);
             let walked = walk(stream, now, *budget, &mut gone, &mut by);
             *budget -= gone.len();
+            let to = stream.head - 1;
             if let Some(by) = by {
-                self.account_removed(id, &gone, by);
+                self.note_trimmed(id, (from, to), by);
+                self.account_noted(id, &gone, by);
             }
             match walked? {
                 Stop::Reason => {}
@@ -67,6 +69,17 @@ impl State {
             self.sweep_wanted = true;
         }
         Ok(stopped)
+    }
+}
+
+impl State {
+    /// All that was left between two sequences leaves at the head. What a purge took is noted when it is told.
+    fn note_trimmed(&mut self, id: u32, (from, to): (u64, u64), by: Removal) {
+        let now = self.removal_time();
+        let stream = self.streams.get_mut(&id);
+        if let Some(stream) = stream.filter(|_| by != Removal::Purge) {
+            stream.removed.note_head(from, to, by, now);
+        }
     }
 }
 

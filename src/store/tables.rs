@@ -11,7 +11,7 @@ pub(super) type RowTableKey = (u32, u64);
 pub(super) type RowTable = TableDefinition<'static, RowTableKey, &'static [u8]>;
 
 /// Every kind of row; all of their tables are made when the store is.
-pub(super) const ALL: [Table; 13] = [
+pub(super) const ALL: [Table; 15] = [
     Table::Meta,
     Table::StreamConfig,
     Table::StreamState,
@@ -25,6 +25,8 @@ pub(super) const ALL: [Table; 13] = [
     Table::Scheduled,
     Table::ScheduledIndex,
     Table::Expiries,
+    Table::Removals,
+    Table::Losses,
 ];
 
 /// The redb table that holds one kind of row.
@@ -47,6 +49,8 @@ const fn name(table: Table) -> &'static str {
         Table::Scheduled => "scheduled",
         Table::ScheduledIndex => "scheduled_index",
         Table::Expiries => "expiries",
+        Table::Removals => "removals",
+        Table::Losses => "losses",
     }
 }
 

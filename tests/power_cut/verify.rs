@@ -3,8 +3,8 @@
 use crate::histories::{FIRST, begun_config};
 use crate::world::{Told, World, payload, text};
 use riverbed::{
-    Access, Consumer, Fetch, ManualClock, Publish, PublishError, PublishErrorKind, Purge,
-    Retention, Riverbed, Seq, StoredMessage, Stream,
+    Access, Consumer, ConsumerFate, Fetch, ManualClock, MessageFate, Publish, PublishError,
+    PublishErrorKind, Purge, Removal, Retention, Riverbed, Seq, StoredMessage, Stream,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -104,6 +104,7 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
     };
     verify_scheduled(told, &places, &stream);
     verify_repeating(told, &stream);
+    verify_explained(told, &stream);
     let each = stream.info().unwrap().config.max_messages_per_subject;
     let on_it = places.stream.values().map(Vec::len).sum::<usize>() as u64;
     assert!(
@@ -251,6 +252,33 @@ fn verify_begun(told: &Told, store: &Riverbed) {
     assert!(told.begun.is_none_or(|told| last >= told), "{last} is less");
     assert_eq!(begun.publish("begun", "").unwrap().seq, last + 1);
     assert!(begun.purge(Purge::all()).is_err(), "purges are denied");
+}
+
+/// A message and what is remembered of it left in one commit, and so did what its consumer lost.
+fn verify_explained(told: &Told, stream: &Stream) {
+    for (name, seq) in &told.stored {
+        let explained = stream.explain(Seq::new(*seq)).unwrap();
+        let fate = &explained.consumers["c"];
+        let there = stream.get(Seq::new(*seq)).unwrap().is_some();
+        let whole = format!("{name}: {explained:?}");
+        match explained.message {
+            MessageFate::Stored { .. } => assert!(there, "{whole}"),
+            MessageFate::Removed { by, .. } => {
+                assert!(!there, "{whole}");
+                let lost = matches!(fate, ConsumerFate::Lost { by: known, .. } if *known == by);
+                let copied = matches!(fate, ConsumerFate::DeadLettered { .. });
+                let acked = matches!(fate, ConsumerFate::Acked | ConsumerFate::Finished);
+                let done = copied || (acked && told.maybe_acked.contains(name));
+                assert!(done || by != Removal::Retention, "{whole}");
+                assert!(done || lost || by == Removal::Retention, "{whole}");
+            }
+            _ => panic!("{whole}"),
+        }
+        assert!(
+            *fate != ConsumerFate::Acked || told.maybe_acked.contains(name),
+            "{whole}"
+        );
+    }
 }
 
 /// What was published for later waits or is in the stream, once, and a batch of it as a whole.

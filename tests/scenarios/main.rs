@@ -40,6 +40,7 @@ mod s_ack_policy;
 mod s_batches;
 mod s_dedup;
 mod s_expectations;
+mod s_explain;
 mod s_guards;
 mod s_lag;
 mod s_last_per_subject;

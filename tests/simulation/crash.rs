@@ -237,6 +237,9 @@ impl Run {
         }
         self.compare_events();
         compare::check_bounds(&self.oracle, self.real.store(), &mut self.floors);
+        for word in crate::explaining::check_explained(&self.oracle, self.real.store()) {
+            self.cover(word);
+        }
         at == 0 && same == 1 && moments == newest
     }
 

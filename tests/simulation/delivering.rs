@@ -1,7 +1,7 @@
 //! The oracle's rules of consumers: managing them, fetching, settling.
 
 use crate::letters::dead_letter_stream;
-use crate::model::{Held, Place, Reason};
+use crate::model::{End, Held, Place, Reason};
 use crate::op::Verdict;
 use crate::oracle::{Delivery, Oracle};
 use riverbed::{AckPolicy, ConsumerConfig, Timestamp};
@@ -148,7 +148,7 @@ impl Oracle {
                     consumer.highest = consumer.highest.max(seq);
                     if consumer.config.ack_policy == AckPolicy::None {
                         self.met.push("counted_and_done");
-                        self.finish(stream, name, seq);
+                        self.finish(stream, name, seq, End::Acked);
                     } else {
                         consumer.held.insert(seq, held.clone());
                     }
@@ -258,7 +258,7 @@ impl Oracle {
         let more = !below.is_empty();
         consumer.totals.acked += below.len() as u64 + 1;
         for seq in below.into_iter().chain([seq]) {
-            self.finish(stream, name, seq);
+            self.finish(stream, name, seq, End::Acked);
         }
         if more {
             self.met.push("acked_all");

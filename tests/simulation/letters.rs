@@ -1,6 +1,6 @@
 //! What is given up: dead letters, and what their stream refuses.
 
-use crate::model::{Consumer, Draft, Held, Origin, Place, Reason, Stored};
+use crate::model::{Consumer, Draft, End, Held, Origin, Place, Reason, Stored};
 use crate::oracle::{Oracle, SUBJECTS};
 use riverbed::OnExhausted;
 
@@ -81,7 +81,7 @@ impl Oracle {
             }
             _ => {
                 consumer.totals.dropped += 1;
-                self.finish(stream, name, seq);
+                self.finish(stream, name, seq, End::Dropped);
                 self.tell(format!("dropped {stream}/{name} {seq}"), 1);
                 self.met.push("dropped");
             }
@@ -118,7 +118,7 @@ impl Oracle {
         let to_seq = self.append(dead, draft, Some(origin));
         let consumer = self.consumer_mut(stream, name).unwrap();
         consumer.totals.dead_lettered += 1;
-        self.finish(stream, name, seq);
+        self.finish(stream, name, seq, End::Dead);
         self.tell(format!("dead {stream}/{name} {seq} to {dead} {to_seq}"), 1);
         self.met.push("dead_lettered");
     }

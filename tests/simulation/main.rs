@@ -27,6 +27,7 @@ mod consumers;
 mod crash;
 mod delivering;
 mod drafts;
+mod explaining;
 mod failure;
 mod group_history;
 mod grouped;

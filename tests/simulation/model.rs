@@ -169,6 +169,25 @@ pub(crate) struct Stored {
     pub(crate) origin: Option<Origin>,
 }
 
+/// How a message left its stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
+    pub(crate) by: &'static str,
+    pub(crate) at: u64,
+    pub(crate) subject: String,
+    pub(crate) born: u64,
+}
+
+/// How a message ended for a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Acked,
+    /// Without a copy.
+    Dropped,
+    Dead,
+    Lost,
+}
+
 /// A stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
@@ -190,6 +209,8 @@ pub(crate) struct Stream {
     pub(crate) room_made: u64,
     /// What a consumer is done with, or was published where only what is wanted stays, since the last commit.
     pub(crate) finished: BTreeSet<u64>,
+    /// What left: which message it was, when, why, and how many consumers had been made by then.
+    pub(crate) left: BTreeMap<u64, Left>,
     /// Whether somebody who wanted messages is gone: what nobody wants leaves with the next sweep.
     pub(crate) rejudged: bool,
 }
@@ -332,6 +353,7 @@ pub(crate) struct Consumer {
     /// The highest sequence that was delivered.
     pub(crate) highest: u64,
     pub(crate) held: BTreeMap<u64, Held>,
+    pub(crate) ends: BTreeMap<u64, End>,
     pub(crate) totals: Totals,
     pub(crate) next_rank: u64,
     /// When somebody was last at work with it.

@@ -3,7 +3,9 @@
 //! Every rule answers in words (`"Full"`, `"acked"`), which is how answers are compared.
 
 use crate::letters::dead_letter_stream;
-use crate::model::{Consumer, Draft, Held, Origin, Place, Reason, Stored, Stream, Totals};
+use crate::model::{
+    Consumer, Draft, End, Held, Left, Origin, Place, Reason, Stored, Stream, Totals,
+};
 use riverbed::{DedupMode, Discard, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,6 +109,7 @@ impl Oracle {
             room_made: 0,
             finished: BTreeSet::new(),
             rejudged: false,
+            left: BTreeMap::new(),
             scheduled: BTreeMap::new(),
             last_scheduled: 0,
             relented: 0,
@@ -129,6 +132,7 @@ impl Oracle {
             start: next,
             highest: 0,
             held: BTreeMap::new(),
+            ends: BTreeMap::new(),
             totals: Totals::default(),
             next_rank: 1,
             active: self.now,
@@ -233,7 +237,7 @@ impl Oracle {
 
     /// Removes messages; every consumer that had not finished one has lost it (G11).
     pub(crate) fn remove(&mut self, stream: &str, seqs: &[u64], by: &'static str) {
-        let now = self.now;
+        let (now, born) = (self.now, self.born);
         let target = self.streams.get_mut(stream).unwrap();
         let subjects = target.subjects();
         let mut lost = Vec::new();
@@ -242,6 +246,15 @@ impl Oracle {
                 .stored
                 .remove(seq)
                 .expect("only stored messages are removed");
+            let subject = gone.draft.subject.clone();
+            let (by, at) = (by, now);
+            let left = Left {
+                by,
+                at,
+                subject,
+                born,
+            };
+            target.left.insert(*seq, left);
             for (name, consumer) in &mut target.consumers {
                 let held = consumer.held.remove(seq);
                 if held.as_ref().is_some_and(Held::is_out) {
@@ -250,6 +263,7 @@ impl Oracle {
                 let unfinished = held.is_some()
                     || (*seq >= consumer.next && consumer.wants(&gone.draft.subject));
                 if unfinished {
+                    consumer.ends.insert(*seq, End::Lost);
                     consumer.totals.lost += 1;
                     let range = consumer.totals.lost_range.unwrap_or((*seq, *seq));
                     consumer.totals.lost_range = Some((range.0.min(*seq), range.1.max(*seq)));

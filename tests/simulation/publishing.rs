@@ -2,7 +2,7 @@
 
 use crate::lagging::makes_no_sense;
 use crate::letters::{dead_letter_stream, headers_without_envelope};
-use crate::model::{Held, Place, matches};
+use crate::model::{End, Held, Place, matches};
 use crate::oracle::{Oracle, forget_ids};
 use riverbed::{Access, Deny, Retention, StreamConfig};
 
@@ -274,7 +274,7 @@ impl Oracle {
             self.make_due_again(stream, name, seq);
         } else {
             consumer.totals.dropped += 1;
-            self.finish(stream, name, seq);
+            self.finish(stream, name, seq, End::Dropped);
         }
         "done".to_owned()
     }

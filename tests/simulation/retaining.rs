@@ -1,7 +1,7 @@
 //! The oracle's rules of retention by interest and of work queues.
 
 use crate::delivering::Plan;
-use crate::model::{Draft, Stream, matches};
+use crate::model::{Draft, End, Stream, matches};
 use crate::oracle::Oracle;
 use riverbed::{
     Access, AckPolicy, ConsumerConfig, DeliverPolicy, Discard, Retention, Rollup, StreamConfig,
@@ -42,9 +42,11 @@ pub(crate) fn drops_unwanted(config: &StreamConfig) -> bool {
 
 impl Oracle {
     /// A consumer is done with a message.
-    pub(crate) fn finish(&mut self, stream: &str, name: &str, seq: u64) {
+    pub(crate) fn finish(&mut self, stream: &str, name: &str, seq: u64, end: End) {
         let known = self.streams.get_mut(stream).unwrap();
-        known.consumers.get_mut(name).unwrap().held.remove(&seq);
+        let consumer = known.consumers.get_mut(name).unwrap();
+        consumer.held.remove(&seq);
+        consumer.ends.insert(seq, end);
         if known.config.retention != Retention::Limits && !known.is_sealed() {
             known.finished.insert(seq);
         }

@@ -334,6 +334,9 @@ impl Run {
             fail(class, format!("{what}\n{}", difference(&found, &expected)));
         }
         compare::check_bounds(&self.oracle, self.real.store(), &mut self.floors);
+        for word in crate::explaining::check_explained(&self.oracle, self.real.store()) {
+            self.cover(word);
+        }
         self.cover("compared".into());
     }
 

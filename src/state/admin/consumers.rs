@@ -88,6 +88,7 @@ impl State {
         consumer.accounted = total - live;
         consumer.totals.skipped = stored.saturating_sub(live + due.len() as u64);
         consumer.begin_with(&due);
+        consumer.removals_from = source.removed.mark();
         source.consumers.insert(id);
         source.note_early(id, next);
         self.consumer_names
@@ -258,13 +259,15 @@ impl State {
             let key = RowKey::new(table, id, 0);
             self.open.changes.push(Change::Delete { key });
         }
-        let (table, from, to) = (Table::Exceptions, 0, u64::MAX);
-        self.open.changes.push(Change::DeleteParts {
-            table,
-            id,
-            from,
-            to,
-        });
+        for table in [Table::Exceptions, Table::Losses] {
+            let (from, to) = (0, u64::MAX);
+            self.open.changes.push(Change::DeleteParts {
+                table,
+                id,
+                from,
+                to,
+            });
+        }
         self.open.consumers.remove(&id);
     }
 }

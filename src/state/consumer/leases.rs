@@ -12,6 +12,8 @@ pub(crate) struct Lease {
     /// `None` until the message is handed over (R16), and while a runner holds it.
     pub(crate) deadline: Option<Mono>,
     pub(crate) handed: bool,
+    /// When it was handed over.
+    pub(crate) since: Option<Mono>,
     pub(crate) bytes: u64,
 }
 
@@ -72,6 +74,7 @@ impl Consumer {
             serial,
             deadline: None,
             handed: false,
+            since: None,
             bytes,
         };
         let before = self.leases.insert(seq, lease);
@@ -80,7 +83,13 @@ impl Consumer {
     }
 
     /// Starts the lease of a message that is handed over now; a runner's has no deadline (R16).
-    pub(crate) fn hand_over(&mut self, seq: u64, serial: u64, deadline: Option<Mono>) -> bool {
+    pub(crate) fn hand_over(
+        &mut self,
+        seq: u64,
+        serial: u64,
+        now: Mono,
+        deadline: Option<Mono>,
+    ) -> bool {
         let Some(lease) = self
             .leases
             .get_mut(&seq)
@@ -92,6 +101,7 @@ impl Consumer {
             self.expiry.remove(&(old, seq));
         }
         lease.handed = true;
+        lease.since.get_or_insert(now);
         lease.deadline = deadline;
         if let Some(deadline) = deadline {
             self.expiry.insert((deadline, seq));

@@ -6,6 +6,7 @@ use crate::clock::Mono;
 use crate::config::ConsumerConfig;
 use crate::format::rows::{ConsumerConfigRow, ConsumerRow, Place, encode_row};
 use crate::state::entries::Entries;
+use crate::state::removals::Removals;
 use crate::state::runset::RunSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,6 +38,8 @@ impl Consumer {
             next_serial: row.next_serial,
             accounted: row.accounted,
             totals: row.totals,
+            lost: Removals::new(Table::Losses),
+            removals_from: row.removals_from,
             pending,
             entries: Entries::default(),
             leases: BTreeMap::new(),
@@ -125,6 +128,7 @@ impl Consumer {
     pub(crate) fn take_changes(&mut self, changes: &mut Vec<Change>) {
         self.done.clear();
         self.entries.take_changes(self.id, changes);
+        self.lost.take_changes(self.id, changes);
         self.saved_next = self.next;
         let row = ConsumerRow {
             next: self.next,
@@ -133,6 +137,7 @@ impl Consumer {
             next_serial: self.next_serial,
             pending: encoded(&self.pending),
             accounted: self.accounted,
+            removals_from: self.removals_from,
             totals: self.totals,
         };
         let key = RowKey::new(Table::ConsumerState, self.id, 0);

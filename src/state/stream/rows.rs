@@ -61,6 +61,7 @@ impl Stream {
         self.dedup.take_changes(self.id, changes);
         self.scheduled.take_changes(self.id, changes);
         self.expiries.take_changes(self.id, changes);
+        self.removed.take_changes(self.id, changes);
         let key = RowKey::new(Table::StreamState, self.id, 0);
         changes.push(Change::Put {
             key,
