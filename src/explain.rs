@@ -141,7 +141,8 @@ pub enum ConsumerFate {
     Finished,
     /// The consumer is past it: it finished it, or never wanted it. To tell these apart takes the message's
     /// subject, which left with it, or, where only the last message of each subject was to be delivered, what was
-    /// the last one at the start.
+    /// the last one at the start. Also what was behind a consumer, or was passed over, when it was
+    /// [reset](crate::Consumer::reset).
     Passed,
     /// What is still stored does not say it.
     Unknown,
@@ -233,7 +234,9 @@ impl fmt::Display for ConsumerFate {
             }
             Self::Acked => f.write_str("acked"),
             Self::Finished => f.write_str("finished, how is not kept"),
-            Self::Passed => f.write_str("passed: finished, or never wanted"),
+            Self::Passed => {
+                f.write_str("passed: finished, passed over by a reset, or never wanted")
+            }
             Self::Unknown => f.write_str("forgotten"),
         }
     }

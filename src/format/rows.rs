@@ -205,6 +205,8 @@ pub(crate) struct ConsumerRow {
     pub(crate) next: u64,
     /// The first message that it could be given.
     pub(crate) start: u64,
+    /// As far as the consumer was when it was reset, or was set to: below it may have been passed over. 0 if it never was.
+    pub(crate) reset_below: u64,
     /// The ack floor, which goes back with a reset only.
     pub(crate) floor: u64,
     /// The next delivery's serial (R13).

@@ -181,6 +181,7 @@ fn consumer(source: &mut Source<'_>) -> ConsumerRow {
         next_serial: source.number(),
         pending: source.bytes(300).to_vec(),
         accounted: source.number(),
+        reset_below: source.number(),
         removals_from: source.number(),
         totals: Totals {
             deliveries: source.number(),

@@ -39,6 +39,8 @@ pub(crate) struct Consumer {
     pub(crate) lost: Removals,
     /// What left the stream since it was created is in the stream's rows of removals from here on.
     pub(crate) removals_from: u64,
+    /// Below this a reset may have passed messages over, or taken some back that were finished.
+    pub(crate) reset_below: u64,
     /// Delivered and unfinished, parked ones apart.
     pub(crate) pending: RunSet,
     pub(crate) entries: Entries,

@@ -128,6 +128,7 @@ impl State {
             _ if consumer.holds(seq) => self.held_fate(consumer, seq),
             _ if !consumer.wants(&fact.subject) => ConsumerFate::NotMatched,
             _ if unfinished => ConsumerFate::Waiting { deliveries: 0 },
+            _ if seq < consumer.reset_below => ConsumerFate::Passed,
             _ if seq < consumer.start => early(consumer),
             _ => done(consumer),
         }
@@ -205,6 +206,7 @@ fn gone_fate(consumer: &Consumer, seq: u64, known: &Known) -> ConsumerFate {
         (Remembered::Left(range, _), _) if range.extent == Extent::All => lost(&range),
         (_, Some(false)) => ConsumerFate::BeforeCreated,
         (Remembered::Left(range, _), Some(true)) if !filtered => lost(&range),
+        (Remembered::Nothing, Some(true)) if seq < consumer.reset_below => ConsumerFate::Passed,
         (Remembered::Nothing, Some(true)) if seq < consumer.start => early(consumer),
         (Remembered::Nothing, Some(true)) if seq < consumer.next && !filtered => done(consumer),
         (Remembered::Nothing, Some(true)) if seq < consumer.next => ConsumerFate::Passed,

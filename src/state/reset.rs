@@ -79,6 +79,7 @@ impl Consumer {
         }
         // It is not done with what it let go.
         self.done.clear();
+        self.reset_below = self.reset_below.max(self.next).max(start.next);
         self.next = start.next;
         self.start = self.start.min(start.next);
         self.floor = start.next - 1;

@@ -376,3 +376,44 @@ fn a_stream_or_consumer_that_is_gone_explains_nothing() {
     assert_eq!(explain(&stream, 1).message, MessageFate::NotYetStored);
     clean(&world);
 }
+
+#[test]
+fn what_a_reset_passed_over_is_not_called_acked() {
+    let world = World::new();
+    let stream = world.stream("s");
+    let consumer = create(&stream, ConsumerConfig::new("c"));
+    publish(&stream, "s.a", 6);
+    take_one(&consumer).ack().unwrap();
+    assert_eq!(fate(&stream, 1, "c"), ConsumerFate::Acked);
+    consumer
+        .reset(DeliverPolicy::FromSequence(Seq::new(4)))
+        .unwrap();
+    assert_eq!(fate(&stream, 2, "c"), ConsumerFate::Passed);
+    let waits = ConsumerFate::Waiting { deliveries: 0 };
+    assert_eq!(fate(&stream, 4, "c"), waits);
+    for message in take(&consumer, 3) {
+        message.ack().unwrap();
+    }
+    publish(&stream, "s.a", 1);
+    consumer
+        .reset(DeliverPolicy::FromSequence(Seq::new(5)))
+        .unwrap();
+    let world = world.killed();
+    let stream = world.store.stream("s").unwrap();
+    // It was acked once, and waits again.
+    assert_eq!(fate(&stream, 5, "c"), waits);
+    assert_eq!(fate(&stream, 3, "c"), ConsumerFate::Passed);
+    let consumer = world.consumer("s", "c");
+    for message in take(&consumer, 10) {
+        message.ack().unwrap();
+    }
+    assert_eq!(fate(&stream, 6, "c"), ConsumerFate::Passed);
+    // It had not come so far then.
+    assert_eq!(fate(&stream, 7, "c"), ConsumerFate::Acked);
+    publish(&stream, "s.a", 1);
+    take_one(&consumer).ack().unwrap();
+    assert_eq!(fate(&stream, 8, "c"), ConsumerFate::Acked);
+    world.empty("s");
+    assert_eq!(fate(&stream, 2, "c"), ConsumerFate::Passed);
+    clean(&world);
+}

@@ -139,6 +139,7 @@ impl Asked<'_> {
         match told {
             ConsumerFate::Waiting { deliveries } => *deliveries == 0 && self.seq >= consumer.next,
             _ if self.seq >= consumer.next => false,
+            _ if self.seq < consumer.reset_below => self.is_passed(told),
             ConsumerFate::BeforeStart => self.is_early() && !self.takes_lasts(),
             _ if self.is_early() && !self.takes_lasts() => false,
             _ => self.is_done(told),
@@ -161,10 +162,20 @@ impl Asked<'_> {
                 same && consumer.ends.get(&self.seq) == Some(&End::Lost)
             }
             ConsumerFate::Unknown => unseen,
+            _ if self.seq < consumer.reset_below => self.is_passed(told),
             ConsumerFate::NotMatched => filtered && !consumer.wants(&left.subject),
             ConsumerFate::BeforeStart => self.is_early() && !self.takes_lasts(),
             ConsumerFate::Passed if filtered && !consumer.wants(&left.subject) => true,
             _ => self.is_done(told),
+        }
+    }
+
+    /// Of what a reset may have passed over.
+    fn is_passed(&self, told: &ConsumerFate) -> bool {
+        match told {
+            ConsumerFate::Passed => true,
+            ConsumerFate::DeadLettered { to, to_seq } => self.is_copy(to, to_seq.get()),
+            _ => false,
         }
     }
 

@@ -350,6 +350,8 @@ pub(crate) struct Consumer {
     pub(crate) next: u64,
     /// Where it began.
     pub(crate) start: u64,
+    /// As far as it was when it was reset, or was set to.
+    pub(crate) reset_below: u64,
     /// The highest sequence that was delivered.
     pub(crate) highest: u64,
     pub(crate) held: BTreeMap<u64, Held>,

@@ -131,6 +131,7 @@ impl Oracle {
             next,
             start: next,
             highest: 0,
+            reset_below: 0,
             held: BTreeMap::new(),
             ends: BTreeMap::new(),
             totals: Totals::default(),

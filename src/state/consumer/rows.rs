@@ -39,6 +39,7 @@ impl Consumer {
             accounted: row.accounted,
             totals: row.totals,
             lost: Removals::new(Table::Losses),
+            reset_below: row.reset_below,
             removals_from: row.removals_from,
             pending,
             entries: Entries::default(),
@@ -137,6 +138,7 @@ impl Consumer {
             next_serial: self.next_serial,
             pending: encoded(&self.pending),
             accounted: self.accounted,
+            reset_below: self.reset_below,
             removals_from: self.removals_from,
             totals: self.totals,
         };
