@@ -29,6 +29,9 @@ pub struct StreamInfo {
     pub dedup_ids: u64,
     /// Messages that have a time to live of their own.
     pub expiring: u64,
+    /// Those of them that are markers of subjects whose last message was too old, see
+    /// [`subject_delete_marker_ttl`](StreamConfig::subject_delete_marker_ttl).
+    pub delete_markers: u64,
     /// Messages that were published for later and wait for their time; they are not among `messages`.
     pub scheduled: u64,
     /// Their bytes.

@@ -2,6 +2,7 @@
 
 mod ack_policy;
 mod consumer;
+mod delete_markers;
 mod durability;
 mod guard;
 mod lag;

@@ -100,6 +100,9 @@ pub struct StreamConfig {
     pub unwanted: Unwanted,
     /// Whether messages may have a time to live of their own.
     pub message_ttl: MessageTtl,
+    /// How long the marker lives that the last message of a subject leaves when it is too old; `None` means that
+    /// it leaves none. At least 100 ms, and at most `max_age`.
+    pub subject_delete_marker_ttl: Option<Duration>,
     /// Most messages that a consumer may be behind before publishers are held back; `None` means no limit.
     pub max_lag_messages: Option<u64>,
 }
@@ -127,6 +130,7 @@ impl StreamConfig {
             retention: Retention::Limits,
             unwanted: Unwanted::Drop,
             message_ttl: MessageTtl::Refused,
+            subject_delete_marker_ttl: None,
             max_lag_messages: None,
         }
     }
@@ -265,6 +269,7 @@ impl StreamConfig {
             return Err(InvalidSetting::new("max_message_size", why));
         }
         self.retention.validate(self.unwanted)?;
+        self.validate_markers()?;
         self.validate_lag()?;
         self.validate_times()?;
         Ok(self)

@@ -6,8 +6,9 @@ use super::exclude::unreadable;
 use super::load::{Holes, damaged, size_of};
 use crate::changes::Table;
 use crate::error::Unavailable;
+use crate::format::RecordRef;
 use crate::format::rows::{ExpiriesRow, ScheduledRow, decode_row};
-use crate::state::{ConsumerAudit, StreamAudit};
+use crate::state::{ConsumerAudit, MARKER_REASON, StreamAudit};
 use crate::store::{Reader, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -129,7 +130,11 @@ fn check_expiries(
     let (mut rows, mut failed) = (BTreeMap::new(), None);
     reader.rows(Table::Expiries, Some(audit.id), 0, |key, value| {
         match decode_row::<ExpiriesRow>(value) {
-            Ok(row) => rows.extend(row.entries),
+            Ok(ExpiriesRow { entries, markers }) => {
+                let marked = |seq: &u64| markers.contains(seq);
+                let entries = entries.into_iter();
+                rows.extend(entries.map(|(seq, time)| (seq, (time, marked(&seq)))));
+            }
             Err(why) => {
                 let place = format!("expiries {} of `{}`: {why}", key.part, audit.name);
                 failed.get_or_insert(StoreError::Damaged { place });
@@ -201,6 +206,13 @@ fn check_stream(
                 continue;
             }
             sum.left += u64::from(record.seq >= audit.first && has_left(&gone, record.seq));
+            let marker = audit.expiries.get(&record.seq).is_some_and(|known| known.1);
+            if marker && !is_marker(&record) {
+                wrong.push(format!(
+                    "stream `{}`: {} is no marker",
+                    audit.name, record.seq
+                ));
+            }
             sum.add(audit, record.seq, record.subject, size_of(&record));
         }
         Ok(ControlFlow::Continue(()))
@@ -289,6 +301,11 @@ impl Sum {
             );
         }
     }
+}
+
+fn is_marker(record: &RecordRef<'_>) -> bool {
+    let mut headers = record.headers.iter();
+    record.payload.is_empty() && headers.any(|(name, _)| name == MARKER_REASON)
 }
 
 fn wants(consumer: &ConsumerAudit, subject: &str) -> bool {

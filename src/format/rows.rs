@@ -333,6 +333,8 @@ pub(crate) struct ScheduledEntry {
 pub(crate) struct ExpiriesRow {
     /// Sequences and times.
     pub(crate) entries: Vec<(u64, u64)>,
+    /// Sequences of those that are delete markers.
+    pub(crate) markers: Vec<u64>,
 }
 
 /// A few ranges of sequences that left.

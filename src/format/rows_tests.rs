@@ -87,7 +87,7 @@ fn stream_config_row() {
         &StreamConfigRow { config },
         "01 066f7264657273 02 03612e3e 02c3bc 01fbe803 00 01 5a fc0065cd1d
          fc00008000 01 00 00 01 5a fc0065cd1d fc40420f00
-         00 01 00 00 00 00 00 00 00",
+         00 01 00 00 00 00 00 00 00 00",
     );
     let config = StreamConfig::new("s")
         .without_dedup()
@@ -102,10 +102,11 @@ fn stream_config_row() {
         .retention(Retention::Interest)
         .unwanted(Unwanted::Keep)
         .allow_message_ttl()
+        .subject_delete_marker_ttl(Duration::from_secs(9))
         .max_lag_messages(4);
     golden(
         &StreamConfigRow { config },
-        "01 0173 00 00 00 00 fc00008000 00 0103 01 00 05 00 fb2c01 0107 020001 01 01 01 01 0104",
+        "01 0173 00 00 00 00 fc00008000 00 0103 01 00 05 00 fb2c01 0107 020001 01 01 01 01 010900 0104",
     );
 }
 
@@ -262,7 +263,11 @@ fn removals_row() {
 #[test]
 fn expiries_row() {
     let entries = vec![(1, 300), (251, 7)];
-    golden(&ExpiriesRow { entries }, "01 02 01 fb2c01 fbfb00 07");
+    let markers = vec![251];
+    golden(
+        &ExpiriesRow { entries, markers },
+        "01 02 01 fb2c01 fbfb00 07 01 fbfb00",
+    );
 }
 
 #[test]

@@ -123,6 +123,10 @@ fn scheduled(source: &mut Source<'_>) -> ScheduledRow {
     }
 }
 
+fn sequence(source: &mut Source<'_>) -> u64 {
+    source.number()
+}
+
 fn repeat(source: &mut Source<'_>) -> Option<Repeat> {
     match source.below(3) {
         0 => None,
@@ -134,6 +138,7 @@ fn repeat(source: &mut Source<'_>) -> Option<Repeat> {
 fn expiries(source: &mut Source<'_>) -> ExpiriesRow {
     ExpiriesRow {
         entries: list(source, |source| (source.number(), source.number())),
+        markers: list(source, sequence),
     }
 }
 

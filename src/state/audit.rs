@@ -16,8 +16,8 @@ pub(crate) struct StreamAudit {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) holes: u64,
-    /// When messages expire that have a time to live of their own.
-    pub(crate) expiries: BTreeMap<u64, u64>,
+    /// When messages expire that have a time to live of their own, and whether they are delete markers.
+    pub(crate) expiries: BTreeMap<u64, (u64, bool)>,
     /// Messages that wait for their time: when each is due, its size, and whether it comes again.
     pub(crate) scheduled: BTreeMap<u64, (u64, u64, bool)>,
     /// What is remembered of what left, by row.

@@ -31,6 +31,7 @@ pub(super) fn stream_difference(one: &StreamConfig, other: &StreamConfig) -> Opt
         retention,
         unwanted,
         message_ttl,
+        subject_delete_marker_ttl,
         max_lag_messages,
     );
     let last = [

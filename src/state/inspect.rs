@@ -45,6 +45,7 @@ impl State {
             deleted: stream.holes,
             dedup_ids: stream.dedup.len(),
             expiring: stream.expiries.len(),
+            delete_markers: stream.expiries.markers(),
             scheduled: stream.scheduled.len(),
             scheduled_bytes: stream.scheduled.bytes(),
             schedules: stream.scheduled.repeating(),

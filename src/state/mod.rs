@@ -26,6 +26,7 @@ mod explain;
 mod guard;
 mod inspect;
 mod lag;
+mod markers;
 mod per_subject;
 mod precedence;
 mod presence;
@@ -63,6 +64,7 @@ pub(crate) use exclude::{Exclusion, Lost};
 pub(crate) use expect::{LastNeed, Looked};
 pub(crate) use explain::{Copies, Explained};
 pub(crate) use inspect::{Oldest, PendingPlace};
+pub(crate) use markers::REASON as MARKER_REASON;
 pub(crate) use precedence::Precedence;
 pub(crate) use purge::PurgeBound;
 pub(crate) use recover::{Recovered, TABLES};
@@ -155,6 +157,8 @@ pub(crate) enum Drop {
 #[derive(Debug, Default)]
 struct Open {
     streams: BTreeSet<u32>,
+    /// Streams in which markers were left.
+    marked: BTreeSet<u32>,
     consumers: BTreeSet<u32>,
     changes: Vec<Change>,
     events: Vec<Event>,

@@ -67,6 +67,7 @@ impl State {
             self.drops.insert(Drop::Blocks(stream));
             self.sweep_wanted = true;
         }
+        let leaving = target.leaving_markers(gone, by);
         let retired = take_from_stream(target, gone);
         let (name, mono) = (target.config.name.clone(), self.mono);
         for id in target.consumers.clone() {
@@ -86,6 +87,7 @@ impl State {
             }
         }
         self.touch_stream(stream);
+        self.leave_markers(stream, leaving, by);
         self.tell_room(&name);
     }
 

@@ -178,9 +178,12 @@ impl State {
         let now = self.now;
         let due = |stream: &&super::Stream| {
             // What the open group itself brought over a limit goes at its end: else whether a message that
-            // is given up next was still there would depend on what has to be read first.
-            let over = (stream.over_limits() || stream.is_crowded())
-                && (over == OverLimit::Now || !self.open.streams.contains(&stream.id));
+            // is given up next was still there would depend on what has to be read first. So it is with markers,
+            // which ages have just brought: what they bring over a limit goes at once.
+            let open = &self.open;
+            let before = !open.streams.contains(&stream.id) || open.marked.contains(&stream.id);
+            let over =
+                (stream.over_limits() || stream.is_crowded()) && (over == OverLimit::Now || before);
             stream.head < stream.cut || over || stream.next_expiry().is_some_and(|time| time <= now)
         };
         let ids: Vec<u32> = self.streams_that(due).collect();

@@ -48,12 +48,16 @@ impl State {
             let walked = walk(stream, now, *budget, &mut gone, &mut by);
             *budget -= gone.len();
             let to = stream.head - 1;
+            let last = stream.last;
             if let Some(by) = by {
                 self.note_trimmed(id, (from, to), by);
                 self.account_noted(id, &gone, by);
             }
+            let marked = self.streams.get(&id).is_some_and(|known| known.last > last);
             match walked? {
                 Stop::Reason => {}
+                // The markers may be more than the stream may keep.
+                Stop::Done if marked => {}
                 Stop::Full => break Trimmed::More,
                 Stop::Done => break Trimmed::Done,
             }
@@ -139,6 +143,10 @@ fn reason_to_go(
     if config.is_sealed() {
         return Ok(None);
     }
+    // What is too old leaves a marker: so it does not matter what the markers of others take from a limit.
+    if config.subject_delete_marker_ttl.is_some() && is_too_old(stream, now)? {
+        return Ok(Some(Removal::MaxAge));
+    }
     let over = |value: u64, most: Option<u64>| most.is_some_and(|most| value > most);
     if over(stream.messages - gone, config.max_messages) && config.discard == Discard::Old {
         return Ok(Some(Removal::MaxMessages));
@@ -146,11 +154,16 @@ fn reason_to_go(
     if over(stream.bytes - gone_bytes, config.max_bytes) && config.discard == Discard::Old {
         return Ok(Some(Removal::MaxBytes));
     }
-    let Some(age) = config.max_age else {
-        return Ok(None);
+    Ok(is_too_old(stream, now)?.then_some(Removal::MaxAge))
+}
+
+/// Whether the message at the head is.
+fn is_too_old(stream: &Stream, now: u64) -> Result<bool, Need> {
+    let Some(age) = stream.config.max_age else {
+        return Ok(false);
     };
     let fact = stream.fact(stream.head)?;
-    Ok((fact.time.saturating_add(micros(age)) <= now).then_some(Removal::MaxAge))
+    Ok(fact.time.saturating_add(micros(age)) <= now)
 }
 
 impl Stream {

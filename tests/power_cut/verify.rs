@@ -87,6 +87,7 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
         return;
     }
     verify_begun(told, store);
+    verify_marked(told, store);
     let stream = store.stream("s").unwrap();
     let sealed = stream.info().unwrap().config.access == Access::Sealed;
     assert!(!sealed || told.seal.0, "a stream is sealed");
@@ -278,6 +279,26 @@ fn verify_explained(told: &Told, stream: &Stream) {
             *fate != ConsumerFate::Acked || told.maybe_acked.contains(name),
             "{whole}"
         );
+    }
+}
+
+/// A subject whose last message expired has a marker, and one or the other at any time.
+fn verify_marked(told: &Told, store: &Riverbed) {
+    let Ok(marked) = store.stream("marked") else {
+        assert!(told.marked.is_empty(), "a stream is lost");
+        return;
+    };
+    let mut found: BTreeMap<String, bool> = BTreeMap::new();
+    for message in marked.range(..).map(Result::unwrap) {
+        let is_marker = message.headers().get("Riverbed-Marker-Reason").is_some();
+        assert_eq!(message.payload().is_empty(), is_marker);
+        let before = found.insert(message.subject().to_owned(), is_marker);
+        assert_eq!(before, None, "a message and its marker are both there");
+    }
+    for (subject, is_marker) in &told.marked {
+        let there = found.get(subject);
+        assert!(there.is_some(), "{subject} left nothing");
+        assert!(there == Some(&true) || !is_marker, "{subject} is back");
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Told {
     pub(crate) repeating: Option<(String, u64, u64, bool)>,
     /// How often it came for certain.
     pub(crate) repeated: u64,
+    /// Subjects that have a message, or a marker, for certain; and whether it is a marker.
+    pub(crate) marked: BTreeMap<String, bool>,
     /// A second consumer was made, which has so many messages; whether that was told.
     pub(crate) second: Option<(u64, bool)>,
     /// The consumer is being reset, or was, and skipped so many.

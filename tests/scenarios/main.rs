@@ -39,6 +39,7 @@ mod r_store_size;
 mod s_ack_policy;
 mod s_batches;
 mod s_dedup;
+mod s_delete_markers;
 mod s_expectations;
 mod s_explain;
 mod s_guards;

@@ -92,7 +92,7 @@ pub(crate) fn expected(oracle: &Oracle, with_ids: bool) -> Vec<String> {
             .sum();
         lines.push(format!(
             "stream {name}: messages={} bytes={} first={} last={} subjects={} deleted={} \
-             consumers={} refused={refused} last_time={:?} expiring={} scheduled={} repeating={} due={}",
+             consumers={} refused={refused} last_time={:?} expiring={} markers={} scheduled={} repeating={} due={}",
             stream.stored.len(),
             stream.bytes(),
             stream.first(),
@@ -102,6 +102,7 @@ pub(crate) fn expected(oracle: &Oracle, with_ids: bool) -> Vec<String> {
             stream.consumers.len(),
             stream.was_used().then_some(stream.last_time),
             stream.expiring(),
+            stream.markers(),
             scheduled.clone().count(),
             scheduled.clone().filter(|w| w.draft.again.is_some()).count(),
             scheduled.clone().filter(|w| w.due <= oracle.now).count(),
@@ -202,7 +203,7 @@ pub(crate) fn actual(store: &Riverbed, with_ids: bool) -> Result<Vec<String>, Un
         let info = stream.info().unwrap();
         lines.push(format!(
             "stream {name}: messages={} bytes={} first={} last={} subjects={} deleted={} \
-             consumers={} refused={} last_time={:?} expiring={} scheduled={} repeating={} due={}",
+             consumers={} refused={} last_time={:?} expiring={} markers={} scheduled={} repeating={} due={}",
             info.messages,
             info.bytes,
             info.first_seq.get(),
@@ -213,6 +214,7 @@ pub(crate) fn actual(store: &Riverbed, with_ids: bool) -> Result<Vec<String>, Un
             info.refused_dead_letters,
             info.last_time.map(riverbed::Timestamp::as_micros),
             info.expiring,
+            info.delete_markers,
             info.scheduled,
             info.schedules,
             info.scheduled_due,

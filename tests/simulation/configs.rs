@@ -3,8 +3,8 @@
 use crate::history::{chance, ms};
 use fastrand::Rng;
 use riverbed::{
-    AckPolicy, ConsumerConfig, DedupMode, DeliverPolicy, Deny, Discard, OnExhausted, Retention,
-    Seq, StreamConfig, Timestamp, Unwanted,
+    AckPolicy, ConsumerConfig, DedupMode, DeliverPolicy, Deny, Discard, MessageTtl, OnExhausted,
+    Retention, Seq, StreamConfig, Timestamp, Unwanted,
 };
 
 pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
@@ -68,6 +68,12 @@ pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
                 .unwanted(Unwanted::Keep),
             _ => config.retention(Retention::WorkQueue),
         };
+    }
+    let expires = config.max_age.is_some() || config.message_ttl == MessageTtl::Allowed;
+    if config.retention == Retention::Limits && expires && rng.bool() {
+        let ttl = ms(rng.u64(500..6_000));
+        let ttl = config.max_age.map_or(ttl, |age| ttl.min(age));
+        config = config.subject_delete_marker_ttl(ttl);
     }
     // A dead-letter stream takes what its sources take.
     if name != "dlq" && chance(rng, 5) {

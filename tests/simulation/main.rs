@@ -36,6 +36,7 @@ mod history;
 mod lagging;
 mod later;
 mod letters;
+mod marking;
 mod marks;
 mod model;
 mod op;

@@ -185,6 +185,7 @@ pub(crate) const MUST_MEET: &[&str] = &[
     "rule last_per_subject",
     "rule limit_lowered",
     "rule lost",
+    "rule marker_left",
     "rule parked",
     "rule redelivered",
     "rule repeated",

@@ -166,6 +166,8 @@ pub(crate) struct Stored {
     pub(crate) draft: Draft,
     /// When its own time to live is over.
     pub(crate) expires: Option<u64>,
+    /// Whether it was left by a subject whose last message was too old.
+    pub(crate) is_marker: bool,
     pub(crate) origin: Option<Origin>,
 }
 

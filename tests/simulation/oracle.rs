@@ -162,6 +162,7 @@ impl Oracle {
                 uid,
                 time,
                 expires: draft.ttl.map(|ttl| time + ttl * 1_000),
+                is_marker: false,
                 draft,
                 origin,
             },
@@ -219,14 +220,15 @@ impl Oracle {
             let config = &target.config;
             let old = config.discard == Discard::Old;
             let count = target.stored.len() as u64;
-            let by = if old && config.max_messages.is_some_and(|most| count > most) {
+            let age = config.max_age.map(|age| age.as_micros() as u64);
+            let aged = age.is_some_and(|age| first.time + age <= self.now);
+            let by = if aged && config.subject_delete_marker_ttl.is_some() {
+                "MaxAge"
+            } else if old && config.max_messages.is_some_and(|most| count > most) {
                 "MaxMessages"
             } else if old && config.max_bytes.is_some_and(|most| target.bytes() > most) {
                 "MaxBytes"
-            } else if config
-                .max_age
-                .is_some_and(|age| first.time + age.as_micros() as u64 <= self.now)
-            {
+            } else if aged {
                 "MaxAge"
             } else {
                 return;
@@ -241,6 +243,7 @@ impl Oracle {
         let (now, born) = (self.now, self.born);
         let target = self.streams.get_mut(stream).unwrap();
         let subjects = target.subjects();
+        let leaving = target.leaving_markers(seqs, by);
         let mut lost = Vec::new();
         for seq in seqs {
             let gone = target
@@ -281,6 +284,7 @@ impl Oracle {
             self.met.push("lost");
             self.tell(what, 1);
         }
+        self.leave_markers(stream, leaving, by);
     }
 
     /// Delays that are over: their messages are due, behind what is due already.

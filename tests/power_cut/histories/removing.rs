@@ -1,8 +1,8 @@
 //! What removes messages.
 
-use super::{History, dead, interested, plain, some_out, stream_config};
+use super::{History, dead, interested, plain, some, some_out, stream_config};
 use crate::world::down;
-use riverbed::{ConsumerConfig, Fetch, Purge, Seq};
+use riverbed::{ConsumerConfig, Fetch, Purge, Seq, StreamConfig};
 use std::time::Duration;
 
 pub(super) const HISTORIES: &[History] = &[
@@ -80,6 +80,31 @@ pub(super) const HISTORIES: &[History] = &[
                 world.told.gone.insert(name.to_owned());
             }
             world.publish(&["e1"])
+        },
+    },
+    History {
+        name: "delete_marker",
+        consumer: plain,
+        before: |world| {
+            some(world)?;
+            let config = StreamConfig::new("marked").subjects(["m.>"]);
+            let config = config.max_age(Duration::from_secs(30));
+            let config = config.subject_delete_marker_ttl(Duration::from_secs(30));
+            world.store.create_stream(config).map(drop).map_err(down)
+        },
+        cut: |world| {
+            let marked = world.store.stream("marked").map_err(down)?;
+            for subject in ["m.a", "m.b"] {
+                marked.publish(subject, "x").map_err(down)?;
+                world.told.marked.insert(subject.to_owned(), false);
+            }
+            world.later(30)?;
+            for is_marker in world.told.marked.values_mut() {
+                *is_marker = true;
+            }
+            marked.publish("m.c", "x").map_err(down)?;
+            world.told.marked.insert("m.c".to_owned(), false);
+            world.publish(&["b1"])
         },
     },
     History {
