@@ -205,8 +205,10 @@ fn gone_fate(consumer: &Consumer, seq: u64, known: &Known) -> ConsumerFate {
     match (lost_by, was_there) {
         (Remembered::Left(range, _), _) if range.extent == Extent::All => lost(&range),
         (_, Some(false)) => ConsumerFate::BeforeCreated,
-        (Remembered::Left(range, _), Some(true)) if !filtered => lost(&range),
         (Remembered::Nothing, Some(true)) if seq < consumer.reset_below => ConsumerFate::Passed,
+        // It may have been finished before the reset.
+        _ if seq < consumer.reset_below => ConsumerFate::Unknown,
+        (Remembered::Left(range, _), Some(true)) if !filtered => lost(&range),
         (Remembered::Nothing, Some(true)) if seq < consumer.start => early(consumer),
         (Remembered::Nothing, Some(true)) if seq < consumer.next && !filtered => done(consumer),
         (Remembered::Nothing, Some(true)) if seq < consumer.next => ConsumerFate::Passed,

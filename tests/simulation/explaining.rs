@@ -161,7 +161,7 @@ impl Asked<'_> {
                 let same = name_of(*by) == left.by && is_then(left, *since, *until);
                 same && consumer.ends.get(&self.seq) == Some(&End::Lost)
             }
-            ConsumerFate::Unknown => unseen,
+            ConsumerFate::Unknown => unseen || self.seq < consumer.reset_below,
             _ if self.seq < consumer.reset_below => self.is_passed(told),
             ConsumerFate::NotMatched => filtered && !consumer.wants(&left.subject),
             ConsumerFate::BeforeStart => self.is_early() && !self.takes_lasts(),

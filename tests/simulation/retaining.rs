@@ -170,7 +170,7 @@ impl Oracle {
         let all: Vec<u64> = known.stored.keys().copied().collect();
         known.finished.clear();
         known.rejudged = false;
-        self.remove(stream, &all, "Purge");
+        self.remove(stream, &all, "Retention");
     }
 
     /// What a sweep does for streams whose consumers changed.
