@@ -85,7 +85,8 @@ impl Engine {
         let (updated, group) = {
             let mut core = self.enter()?;
             let updated = core.state.update_consumer(id, config);
-            core.wake_fetch(id);
+            // All of them: a limit may have made what one waits for impossible.
+            core.wake_all_fetches(id);
             (updated, core.state.catalog_group())
         };
         self.wait(group)?;

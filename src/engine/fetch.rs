@@ -67,6 +67,9 @@ impl Engine {
         let fetch = WaitingFetch::new(ask);
         loop {
             if stop() {
+                if let Ok(mut core) = self.enter() {
+                    core.forget_returning(whose.id, &fetch);
+                }
                 self.pass_wake(whose);
                 return Ok(None);
             }
@@ -170,6 +173,9 @@ impl Engine {
         core.remove_fetch(whose.id, fetch);
         core.state.note_activity(whose.id, self.clock.mono());
         let served = fetch.take_served();
+        if woken == Woken::Signalled && served.is_none() {
+            core.note_returning(whose.id, fetch);
+        }
         if woken == Woken::TimeCame && served.is_none() {
             // A wake-up that crossed with the end of the wait goes to the next in line.
             core.wake_fetch(whose.id);
@@ -188,6 +194,7 @@ impl Engine {
         self.check_process()?;
         let _reading = whose.reading.lock();
         let mut core = self.enter()?;
+        core.forget_returning(whose.id, fetch);
         let mono = self.clock.mono();
         let may_wait = deadline.is_none_or(|deadline| mono < deadline);
         if let Some(consumer) = core.state.consumers.get_mut(&whose.id) {

@@ -12,6 +12,15 @@ const CHUNK: usize = 1_000;
 /// Bytes that a range reads at once.
 const CHUNK_BYTES: u64 = 1 << 20;
 
+/// What the state knows of the last message on a subject, or of some.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Newest {
+    /// Its sequence, in whatever group.
+    seq: Option<u64>,
+    /// Grows when messages leave the stream.
+    removals: u64,
+}
+
 impl Engine {
     /// One message, if it is stored.
     pub(crate) fn get(
@@ -91,56 +100,42 @@ impl Engine {
         filter: SubjectFilter,
     ) -> Result<Option<Arc<Stored>>, ReadError> {
         let filters = vec![filter];
-        let mut looked = None;
+        let mut settled = None;
         loop {
-            let (last, group) = self.last_durable(stream, name, &filters)?;
-            if last.is_some() {
-                return Ok(last);
+            let scan = self.durable_scan(stream, name, filters.clone())?;
+            let (newest, group) = self.newest(stream, &filters)?;
+            if let Some(seq) = newest.seq {
+                // No message that matches is newer; the one itself may be deleted since, then an older one is
+                // looked for.
+                let to = scan.to.min(seq);
+                let found = self.last_matching(&Scan { to, ..scan });
+                if let Some((seq, _)) = found.map_err(|why| self.failed(why))?
+                    && let Some(last) = self.get(stream, name, seq)?
+                {
+                    return Ok(Some(last));
+                }
             }
             self.wait(group)?;
-            if looked == Some(group) {
+            // Whoever replaces it while it is looked for leaves none in sight, though there always was one. So
+            // it must not have changed from when all of it was durable to behind the look.
+            let unchanged = self.newest(stream, &filters)?.0 == newest;
+            if newest.seq.is_none() || (unchanged && settled == Some(newest)) {
                 return Ok(None);
             }
-            // Somebody may have replaced it while it was looked for, which leaves none and never left none.
-            looked = Some(group);
+            settled = Some(newest);
         }
     }
 
-    /// The last message that is durable, and the newest group that changed the stream before it was looked.
-    fn last_durable(
-        &self,
-        stream: u32,
-        name: &str,
-        filters: &[SubjectFilter],
-    ) -> Result<(Option<Arc<Stored>>, u64), ReadError> {
-        let scan = self.durable_scan(stream, name, filters.to_vec())?;
-        let (newest, group) = {
-            let core = self.enter()?;
-            let known = core.state.stream(stream);
-            let newest = known.and_then(|known| {
-                known
-                    .subjects
-                    .matching(filters)
-                    .map(|known| known.last)
-                    .max()
-            });
-            (newest, known.map_or(0, |known| known.group))
+    /// What is known of the last message, and the newest group that changed the stream.
+    fn newest(&self, stream: u32, filters: &[SubjectFilter]) -> Result<(Newest, u64), Unavailable> {
+        let core = self.enter()?;
+        let known = core.state.stream(stream);
+        let lasts = known.map(|known| known.subjects.matching(filters).map(|known| known.last));
+        let newest = Newest {
+            seq: lasts.and_then(Iterator::max),
+            removals: known.map_or(0, |known| known.removals),
         };
-        // No message that matches is newer; the one itself may be deleted since, then an older one is
-        // looked for.
-        let Some(newest) = newest else {
-            return Ok((None, group));
-        };
-        let scan = Scan {
-            to: scan.to.min(newest),
-            ..scan
-        };
-        let last = self.last_matching(&scan).map_err(|why| self.failed(why))?;
-        let last = match last {
-            Some((seq, _)) => self.get(stream, name, seq)?,
-            None => None,
-        };
-        Ok((last, group))
+        Ok((newest, known.map_or(0, |known| known.group)))
     }
 
     /// A scan of what is durable now.

@@ -85,7 +85,7 @@ impl Engine {
             let mut core = self.enter()?;
             match (next, to) {
                 (Drop::Stream(id), None) => core.state.free_stream(id),
-                (Drop::Stream(id) | Drop::Blocks(id), to) => core.state.free_blocks(id, to),
+                (Drop::Stream(id) | Drop::Blocks(id), to) => core.state.free_blocks(id, to, free),
             }
             core.newest_work()
         };

@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub(crate) struct Waiting {
     /// By consumer and rank: the earlier priority, then the earlier come.
     fetches: BTreeMap<u32, VecDeque<Arc<WaitingFetch>>>,
+    /// By consumer: fetches that were woken and have not looked yet. They wait no more, and have not been passed by.
+    returning: BTreeMap<u32, Vec<Arc<WaitingFetch>>>,
     /// By stream.
     publishers: BTreeMap<u32, Vec<Arc<Signal>>>,
     /// Callers in the last group: what the next leader waits for.
@@ -86,6 +88,22 @@ impl Core {
         self.count_waiting(consumer);
     }
 
+    /// A fetch was woken, and looks as soon as it can.
+    pub(crate) fn note_returning(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) {
+        let returning = self.waiting.returning.entry(consumer).or_default();
+        returning.push(Arc::clone(fetch));
+    }
+
+    /// It looks now, or ends.
+    pub(crate) fn forget_returning(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) {
+        if let Some(returning) = self.waiting.returning.get_mut(&consumer) {
+            returning.retain(|known| !Arc::ptr_eq(known, fetch));
+            if returning.is_empty() {
+                self.waiting.returning.remove(&consumer);
+            }
+        }
+    }
+
     fn count_waiting(&mut self, consumer: u32) {
         let waiting = self.waiting.fetches.get(&consumer).map_or(0, VecDeque::len) as u64;
         if let Some(consumer) = self.state.consumers.get_mut(&consumer) {
@@ -114,10 +132,14 @@ impl Core {
     /// Why a fetch leaves the messages that there are to others.
     pub(crate) fn gives_way(&self, consumer: u32, fetch: &WaitingFetch) -> Option<Nothing> {
         let below = self.state.below_minimum(consumer, fetch.precedence);
-        let first = || self.first_waiting(consumer);
         let earlier =
-            |first: &&Arc<WaitingFetch>| first.precedence.priority < fetch.precedence.priority;
-        below.or_else(|| first().filter(earlier).map(|_| Nothing::OthersFirst))
+            |other: &&Arc<WaitingFetch>| other.precedence.priority < fetch.precedence.priority;
+        let waits = || self.first_waiting(consumer).filter(earlier);
+        let returns = || {
+            let mut returning = self.waiting.returning.get(&consumer)?.iter();
+            returning.find(|other| earlier(other) && self.may_serve(consumer, other))
+        };
+        below.or_else(|| waits().or_else(returns).map(|_| Nothing::OthersFirst))
     }
 
     /// Wakes a fetch of every consumer that may have something: a message that became due, or room

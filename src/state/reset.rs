@@ -26,10 +26,12 @@ impl State {
         let source = self.streams.get_mut(&stream).ok_or_else(gone)?;
         let skipped = consumer.would_skip(start, pending);
         let name = source.config.name.clone();
-        if skipped > 0 && source.config.retention == Retention::WorkQueue {
+        // Nobody else would be given those that are still to come, either.
+        let skips = skipped + start.next.saturating_sub(source.last + 1);
+        if skips > 0 && source.config.retention == Retention::WorkQueue {
             return Err(ConsumerError::WouldSkip {
                 stream: name,
-                messages: skipped,
+                messages: skips,
             });
         }
         consumer.begin_again(start, total);
@@ -85,7 +87,8 @@ impl Consumer {
         self.floor = start.next - 1;
         self.accounted = total.saturating_sub(start.live);
         self.moves += 1;
-        self.refused_at = None;
+        // Nothing is left to be tried again.
+        (self.refused_at, self.retry_left, self.retry_from) = (None, 0, 0);
         self.begin_with(&start.due);
     }
 }

@@ -309,7 +309,7 @@ impl State {
 
     /// Frees the blocks of a stream up to and including the one that starts at `to`; `None` says that
     /// there are no more before its first message.
-    pub(crate) fn free_blocks(&mut self, id: u32, to: Option<u64>) {
+    pub(crate) fn free_blocks(&mut self, id: u32, to: Option<u64>, looked: FreeTo) {
         if !self.drops.contains(&Drop::Blocks(id)) && !self.drops.contains(&Drop::Stream(id)) {
             // Somebody else has freed it meanwhile.
             return;
@@ -329,6 +329,15 @@ impl State {
                 stream.group = group;
             }
         } else {
+            let (FreeTo::Below(seen) | FreeTo::BlockOf(seen)) = looked;
+            if self
+                .streams
+                .get(&id)
+                .is_some_and(|stream| stream.drop_to > seen)
+            {
+                // Something was cut off while it was looked.
+                return;
+            }
             self.drops.remove(&Drop::Blocks(id));
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.dropped_to = stream.drop_to;

@@ -260,3 +260,31 @@ fn a_fetch_that_waits_is_given_what_a_reset_brings_back() {
     assert_eq!(waits.join().unwrap(), [9, 10]);
     is_well(&world.store);
 }
+
+#[test]
+fn a_work_queue_refuses_a_reset_past_what_is_still_to_come() {
+    let world = World::new();
+    let config = StreamConfig::new("s")
+        .subjects(["s.>"])
+        .retention(Retention::WorkQueue);
+    let stream = world.store.create_stream(config).unwrap();
+    let consumer = create(&stream, ConsumerConfig::new("c"));
+    publish(&stream, "s.a", 1);
+    take_one(&consumer).ack().unwrap();
+    let ahead = DeliverPolicy::FromSequence(Seq::new(1_000));
+    let refused = consumer.reset(ahead).unwrap_err();
+    let (stream_name, messages) = ("s".into(), 998);
+    assert_eq!(
+        refused,
+        ConsumerError::WouldSkip {
+            stream: stream_name,
+            messages
+        }
+    );
+    consumer
+        .reset(DeliverPolicy::FromSequence(Seq::new(2)))
+        .unwrap();
+    publish(&stream, "s.a", 1);
+    assert_eq!(take_one(&consumer).seq(), 2);
+    assert_eq!(world.store.check().unwrap(), Vec::<String>::new());
+}

@@ -86,7 +86,8 @@ impl Oracle {
         let unfinished = |seq: &&u64| consumer.held.contains_key(seq) || **seq >= consumer.next;
         let skipped = wanted.iter().filter(unfinished).filter(|seq| !again(seq));
         let skipped = skipped.count() as u64;
-        if skipped > 0 && source.config.retention == Retention::WorkQueue {
+        let ahead = begin.next > source.last + 1;
+        if (skipped > 0 || ahead) && source.config.retention == Retention::WorkQueue {
             return "WouldSkip".to_owned();
         }
         let pending = wanted.iter().filter(|seq| **seq >= begin.next).count();
