@@ -265,15 +265,25 @@ fn misplaced(batch: &[Draft]) -> Option<&'static str> {
     None
 }
 
+/// Whether a subject can match both filters.
+fn meet(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('.'), other.split('.'));
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) | (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+            (Some(a), Some(b)) if a == b || a == "*" || b == "*" => {}
+            _ => return false,
+        }
+    }
+}
+
 /// What a message that is no duplicate expects, and is not so.
 fn unexpected(stream: &Stream, draft: &Draft) -> Option<&'static str> {
     if draft.expect.is_some_and(|expected| expected != stream.last) {
         return Some("WrongLastSequence");
     }
     if let Some((filter, expected)) = &draft.expect_of {
-        let first = |subject: &str| subject.split('.').next().unwrap().to_owned();
-        let own = stream.config.subjects.iter();
-        if filter != ">" && !own.map(|own| first(own)).any(|own| own == first(filter)) {
+        if !stream.config.subjects.iter().any(|own| meet(own, filter)) {
             return Some("NotCaptured");
         }
         if stream.last_of(filter) != *expected {

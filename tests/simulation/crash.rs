@@ -2,6 +2,7 @@
 
 use crate::beside::Beside;
 use crate::compare;
+use crate::explaining;
 use crate::failure::{Class, classify, fail};
 use crate::later::{Later, passes_over_torn};
 use crate::oracle::Oracle;
@@ -208,10 +209,18 @@ impl Run {
             .iter()
             .map(|candidate| compare::expected(candidate, true))
             .collect();
-        let Some(at) = possible.iter().position(|possible| *possible == found) else {
+        let alike = |at: &usize| possible[*at] == found;
+        let alike: Vec<usize> = (0..possible.len()).filter(alike).collect();
+        let Some(first) = alike.first() else {
             fail(classify(&found, &possible), none_of(&found, &possible));
         };
-        let same = possible.iter().filter(|other| **other == found).count();
+        let store = self.real.store();
+        let tells = |at: &&usize| explaining::tells_the_same(&candidates[**at], store);
+        let at = match alike.len() {
+            1 => *first,
+            _ => *alike.iter().find(tells).unwrap_or(first),
+        };
+        let same = alike.len();
         let is_older = at % moments >= newest;
         if moments > newest {
             let lost = if is_older { "commits" } else { "nothing" };
@@ -237,7 +246,7 @@ impl Run {
         }
         self.compare_events();
         compare::check_bounds(&self.oracle, self.real.store(), &mut self.floors);
-        for word in crate::explaining::check_explained(&self.oracle, self.real.store()) {
+        for word in explaining::check_explained(&self.oracle, self.real.store()) {
             self.cover(word);
         }
         at == 0 && same == 1 && moments == newest

@@ -354,6 +354,8 @@ pub(crate) struct Consumer {
     pub(crate) start: u64,
     /// As far as it was when it was reset, or was set to.
     pub(crate) reset_below: u64,
+    /// Behind the last message of the stream then.
+    pub(crate) reset_last: u64,
     /// The highest sequence that was delivered.
     pub(crate) highest: u64,
     pub(crate) held: BTreeMap<u64, Held>,

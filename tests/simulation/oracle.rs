@@ -132,6 +132,7 @@ impl Oracle {
             start: next,
             highest: 0,
             reset_below: 0,
+            reset_last: 0,
             held: BTreeMap::new(),
             ends: BTreeMap::new(),
             totals: Totals::default(),

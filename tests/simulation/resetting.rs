@@ -98,6 +98,7 @@ impl Oracle {
             (!begin.due.is_empty(), "reset_to_lasts"),
         ];
         consumer.held.clear();
+        consumer.reset_last = source.last + 1;
         consumer.reset_below = consumer.reset_below.max(consumer.next).max(begin.next);
         consumer.next = begin.next;
         consumer.start = consumer.start.min(begin.next);
