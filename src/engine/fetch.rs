@@ -234,8 +234,8 @@ impl Engine {
         };
         if let Some(nothing) = core.gives_way(whose.id, fetch) {
             let tried = core.nothing(whose.id, nothing, fetch, may_wait);
-            // There is something for whoever may take it.
-            core.wake_fetch(whose.id);
+            // There is something for whoever may take it; one that was woken already wakes the next itself.
+            core.wake_other_fetch(whose.id, fetch);
             return Ok(tried);
         }
         if let (true, Some(new)) = (due.is_empty(), &new)

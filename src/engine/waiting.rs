@@ -118,6 +118,14 @@ impl Core {
         }
     }
 
+    /// The same, unless that is this one.
+    pub(crate) fn wake_other_fetch(&self, consumer: u32, fetch: &Arc<WaitingFetch>) {
+        let first = self.first_waiting(consumer);
+        if let Some(first) = first.filter(|first| !Arc::ptr_eq(first, fetch)) {
+            first.signal.raise();
+        }
+    }
+
     /// The first fetch that may be served.
     fn first_waiting(&self, consumer: u32) -> Option<&Arc<WaitingFetch>> {
         let mut waiting = self.waiting.fetches.get(&consumer)?.iter();

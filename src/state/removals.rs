@@ -28,6 +28,8 @@ pub(crate) struct Removals {
     /// The highest sequence of a range that was forgotten, 0 for none.
     forgotten: u64,
     dirty: BTreeSet<u64>,
+    /// The rows that were given out to be stored.
+    stored: BTreeSet<u64>,
 }
 
 /// What is remembered of one sequence.
@@ -51,6 +53,7 @@ impl Removals {
             tail: 1,
             forgotten: 0,
             dirty: BTreeSet::new(),
+            stored: BTreeSet::new(),
         }
     }
 
@@ -59,6 +62,7 @@ impl Removals {
         self.tail = self.tail.max(number.saturating_add(1));
         self.forgotten = self.forgotten.max(row.forgotten);
         self.rows.insert(number, row.ranges);
+        self.stored.insert(number);
     }
 
     /// Notes messages that leave, in the order of sequences, whatever lies between them.
@@ -131,7 +135,12 @@ impl Removals {
             };
             let highest = row.iter().map(|known| known.last).max();
             self.forgotten = self.forgotten.max(highest.unwrap_or_default());
-            self.dirty.insert(number);
+            // One that came and went in the same group was never stored.
+            if self.stored.contains(&number) {
+                self.dirty.insert(number);
+            } else {
+                self.dirty.remove(&number);
+            }
         }
     }
 
@@ -201,16 +210,17 @@ impl Removals {
     pub(crate) fn take_changes(&mut self, id: u32, changes: &mut Vec<Change>) {
         for number in std::mem::take(&mut self.dirty) {
             let key = RowKey::new(self.table, id, number);
-            changes.push(match self.rows.get(&number) {
-                Some(ranges) => {
-                    let row = RemovalsRow {
-                        forgotten: self.forgotten,
-                        ranges: ranges.clone(),
-                    };
-                    let value = encode_row(&row);
-                    Change::Put { key, value }
-                }
-                None => Change::Delete { key },
+            changes.push(if let Some(ranges) = self.rows.get(&number) {
+                let row = RemovalsRow {
+                    forgotten: self.forgotten,
+                    ranges: ranges.clone(),
+                };
+                let value = encode_row(&row);
+                self.stored.insert(number);
+                Change::Put { key, value }
+            } else {
+                self.stored.remove(&number);
+                Change::Delete { key }
             });
         }
     }
@@ -339,6 +349,15 @@ mod tests {
                 restored(&mut log, &mut rows);
             }
         }
+        let mut unseen = self::log();
+        unseen.note_seqs((1..=most).map(|seq| 2 * seq), BY, 1);
+        let mut changes = Vec::new();
+        unseen.take_changes(7, &mut changes);
+        assert_eq!(
+            changes.len(),
+            RANGES_MAX / ROW_MAX,
+            "only rows that are kept"
+        );
         log.note_head(1, 2 * most + 1, Removal::Purge, most);
         for log in [restored(&mut log, &mut rows), log] {
             let kept: usize = log.rows().values().map(Vec::len).sum();

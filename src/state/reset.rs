@@ -34,7 +34,7 @@ impl State {
                 messages: skips,
             });
         }
-        consumer.begin_again(start, total);
+        consumer.begin_again(start, total, source.last);
         consumer.totals.skipped += skipped;
         source.note_early(id, start.next);
         let event = Event::ConsumerReset {
@@ -72,8 +72,8 @@ impl Consumer {
         below + pending.saturating_sub(start.live + undelivered.count() as u64)
     }
 
-    /// `total` is how many messages were ever published that it wants.
-    fn begin_again(&mut self, start: &Start, total: u64) {
+    /// `total` is how many messages were ever published that it wants, `last` the last sequence of all.
+    fn begin_again(&mut self, start: &Start, total: u64, last: u64) {
         let parked = self.parked.iter().copied();
         let held: Vec<u64> = self.pending.iter().chain(parked).collect();
         for seq in held {
@@ -81,7 +81,9 @@ impl Consumer {
         }
         // It is not done with what it let go.
         self.done.clear();
-        self.reset_below = self.reset_below.max(self.next).max(start.next);
+        let done = self.reset_below.max(self.next);
+        // It is done with nothing that is still to come, however far ahead it was.
+        self.reset_below = done.min(last + 1).max(start.next);
         self.next = start.next;
         self.start = self.start.min(start.next);
         self.floor = start.next - 1;

@@ -417,3 +417,23 @@ fn what_a_reset_passed_over_is_not_called_acked() {
     assert_eq!(fate(&stream, 2, "c"), ConsumerFate::Passed);
     clean(&world);
 }
+
+#[test]
+fn a_reset_from_ahead_of_the_stream_is_done_with_nothing_that_is_to_come() {
+    let world = World::new();
+    let stream = world.stream("s");
+    let ahead = DeliverPolicy::FromSequence(Seq::new(20));
+    let consumer = create(&stream, ConsumerConfig::new("c").deliver(ahead));
+    publish(&stream, "s.a", 1);
+    consumer
+        .reset(DeliverPolicy::FromSequence(Seq::new(3)))
+        .unwrap();
+    publish(&stream, "s.a", 2);
+    take_one(&consumer).ack().unwrap();
+    assert_eq!(fate(&stream, 3, "c"), ConsumerFate::Acked);
+    publish(&stream, "s.a", 1);
+    world.empty("s");
+    let lost = fate(&stream, 4, "c");
+    assert!(matches!(lost, ConsumerFate::Lost { .. }), "{lost:?}");
+    clean(&world);
+}

@@ -99,7 +99,8 @@ impl Oracle {
         ];
         consumer.held.clear();
         consumer.reset_last = source.last + 1;
-        consumer.reset_below = consumer.reset_below.max(consumer.next).max(begin.next);
+        let done = consumer.reset_below.max(consumer.next);
+        consumer.reset_below = done.min(source.last + 1).max(begin.next);
         consumer.next = begin.next;
         consumer.start = consumer.start.min(begin.next);
         consumer.highest = 0;
