@@ -52,17 +52,17 @@ impl State {
     }
 
     /// Whether a consumer that wants a message is past it, and none needs it.
-    fn is_finished(&self, stream: &Stream, fact: &Fact) -> bool {
+    fn is_finished(&self, stream: &Stream, seq: u64, subject: &str) -> bool {
         let mut consumers = stream
             .consumers
             .iter()
             .filter_map(|id| self.consumers.get(id));
         let drops = stream.config.drops_unwanted();
-        (drops || consumers.any(|known| known.had(fact.seq, &fact.subject)))
-            && !self.is_needed(stream, fact.seq, &fact.subject)
+        (drops || consumers.any(|known| known.had(seq, subject)))
+            && !self.is_needed(stream, seq, subject)
     }
 
-    /// What consumers are done with, and what nobody wanted when it was published.
+    /// What consumers are done with, and what nobody wanted, or was set past, when it was published.
     pub(super) fn collect_finished(&mut self) {
         for id in self.open.consumers.clone() {
             let Some(consumer) = self.consumers.get_mut(&id) else {
@@ -82,11 +82,11 @@ impl State {
                 continue;
             };
             let mut unwanted = Vec::new();
-            if known.config.drops_unwanted() {
+            if known.config.removes_finished() {
                 let fresh = known.recent.iter_from(known.judged_to + 1);
-                let needed = |seq, subject| self.is_needed(known, seq, subject);
-                let fresh = fresh.filter(|stored| !needed(stored.seq, &stored.subject));
-                unwanted.extend(fresh.map(|stored| stored.seq));
+                let finished =
+                    fresh.filter(|stored| self.is_finished(known, stored.seq, &stored.subject));
+                unwanted.extend(finished.map(|stored| stored.seq));
             }
             if let Some(known) = self.streams.get_mut(&id) {
                 known.judged_to = known.last;
@@ -190,7 +190,8 @@ impl State {
         }
         while at < below && *budget > 0 {
             match stored_fact(stream, at) {
-                Ok(fact) => gone.extend(fact.filter(|fact| self.is_finished(stream, fact))),
+                Ok(fact) => gone
+                    .extend(fact.filter(|fact| self.is_finished(stream, fact.seq, &fact.subject))),
                 Err(need) => {
                     stopped = Err(need);
                     break;

@@ -75,6 +75,8 @@ impl State {
         self.now = self.now.max(at.now);
         self.end_delays();
         let mut more = self.expire_leases(at.mono, limits.leases)?;
+        // A consumer that nobody works for loses nothing any more: it goes before what it has not finished.
+        more |= self.expire_consumers(at.mono, budget)?;
         // Ages first, of all streams: else whether a dead letter gets the room that they make, or is too old
         // itself, would depend on what has to be read.
         if self.expire_messages(budget, OverLimit::Before)? {
@@ -90,7 +92,6 @@ impl State {
             more =
                 self.expire_messages(budget, OverLimit::Now)? || self.send_due(limits.letters)?;
         }
-        more |= self.expire_consumers(at.mono, budget)?;
         self.tell_idle(at.mono, limits.idle);
         Ok(more)
     }

@@ -205,6 +205,28 @@ fn what_a_reset_passes_over_leaves_a_stream_that_keeps_what_is_wanted() {
 }
 
 #[test]
+fn what_comes_before_the_place_a_reset_set_ahead_leaves_as_soon_as_it_is_published() {
+    for unwanted in [Unwanted::Drop, Unwanted::Keep] {
+        let world = World::new();
+        let config = StreamConfig::new("s").subjects(["s.>"]);
+        let config = config.retention(Retention::Interest).unwanted(unwanted);
+        let stream = world.store.create_stream(config).unwrap();
+        let consumer = create(&stream, ConsumerConfig::new("c"));
+        consumer.reset(from(4)).unwrap();
+        ten(&stream);
+        // The consumer is done with what it was set past, as if that had been there before.
+        let world = world.killed();
+        let stream = world.store.stream("s").unwrap();
+        assert_eq!(
+            stored(&stream),
+            (4..=10).collect::<Vec<_>>(),
+            "{unwanted:?}"
+        );
+        is_well(&world.store);
+    }
+}
+
+#[test]
 fn a_reset_survives_a_crash_with_all_that_belongs_to_it() {
     let world = World::new();
     let stream = world.stream("s");

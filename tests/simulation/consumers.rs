@@ -128,8 +128,7 @@ impl Oracle {
     }
 
     /// Deletes consumers that nobody was at work with for too long.
-    pub(crate) fn expire_consumers(&mut self) -> bool {
-        let mut any = false;
+    pub(crate) fn expire_consumers(&mut self) {
         for (stream, name) in self.by_age() {
             let consumer = self.consumer(&stream, &name).unwrap();
             let Some(after) = consumer.config.inactive_threshold else {
@@ -140,10 +139,8 @@ impl Oracle {
                 self.delete_consumer(&stream, &name);
                 self.tell(format!("expired {stream}/{name}"), 1);
                 self.met.push("expired");
-                any = true;
             }
         }
-        any
     }
 
     pub(crate) fn delete_consumer(&mut self, stream: &str, name: &str) -> String {

@@ -211,15 +211,10 @@ impl Run {
             .collect();
         let alike = |at: &usize| possible[*at] == found;
         let alike: Vec<usize> = (0..possible.len()).filter(alike).collect();
-        let Some(first) = alike.first() else {
+        if alike.is_empty() {
             fail(classify(&found, &possible), none_of(&found, &possible));
-        };
-        let store = self.real.store();
-        let tells = |at: &&usize| explaining::tells_the_same(&candidates[**at], store);
-        let at = match alike.len() {
-            1 => *first,
-            _ => *alike.iter().find(tells).unwrap_or(first),
-        };
+        }
+        let at = self.one_of(&alike, &candidates);
         let same = alike.len();
         let is_older = at % moments >= newest;
         if moments > newest {
@@ -250,6 +245,20 @@ impl Run {
             self.cover(word);
         }
         at == 0 && same == 1 && moments == newest
+    }
+
+    /// One of the outcomes that look the same.
+    fn one_of(&mut self, alike: &[usize], candidates: &[Oracle]) -> usize {
+        if let [only] = alike {
+            return *only;
+        }
+        let store = self.real.store();
+        let tells = |at: &usize| explaining::tells_the_same(&candidates[*at], store);
+        let mut told: Vec<usize> = alike.iter().copied().filter(tells).collect();
+        if told.is_empty() {
+            told = alike.to_vec();
+        }
+        told[self.report.picks.pick(told.len())]
     }
 
     /// All that may be found, opened: what the candidates become; where the power was cut and commits are synced

@@ -42,6 +42,7 @@ mod model;
 mod op;
 mod oracle;
 mod passing;
+mod picks;
 mod pipeline;
 mod published;
 mod publishing;

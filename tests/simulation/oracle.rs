@@ -6,7 +6,7 @@ use crate::letters::dead_letter_stream;
 use crate::model::{
     Consumer, Draft, End, Held, Left, Origin, Place, Reason, Stored, Stream, Totals,
 };
-use riverbed::{DedupMode, Discard, StreamConfig};
+use riverbed::{DedupMode, Discard, Retention, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Distinct subjects that a stream may have in these tests.
@@ -168,7 +168,9 @@ impl Oracle {
                 origin,
             },
         );
-        if target.drops_unwanted() {
+        if target.config.retention != Retention::Limits
+            && (target.drops_unwanted() || target.was_finished(target.last))
+        {
             target.finished.insert(target.last);
         }
         target.last

@@ -24,6 +24,8 @@ impl Oracle {
                 self.consumer_mut(&stream, &name).unwrap().active = now;
             }
         }
+        // What only they wanted may go.
+        self.expire_consumers();
         self.expire_ttls();
         // What is too old is no dead letter any more, whatever room that makes.
         self.trim_all();
@@ -54,10 +56,6 @@ impl Oracle {
         }
         for stream in self.streams.values_mut() {
             forget_ids(stream, now);
-        }
-        if self.expire_consumers() {
-            // What only they wanted may go.
-            self.drive();
         }
     }
 

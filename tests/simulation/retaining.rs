@@ -27,7 +27,7 @@ impl Stream {
     }
 
     /// Whether a consumer wanted the message and is past it.
-    fn was_finished(&self, seq: u64) -> bool {
+    pub(crate) fn was_finished(&self, seq: u64) -> bool {
         let subject = &self.stored[&seq].draft.subject;
         let mut consumers = self.consumers.values();
         consumers.any(|known| (known.start..known.next).contains(&seq) && known.wants(subject))

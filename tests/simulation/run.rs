@@ -7,6 +7,7 @@ use crate::history;
 use crate::later::Later;
 use crate::op::{Op, Step};
 use crate::oracle::Oracle;
+use crate::picks::{Picks, settled};
 use crate::real::{Answer, Floors, Real};
 use fastrand::Rng;
 use riverbed::{AckDurability, DedupMode, Unavailable};
@@ -24,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) coverage: Coverage,
     /// Of every answer and of every byte that was written: the same for two runs of one history.
     pub(crate) trail: u64,
+    /// What was taken where crashes left several outcomes that look the same.
+    pub(crate) picks: Picks,
     /// How the run failed, if it did.
     pub(crate) failure: Option<Failure>,
 }
@@ -64,11 +67,16 @@ pub(crate) struct Run {
 
 /// Makes a seed's history and runs it.
 pub(crate) fn explore(seed: u64, steps: usize) -> (Vec<Step>, Report) {
+    settled(|picks| explore_with(seed, steps, picks))
+}
+
+fn explore_with(seed: u64, steps: usize, picks: Picks) -> (Vec<Step>, Report) {
     let mut rng = Rng::with_seed(seed);
     let mut made = Vec::new();
     let mut run = None;
     let caught = catch(|| {
         let run = run.insert(Run::new(seed, None));
+        run.report.picks = picks;
         let opening = history::opening(&mut rng);
         for at in 0..opening.len() + steps {
             let mut op = match opening.get(at) {
@@ -97,18 +105,23 @@ fn remember_from_the_first(op: &mut Op) {
 
 /// Runs a history again, or a part of one; `lines` takes what is worth printing.
 pub(crate) fn replay(seed: u64, steps: &[Step], lines: &mut Vec<String>) -> Report {
+    let (printed, report) = settled(|picks| replay_with(seed, steps, picks));
+    *lines = printed;
+    report
+}
+
+fn replay_with(seed: u64, steps: &[Step], picks: Picks) -> (Vec<String>, Report) {
     let mut run = None;
     let caught = catch(|| {
         let run = run.insert(Run::new(seed, Some(Vec::new())));
+        run.report.picks = picks;
         for step in steps {
             run.step(step);
         }
         run.end();
     });
-    if let Some(run) = &mut run {
-        *lines = run.lines.take().unwrap_or_default();
-    }
-    finished(run, caught)
+    let lines = run.as_mut().and_then(|run| run.lines.take());
+    (lines.unwrap_or_default(), finished(run, caught))
 }
 
 fn finished(run: Option<Run>, caught: Result<(), Failure>) -> Report {
@@ -341,19 +354,8 @@ impl Run {
     }
 
     pub(crate) fn compare_events(&mut self) {
-        let mut told = self.real.told();
-        let mut expected = std::mem::take(&mut self.oracle.told);
-        // What a consumer loses in the very commit that deletes it, which is a matter of groups, need not be told.
-        let over = |told: &BTreeMap<String, u64>, what: &str| {
-            let whose = what
-                .strip_prefix("lost ")
-                .and_then(|rest| rest.split(' ').next());
-            whose.is_some_and(|whose| told.contains_key(&format!("expired {whose}")))
-        };
-        for all in [&mut told, &mut expected] {
-            let known = all.clone();
-            all.retain(|what, _| !over(&known, what));
-        }
+        let told = self.real.told();
+        let expected = std::mem::take(&mut self.oracle.told);
         assert_eq!(
             told, expected,
             "events of the store (left) and the oracle (right)"
