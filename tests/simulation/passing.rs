@@ -24,8 +24,10 @@ impl Oracle {
                 self.consumer_mut(&stream, &name).unwrap().active = now;
             }
         }
-        // What only they wanted may go.
+        // What only they wanted may go. The limits come with the end of the group.
+        let deferred = std::mem::replace(&mut self.defer_limits, true);
         self.expire_consumers();
+        self.defer_limits = deferred;
         self.expire_ttls();
         // What is too old is no dead letter any more, whatever room that makes.
         self.trim_all();
