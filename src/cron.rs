@@ -23,7 +23,8 @@ const FIELDS: [&str; 6] = [
 ];
 
 /// Refuses an expression that says nothing, or whose time never comes.
-pub(crate) fn check(expression: &str) -> Result<(), RepeatError> {
+/// `from` is the earliest that may be one of its times, in microseconds.
+pub(crate) fn check(expression: &str, from: u64) -> Result<(), RepeatError> {
     let wrong = |(place, why)| RepeatError::Cron {
         expression: expression.to_owned(),
         place,
@@ -31,7 +32,7 @@ pub(crate) fn check(expression: &str) -> Result<(), RepeatError> {
     };
     check_text(expression).map_err(wrong)?;
     parse(expression).map_err(|why| wrong(find_wrong(expression, &why)))?;
-    if next(expression, 0) == NEVER {
+    if next(expression, from.saturating_sub(1)) == NEVER {
         let expression = expression.to_owned();
         return Err(RepeatError::NeverDue { expression });
     }
@@ -46,8 +47,18 @@ fn check_text(expression: &str) -> Result<(), (usize, String)> {
     let mut characters = expression.char_indices();
     match characters.find(|(_, character)| !character.is_ascii() || character.is_ascii_control()) {
         Some((place, character)) => Err((place, format!("{character:?} stands for nothing"))),
-        None => Ok(()),
+        None => check_lists(expression),
     }
+}
+
+/// The library passes over what is empty in a list, and looks for a time of a field that names none for long.
+fn check_lists(expression: &str) -> Result<(), (usize, String)> {
+    for (place, field) in fields(expression) {
+        if field.split(',').any(str::is_empty) {
+            return Err((place, format!("something is missing in the list `{field}`")));
+        }
+    }
+    Ok(())
 }
 
 fn parse(expression: &str) -> Result<Cron, CronError> {
@@ -134,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
-        let told = |expression: &str| match check(expression) {
+        let told = |expression: &str| match check(expression, 0) {
             Err(RepeatError::Cron { place, why, .. }) => (place, why),
             other => unreachable!("{expression}: {other:?}"),
         };
@@ -151,12 +162,23 @@ mod tests {
         assert_eq!(told("0 ü * * *").0, 2);
         assert_eq!(told("0 0\n* * *").0, 3);
         assert_eq!(told(&"1,".repeat(200)).0, 256);
+        for (expression, place) in [
+            (", * * * * *", 0),
+            ("0 , * * * *", 2),
+            ("0 0 1, * * *", 4),
+            ("0 0 0 * * MON,,FRI", 10),
+        ] {
+            assert_eq!(told(expression).0, place);
+            assert!(told(expression).1.starts_with("something is missing"));
+        }
         assert_eq!(
-            check("0 0 30 2 *").map_err(|why| why.to_string()),
+            check("0 0 30 2 *", 0).map_err(|why| why.to_string()),
             Err(
                 "the cron expression `0 0 30 2 *` names a time that never comes; say another day"
                     .to_owned()
             )
         );
+        let year_6000 = 127_174_579_200 * SECOND;
+        assert!(check("@daily", 1).is_ok() && check("@daily", year_6000).is_err());
     }
 }

@@ -127,6 +127,11 @@ impl Publish {
         }
     }
 
+    /// Whether that is still to come; of a schedule without a look for the time.
+    pub(crate) fn is_for_later(&self, now: u64) -> bool {
+        self.repeat.is_some() || self.due.later_than(now).is_some()
+    }
+
     /// The headers that come to each message of a schedule.
     pub(crate) const fn repeat_headers(&self) -> u64 {
         if self.repeat.is_some() {
@@ -139,14 +144,14 @@ impl Publish {
 
 impl Repeat {
     /// Refuses what comes too often, or never.
-    pub(crate) fn check(&self) -> Result<(), RepeatError> {
+    pub(crate) fn check(&self, due: Due, now: u64) -> Result<(), RepeatError> {
         match self {
             Self::Every(every) if *every < EVERY_MIN => Err(RepeatError::TooOften {
                 every: *every,
                 least: EVERY_MIN,
             }),
             Self::Every(_) => Ok(()),
-            Self::Cron(expression) => cron::check(expression),
+            Self::Cron(expression) => cron::check(expression, due.later_than(now).unwrap_or(now)),
         }
     }
 

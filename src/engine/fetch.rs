@@ -171,7 +171,12 @@ impl Engine {
             }
         };
         core.remove_fetch(whose.id, fetch);
-        core.state.note_activity(whose.id, self.clock.mono());
+        let mono = self.clock.mono();
+        if let Some(consumer) = core.state.consumers.get_mut(&whose.id) {
+            // It was fetched from all the time, whatever it looks for first now.
+            consumer.last_fetch = mono;
+        }
+        core.state.note_activity(whose.id, mono);
         let served = fetch.take_served();
         if woken == Woken::Signalled && served.is_none() {
             core.note_returning(whose.id, fetch);

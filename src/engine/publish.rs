@@ -49,7 +49,7 @@ impl Engine {
         mut messages: Vec<Publish>,
         pace: Pace,
     ) -> Result<Staged, PublishError> {
-        let bytes = match check_messages(&messages) {
+        let bytes = match check_messages(&messages, self.clock.now().as_micros()) {
             Ok(bytes) => bytes,
             Err(kind) => return Err(PublishError::new(kind, messages)),
         };
@@ -372,7 +372,7 @@ fn named(kind: PublishErrorKind, target: &Target) -> PublishErrorKind {
 }
 
 /// The checks that need no state; returns the bytes of all messages.
-fn check_messages(messages: &[Publish]) -> Result<u64, PublishErrorKind> {
+fn check_messages(messages: &[Publish], now: u64) -> Result<u64, PublishErrorKind> {
     let bytes: u64 = messages.iter().map(Publish::stored_size).sum();
     if messages.is_empty() || messages.len() > BATCH_MESSAGES_MAX || bytes > BATCH_BYTES_MAX {
         return Err(PublishErrorKind::BatchSize {
@@ -393,7 +393,7 @@ fn check_messages(messages: &[Publish]) -> Result<u64, PublishErrorKind> {
         check_id(message.id.as_deref())?;
         check_ttl(message.ttl)?;
         if let Some(repeat) = &message.repeat {
-            repeat.check()?;
+            repeat.check(message.due, now)?;
         }
         if let Some(expect) = &message.expect {
             check_id(expect.last_id.as_deref())?;

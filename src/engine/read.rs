@@ -99,15 +99,19 @@ impl Engine {
         name: &str,
         filter: SubjectFilter,
     ) -> Result<Option<Arc<Stored>>, ReadError> {
+        let literal = filter.is_literal();
         let filters = vec![filter];
         let mut settled = None;
         loop {
             let scan = self.durable_scan(stream, name, filters.clone())?;
-            let (newest, group) = self.newest(stream, &filters)?;
+            let Some((newest, group)) = self.newest(stream, &filters)? else {
+                // The scan says so, when that is durable.
+                continue;
+            };
             if let Some(seq) = newest.seq {
-                // No message that matches is newer; the one itself may be deleted since, then an older one is
-                // looked for.
-                let to = scan.to.min(seq);
+                // No message of one subject is newer; the one itself may be deleted since, then an older one is
+                // looked for. Of several subjects one may have left with what is not durable yet.
+                let to = if literal { scan.to.min(seq) } else { scan.to };
                 let found = self.last_matching(&Scan { to, ..scan });
                 if let Some((seq, _)) = found.map_err(|why| self.failed(why))?
                     && let Some(last) = self.get(stream, name, seq)?
@@ -118,8 +122,9 @@ impl Engine {
             self.wait(group)?;
             // Whoever replaces it while it is looked for leaves none in sight, though there always was one. So
             // it must not have changed from when all of it was durable to behind the look.
-            let unchanged = self.newest(stream, &filters)?.0 == newest;
-            if newest.seq.is_none() || (unchanged && settled == Some(newest)) {
+            let again = self.newest(stream, &filters)?.map(|(again, _)| again);
+            let unchanged = again.as_ref() == Some(&newest);
+            if unchanged && (newest.seq.is_none() || settled == Some(newest)) {
                 return Ok(None);
             }
             settled = Some(newest);
@@ -127,15 +132,21 @@ impl Engine {
     }
 
     /// What is known of the last message, and the newest group that changed the stream.
-    fn newest(&self, stream: u32, filters: &[SubjectFilter]) -> Result<(Newest, u64), Unavailable> {
+    fn newest(
+        &self,
+        stream: u32,
+        filters: &[SubjectFilter],
+    ) -> Result<Option<(Newest, u64)>, Unavailable> {
         let core = self.enter()?;
-        let known = core.state.stream(stream);
-        let lasts = known.map(|known| known.subjects.matching(filters).map(|known| known.last));
-        let newest = Newest {
-            seq: lasts.and_then(Iterator::max),
-            removals: known.map_or(0, |known| known.removals),
-        };
-        Ok((newest, known.map_or(0, |known| known.group)))
+        let newest = core.state.stream(stream).map(|known| {
+            let lasts = known.subjects.matching(filters).map(|known| known.last);
+            let newest = Newest {
+                seq: lasts.max(),
+                removals: known.removals,
+            };
+            (newest, known.group)
+        });
+        Ok(newest)
     }
 
     /// A scan of what is durable now.

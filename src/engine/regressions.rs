@@ -324,3 +324,23 @@ fn g10_one_damaged_message_does_not_let_all_others_be_read_at_once() {
     assert!((1..=17).contains(&supplied.len()), "{}", supplied.len());
     assert_eq!(supplied[0], (jobs.id, large[1]));
 }
+
+#[test]
+fn r1_the_last_of_several_subjects_is_not_that_of_what_is_not_durable() {
+    let (_disk, _clock, store) = store();
+    let jobs = StreamConfig::new("jobs").subjects(["jobs.*"]);
+    let jobs = store.create_stream(jobs).unwrap();
+    jobs.publish("jobs.y", "one").unwrap();
+    let last = jobs.publish("jobs.x", "two").unwrap().seq;
+    let engine = &jobs.root.engine;
+    let last_seq = || {
+        jobs.last_for_subject("jobs.*")
+            .unwrap()
+            .map(|last| last.seq())
+    };
+    engine.hold_group();
+    jobs.delete(last).unwrap();
+    assert_eq!(last_seq(), Some(last));
+    engine.commit_held().unwrap();
+    assert_eq!(last_seq(), Some(Seq::new(1)));
+}

@@ -27,7 +27,7 @@ impl Engine {
             };
             let (mono, now) = (moment.mono, moment.now);
             let answer = core.state.settle(whose.id, token, verdict, mono, now)?;
-            core.wake_fetch(whose.id);
+            core.wake_for_more(whose.id);
             let group = core.state.consumer(whose.id).map_or(0, |known| known.group);
             let group = if *verdict == Verdict::InProgress && answer.is_ok() {
                 0
@@ -80,7 +80,7 @@ impl Engine {
                 Err(need) => unreachable!("an ack needs nothing from the log: {need:?}"),
             }
         }
-        core.wake_fetch(whose.id);
+        core.wake_for_more(whose.id);
         let group = core.state.consumer(whose.id).map_or(0, |known| known.group);
         Ok((refused, group, durability))
     }
@@ -151,7 +151,7 @@ impl Engine {
                     .settle(whose.id, *token, &Verdict::Release, moment.mono, moment.now);
             debug_assert!(released.is_ok(), "giving back needs nothing from the log");
         }
-        core.wake_fetch(whose.id);
+        core.wake_for_more(whose.id);
         drop(core);
         self.committer.raise();
     }

@@ -118,7 +118,14 @@ impl Core {
         }
     }
 
-    /// The same, unless that is this one.
+    /// The same if there is something for it: whoever wakes in vain may miss its turn.
+    pub(crate) fn wake_for_more(&self, consumer: u32) {
+        if self.state.has_more(consumer) {
+            self.wake_fetch(consumer);
+        }
+    }
+
+    /// Wakes the first fetch that may be served, unless that is this one.
     pub(crate) fn wake_other_fetch(&self, consumer: u32, fetch: &Arc<WaitingFetch>) {
         let first = self.first_waiting(consumer);
         if let Some(first) = first.filter(|first| !Arc::ptr_eq(first, fetch)) {
@@ -176,6 +183,10 @@ impl Core {
         for id in ids {
             while let Some(first) = self.first_waiting(id) {
                 let fetch = Arc::clone(first);
+                if self.gives_way(id, &fetch).is_some() {
+                    // One that was woken comes first, and wakes the next itself.
+                    break;
+                }
                 let Some(claimed) = self.state.claim_recent(id, fetch.asked) else {
                     break;
                 };
@@ -210,10 +221,7 @@ impl Core {
                 continue;
             };
             for consumer in &stream.consumers {
-                // Whoever wakes in vain may miss its turn.
-                if self.state.has_more(*consumer) {
-                    self.wake_fetch(*consumer);
-                }
+                self.wake_for_more(*consumer);
             }
         }
     }

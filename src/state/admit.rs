@@ -358,7 +358,7 @@ fn check(
             new_messages += 1;
             let size = message.stored_size();
             new_bytes += size;
-            if message.due_after(now).is_some() {
+            if message.is_for_later(now) {
                 check_for_later(message, at)?;
                 (later_messages, later_bytes) = (later_messages + 1, later_bytes + size);
                 disk.later += disk_bytes(size);

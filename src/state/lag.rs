@@ -90,7 +90,7 @@ impl Consumer {
         let mut seq = stream.last;
         let mut wanted = 0;
         for message in fresh {
-            let later = message.due_after(now).is_some();
+            let later = message.is_for_later(now);
             seq += u64::from(!later);
             let its = (later || seq >= self.next) && self.wants(&message.subject);
             wanted += u64::from(its);

@@ -334,7 +334,7 @@ impl State {
             if self
                 .streams
                 .get(&id)
-                .is_some_and(|stream| stream.drop_to > seen)
+                .is_some_and(|stream| stream.drop_to.max(stream.head) > seen)
             {
                 // Something was cut off while it was looked.
                 return;
