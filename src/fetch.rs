@@ -142,6 +142,12 @@ pub enum EmptyReason {
     },
     /// Messages wait, and so does a fetch of an earlier [`priority`](Fetch::priority).
     OthersFirst,
+    /// Messages wait, but as much was delivered as the consumer's [`rate_limit`](crate::ConsumerConfig::rate_limit)
+    /// or `rate_limit_bytes` allows.
+    RateLimited {
+        /// When the next message may come.
+        until: Timestamp,
+    },
     /// As many messages are delayed, parked or refused as a consumer may hold (1,000,000).
     SetAside {
         /// How many.
@@ -188,6 +194,13 @@ impl fmt::Display for EmptyReason {
                 )
             }
             Self::OthersFirst => f.write_str("a fetch of an earlier priority waits"),
+            Self::RateLimited { until } => {
+                write!(
+                    f,
+                    "as much was delivered as the consumer's rate allows until {} µs",
+                    until.as_micros()
+                )
+            }
             Self::SetAside { messages } => {
                 write!(
                     f,
@@ -215,6 +228,9 @@ impl From<Nothing> for EmptyReason {
                 Self::BelowMinimum { pending, in_flight }
             }
             Nothing::OthersFirst => Self::OthersFirst,
+            Nothing::RateLimited { next } => Self::RateLimited {
+                until: Timestamp::from_micros(next.now),
+            },
             Nothing::Paused { until } => Self::Paused {
                 until: Timestamp::from_micros(until),
             },

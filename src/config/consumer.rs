@@ -2,6 +2,7 @@
 
 use super::ack_policy::AckPolicy;
 use super::limits::SUBJECTS_MAX;
+use super::rate::Rate;
 use super::stream::{at_least_one, parse_filters};
 use crate::clock::Timestamp;
 use crate::error::InvalidSetting;
@@ -128,6 +129,10 @@ pub struct ConsumerConfig {
     pub pause_until: Option<Timestamp>,
     /// How long nobody may be at work with the consumer before it is deleted; `None` means for ever.
     pub inactive_threshold: Option<Duration>,
+    /// How many messages are delivered in a time; `None` means as many as are fetched.
+    pub rate_limit: Option<Rate>,
+    /// How many bytes of messages are delivered in a time.
+    pub rate_limit_bytes: Option<Rate>,
 }
 
 /// Failures allowed when a dead-letter stream is named without a number.
@@ -156,6 +161,8 @@ impl ConsumerConfig {
             headers_only: false,
             pause_until: None,
             inactive_threshold: None,
+            rate_limit: None,
+            rate_limit_bytes: None,
         }
     }
 
@@ -257,6 +264,7 @@ impl ConsumerConfig {
         at_least_one("max_deliver", self.max_deliver)?;
         self.refuse_without_acks()?;
         self.check_inactivity()?;
+        self.check_rates()?;
         if let OnExhausted::DeadLetter { stream } = &self.on_exhausted {
             validate_name(stream).map_err(|why| InvalidSetting::new("dead_letter", why))?;
             self.max_deliver.get_or_insert(MAX_DELIVER_WITH_DEAD_LETTER);
@@ -287,7 +295,7 @@ impl ConsumerConfig {
     }
 }
 
-fn in_day(name: &'static str, value: Duration) -> Result<(), InvalidSetting> {
+pub(super) fn in_day(name: &'static str, value: Duration) -> Result<(), InvalidSetting> {
     if value < Duration::from_millis(1) {
         return Err(InvalidSetting::new(name, "it is shorter than 1 ms"));
     }

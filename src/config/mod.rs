@@ -9,6 +9,7 @@ mod lag;
 mod limits;
 mod message_ttl;
 mod presence;
+mod rate;
 mod retention;
 mod stream;
 
@@ -21,5 +22,6 @@ pub(crate) use limits::{
     BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_ID_BYTES_MAX, REASON_BYTES_MAX, SET_ASIDE_MAX,
 };
 pub use message_ttl::MessageTtl;
+pub use rate::Rate;
 pub use retention::{Retention, Unwanted};
 pub use stream::{DedupMode, Discard, StreamConfig};

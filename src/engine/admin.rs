@@ -84,6 +84,7 @@ impl Engine {
     ) -> Result<(), ConsumerError> {
         let (updated, group) = {
             let mut core = self.enter()?;
+            core.now(&self.clock);
             let updated = core.state.update_consumer(id, config);
             // All of them: a limit may have made what one waits for impossible.
             core.wake_all_fetches(id);

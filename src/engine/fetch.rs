@@ -368,6 +368,9 @@ impl Core {
         let group = self.observed(id);
         if may_wait {
             self.add_fetch(id, fetch);
+            if let Nothing::RateLimited { next } = nothing {
+                self.state.wake_at(id, next.mono);
+            }
             Tried::Waits(nothing, group)
         } else {
             Tried::Nothing(nothing, group)

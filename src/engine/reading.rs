@@ -21,6 +21,8 @@ pub(super) struct Reading {
     /// How often the consumer was set to another place.
     pub(super) moves: u64,
     pub(super) capacity: Capacity,
+    /// After so many bytes nothing more may be claimed.
+    pub(super) enough: u64,
 }
 
 impl Reading {
@@ -44,18 +46,19 @@ impl Reading {
 impl Engine {
     /// Reads the due messages, then new ones.
     pub(super) fn read_for(&self, reading: &Reading) -> Result<Found, FetchError> {
-        let mut left = reading.capacity;
+        let (mut left, mut enough) = (reading.capacity, reading.enough);
         let read = self.store.read(|reader| {
             let mut found = Found::default();
             let mut due = reading.due.as_slice();
             while !due.is_empty() {
-                let run = reading.due_run(reader, due, left.bytes)?;
+                let run = reading.due_run(reader, due, left.bytes.min(enough))?;
                 due = due.get(run.len()..).unwrap_or_default();
                 for stored in run.into_iter().flatten() {
                     left.messages -= 1;
                     left.bytes = left.bytes.saturating_sub(stored.size());
+                    enough = enough.saturating_sub(stored.size());
                     found.messages.push(stored);
-                    if left.bytes == 0 {
+                    if left.bytes == 0 || enough == 0 {
                         return Ok(found);
                     }
                 }
@@ -66,7 +69,10 @@ impl Engine {
                     bytes: left.bytes,
                     ..scan.clone()
                 };
-                let new = scan.collect(reader)?;
+                let new = scan.collect_until(reader, |stored| {
+                    enough = enough.saturating_sub(stored.size());
+                    enough == 0
+                })?;
                 found.messages.extend(new.messages);
                 found.next = new.next;
             }
@@ -111,6 +117,7 @@ impl Core {
             moves,
             due,
             capacity,
+            enough: consumer.map_or(0, |known| known.bytes_by_rate(self.state.mono)),
         }
     }
 }

@@ -44,6 +44,15 @@ impl Scan {
 
     /// Collects matching messages in order, up to the bounds; the first is taken whatever its size.
     pub(crate) fn collect(&self, reader: &Reader) -> Result<Found, StoreError> {
+        self.collect_until(reader, |_| false)
+    }
+
+    /// The same up to and including the first one that is the last.
+    pub(crate) fn collect_until(
+        &self,
+        reader: &Reader,
+        mut is_last: impl FnMut(&Stored) -> bool,
+    ) -> Result<Found, StoreError> {
         let mut found = Found {
             next: self.from,
             ..Found::default()
@@ -57,10 +66,10 @@ impl Scan {
                 return Ok(Taken::Full);
             }
             bytes += size;
-            found
-                .messages
-                .push(Arc::new(stored(&record, Arc::clone(subject))));
-            let full = found.messages.len() >= self.messages || bytes >= self.bytes;
+            let message = stored(&record, Arc::clone(subject));
+            let last = is_last(&message);
+            found.messages.push(Arc::new(message));
+            let full = last || found.messages.len() >= self.messages || bytes >= self.bytes;
             Ok(if full { Taken::Last } else { Taken::More })
         })?;
         Ok(found)

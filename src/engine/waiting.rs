@@ -120,7 +120,7 @@ impl Core {
 
     /// The same if there is something for it: whoever wakes in vain may miss its turn.
     pub(crate) fn wake_for_more(&self, consumer: u32) {
-        if self.state.has_more(consumer) {
+        if self.state.has_more(consumer) && !self.state.waits_for_time(consumer) {
             self.wake_fetch(consumer);
         }
     }

@@ -4,6 +4,7 @@
 //! everything once more.
 
 use super::stored::Stored;
+use super::sweep::Moment;
 use super::{Consumer, State};
 use crate::event::Removal;
 use crate::subject::SubjectFilter;
@@ -65,6 +66,8 @@ pub(crate) enum Nothing {
     BelowMinimum { pending: u64, in_flight: u64 },
     /// A fetch of an earlier priority waits.
     OthersFirst,
+    /// As much was delivered as the consumer's rate allows until then.
+    RateLimited { next: Moment },
 }
 
 /// A delivery that is counted, and can be handed over when its group is durable.
@@ -89,10 +92,12 @@ impl State {
         if let Some(until) = consumer.paused_until(self.now) {
             return Plan::Nothing(Nothing::Paused { until });
         }
-        let capacity = match consumer.capacity(asked) {
+        let mut capacity = match consumer.capacity(asked) {
             Ok(capacity) => capacity,
             Err(nothing) => return Plan::Nothing(nothing),
         };
+        let by_rate = consumer.messages_by_rate(self.mono);
+        capacity.messages = capacity.messages.min(by_rate);
         let due = match consumer.plan_due(capacity.messages) {
             Ok(due) => due,
             Err(nothing) => return Plan::Nothing(nothing),
@@ -120,6 +125,9 @@ impl State {
         if due.is_empty() && new.is_none() {
             let delayed_until = consumer.delayed.first().map(|(until, _)| *until);
             return Plan::Nothing(Nothing::Empty { delayed_until });
+        }
+        if let Some(nothing) = self.limited_by_rate(consumer) {
+            return Plan::Nothing(nothing);
         }
         Plan::Take { due, new, capacity }
     }
@@ -281,6 +289,10 @@ impl State {
             if !consumer.leases.is_empty() && bytes > consumer.config.max_ack_pending_bytes {
                 break;
             }
+            if consumer.pace.waits_until(self.mono).is_some() {
+                break;
+            }
+            consumer.pace.take(stored.size(), self.mono);
             let serial = if consumer.needs_no_acks() {
                 consumer.claim_once(seq)
             } else if seq >= consumer.next {

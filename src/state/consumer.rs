@@ -9,6 +9,7 @@ mod rows;
 
 use self::leases::Lease;
 use super::entries::Entries;
+use super::rate::Pace;
 use super::removals::Removals;
 use super::runset::RunSet;
 use crate::clock::Mono;
@@ -79,6 +80,7 @@ pub(crate) struct Consumer {
     pub(crate) waiting: u64,
     /// How often it was set to another place: what was read for the one before is not claimed.
     pub(crate) moves: u64,
+    pub(crate) pace: Pace,
 }
 
 impl Consumer {
@@ -164,6 +166,7 @@ impl Consumer {
     pub(crate) fn finish(&mut self, seq: u64) {
         if self.leases.get(&seq).is_some_and(|lease| !lease.handed) {
             self.totals.deliveries -= 1;
+            self.give_back_rate(seq);
         }
         self.lift(seq);
         self.entries.remove(seq);

@@ -74,6 +74,8 @@ pub(super) fn consumer_difference(
         ack_durability,
         headers_only,
         inactive_threshold,
+        rate_limit,
+        rate_limit_bytes,
     );
     let last = [("configuration", *one == same_pause)];
     let settings = settings.into_iter().chain(dead_letter);

@@ -31,6 +31,7 @@ mod per_subject;
 mod precedence;
 mod presence;
 mod purge;
+mod rate;
 mod recent;
 mod recover;
 mod redrive;

@@ -291,6 +291,7 @@ impl State {
     /// Nobody fetched yet, but idleness counts from now.
     pub(crate) fn start_watching(&mut self, mono: Mono) {
         for consumer in self.consumers.values_mut() {
+            consumer.pace.go_on(&consumer.config, mono);
             if consumer.last_fetch == Mono(0) {
                 consumer.last_fetch = mono;
             }

@@ -22,7 +22,7 @@ pub(super) const STEP_BYTES: u64 = 4 << 20;
 const IDLE_LOOKS: usize = 16;
 
 /// Now, on both clocks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub(crate) mono: Mono,
     /// Store time in microseconds.
@@ -74,6 +74,7 @@ impl State {
     ) -> Result<bool, Need> {
         self.now = self.now.max(at.now);
         self.end_delays();
+        self.end_rate_waits(at.mono);
         let mut more = self.expire_leases(at.mono, limits.leases)?;
         // A consumer that nobody works for loses nothing any more: it goes before what it has not finished.
         more |= self.expire_consumers(at.mono, budget)?;
@@ -265,6 +266,7 @@ impl State {
         for consumer in self.consumers.values() {
             alarm.at_mono(consumer.expiry.first().map(|(deadline, _)| *deadline));
             alarm.at_mono(consumer.expires_at());
+            alarm.at_mono(consumer.pace.wakes_at);
             alarm.at_time(consumer.delayed.first().map(|(until, _)| *until));
             alarm.at_time(consumer.paused_until(self.now));
             if !consumer.idle_told {

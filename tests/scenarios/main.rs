@@ -47,6 +47,7 @@ mod s_lag;
 mod s_last_per_subject;
 mod s_precedence;
 mod s_presence;
+mod s_rate;
 mod s_repeating;
 mod s_reset;
 mod s_rollups;

@@ -34,6 +34,7 @@ pub(crate) fn nothing(reason: EmptyReason) -> String {
         EmptyReason::BelowMinimum { pending, in_flight } => {
             format!("BelowMinimum {pending} {in_flight}")
         }
+        EmptyReason::RateLimited { until } => format!("RateLimited {}", until.as_micros()),
         other => format!("{other:?}"),
     };
     format!("nothing: {why}")

@@ -4,7 +4,7 @@ use crate::history::{chance, ms};
 use fastrand::Rng;
 use riverbed::{
     AckPolicy, ConsumerConfig, DedupMode, DeliverPolicy, Deny, Discard, MessageTtl, OnExhausted,
-    Retention, Seq, StreamConfig, Timestamp, Unwanted,
+    Rate, Retention, Seq, StreamConfig, Timestamp, Unwanted,
 };
 
 pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
@@ -144,6 +144,8 @@ fn without_acks(rng: &mut Rng, config: &ConsumerConfig) -> ConsumerConfig {
     plain.headers_only = config.headers_only;
     plain.inactive_threshold = config.inactive_threshold;
     plain.pause_until = config.pause_until;
+    plain.rate_limit = config.rate_limit;
+    plain.rate_limit_bytes = config.rate_limit_bytes;
     if chance(rng, 12) {
         plain.max_deliver = Some(2);
     }
@@ -185,6 +187,12 @@ pub(crate) fn behaviour(rng: &mut Rng, stream: &str, mut config: ConsumerConfig)
     if chance(rng, 5) {
         config = config.lazy_acks();
     }
+    let rate = |rng: &mut Rng, most: u64| {
+        let burst = if chance(rng, 30) { 0 } else { rng.u64(1..most) };
+        Rate::new(rng.u64(1..most), ms(rng.u64(300..8_000))).burst(burst)
+    };
+    config.rate_limit = chance(rng, 6).then(|| rate(rng, 8));
+    config.rate_limit_bytes = chance(rng, 7).then(|| rate(rng, 300));
     if config.ack_policy == AckPolicy::None {
         return without_acks(rng, &config);
     }

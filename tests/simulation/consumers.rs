@@ -9,7 +9,9 @@ use riverbed::{AckPolicy, ConsumerConfig, DeliverPolicy, Discard, StreamConfig, 
 fn makes_no_sense(config: &ConsumerConfig) -> bool {
     let of_no_subject =
         config.deliver == DeliverPolicy::LastPerSubject && config.filters.is_empty();
-    of_no_subject || (config.ack_policy == AckPolicy::None && config.max_deliver.is_some())
+    let nothing_comes = |rate: Option<riverbed::Rate>| rate.is_some_and(|rate| rate.burst == 0);
+    let never = nothing_comes(config.rate_limit) || nothing_comes(config.rate_limit_bytes);
+    of_no_subject || never || (config.ack_policy == AckPolicy::None && config.max_deliver.is_some())
 }
 
 impl Oracle {
@@ -95,8 +97,10 @@ impl Oracle {
         if moved && !self.prepare_dead_letters(stream, config) {
             return "DeadLetter".to_owned();
         }
+        let now = self.now;
         let consumer = self.consumer_mut(stream, &config.name).unwrap();
         let paused = consumer.config.pause_until;
+        let changed = consumer.pace.change(config, now);
         consumer.config = config.clone();
         consumer.config.pause_until = paused;
         consumer.refused_at = None;
@@ -113,6 +117,9 @@ impl Oracle {
         }
         if over {
             self.met.push("limit_lowered");
+        }
+        if changed {
+            self.met.push("rate_changed");
         }
         "updated".to_owned()
     }

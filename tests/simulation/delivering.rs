@@ -93,6 +93,9 @@ impl Oracle {
                 None => "NoMessages".to_owned(),
             });
         };
+        if let Some(until) = consumer.pace.waits_until(self.now) {
+            return Plan::Nothing(format!("RateLimited {until}"));
+        }
         if size(*first) > bytes {
             return Plan::TooBig(*first);
         }
@@ -101,7 +104,12 @@ impl Oracle {
         }
         // One message is always allowed; the others must fit.
         let (mut taken, mut sum) = (Vec::new(), 0);
+        let mut pace = consumer.pace.clone();
         for seq in next {
+            if pace.waits_until(self.now).is_some() {
+                break;
+            }
+            pace.take(size(seq), self.now);
             sum += size(seq);
             let fits =
                 sum <= bytes && (out_bytes + sum <= most || (taken.is_empty() && out.is_empty()));
@@ -124,6 +132,7 @@ impl Oracle {
             Plan::Nothing(why) => format!("nothing: {why}"),
             Plan::TooBig(seq) => format!("TooBig {seq}"),
             Plan::Take(seqs) => {
+                self.use_rate(stream, name, &seqs);
                 let mut words = Vec::new();
                 for seq in seqs {
                     let delivery = self.next_delivery;

@@ -46,6 +46,7 @@ mod picks;
 mod pipeline;
 mod published;
 mod publishing;
+mod rates;
 mod real;
 mod repeating;
 mod resetting;

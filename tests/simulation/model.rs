@@ -1,5 +1,6 @@
 //! What the oracle knows: plain values, no cleverness.
 
+use crate::rates::Pace;
 use crate::repeating::Again;
 use riverbed::{Access, ConsumerConfig, Deny, Rollup, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
@@ -368,6 +369,7 @@ pub(crate) struct Consumer {
     pub(crate) refused_at: Option<u64>,
     /// Behind the message that was tried last: the others get their turn first.
     pub(crate) retry_from: u64,
+    pub(crate) pace: Pace,
 }
 
 impl Consumer {

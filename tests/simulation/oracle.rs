@@ -6,6 +6,7 @@ use crate::letters::dead_letter_stream;
 use crate::model::{
     Consumer, Draft, End, Held, Left, Origin, Place, Reason, Stored, Stream, Totals,
 };
+use crate::rates::Pace;
 use riverbed::{DedupMode, Discard, Retention, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -126,6 +127,7 @@ impl Oracle {
     ) {
         self.born += 1;
         let consumer = Consumer {
+            pace: Pace::of_new(&config, self.now),
             config,
             born: self.born,
             next,

@@ -2,6 +2,7 @@
 
 use crate::model::{Held, Place, Reason};
 use crate::oracle::{Oracle, forget_ids};
+use crate::rates::Pace;
 
 impl Oracle {
     /// What time does, once.
@@ -92,6 +93,7 @@ impl Oracle {
             consumer.active = now;
             consumer.refused_at = None;
             consumer.retry_from = 0;
+            consumer.pace = Pace::spent(&consumer.config, now);
             let out = consumer.count(Held::is_out);
             let mut exhausted = Vec::new();
             let mut totals = consumer.totals;

@@ -7,6 +7,7 @@ use crate::format::rows::Place;
 use crate::state::difference::consumer_difference;
 use crate::state::entries::UNDELIVERED;
 use crate::state::envelope;
+use crate::state::rate::Pace;
 use crate::state::{Consumer, State};
 use std::collections::BTreeSet;
 
@@ -71,6 +72,7 @@ impl State {
         let id = self.next_consumer;
         self.next_consumer += 1;
         let mut consumer = Consumer::new(id, stream, config, next);
+        consumer.pace = Pace::of_new(&consumer.config, self.mono);
         let Some(source) = self.streams.get_mut(&stream) else {
             return Err(ConsumerError::StreamGone {
                 stream: String::new(),
@@ -219,6 +221,7 @@ impl State {
             return Ok(());
         };
         consumer.config = config.into();
+        consumer.pace.change(&consumer.config, self.mono);
         consumer.refused_at = None;
         let change = consumer.config_change();
         let over = consumer.newly_exhausted();

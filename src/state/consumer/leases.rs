@@ -116,6 +116,7 @@ impl Consumer {
         entry.attempts = entry.attempts.saturating_sub(1);
         drop(entry);
         self.totals.deliveries = self.totals.deliveries.saturating_sub(1);
+        self.give_back_rate(seq);
         self.make_due(seq, 0);
     }
 

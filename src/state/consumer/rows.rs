@@ -6,6 +6,7 @@ use crate::clock::Mono;
 use crate::config::ConsumerConfig;
 use crate::format::rows::{ConsumerConfigRow, ConsumerRow, Place, encode_row};
 use crate::state::entries::Entries;
+use crate::state::rate::Pace;
 use crate::state::removals::Removals;
 use crate::state::runset::RunSet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +65,7 @@ impl Consumer {
             last_active: Mono(0),
             waiting: 0,
             moves: 0,
+            pace: Pace::default(),
         }
     }
 
