@@ -103,6 +103,7 @@ mod store;
 mod stream;
 mod subject;
 mod sync;
+mod update;
 
 pub use builder::Builder;
 pub use clock::{Clock, ManualClock, Timestamp};

@@ -98,23 +98,6 @@ impl Riverbed {
         Ok(Stream::new(Arc::clone(&self.root), id, name.to_owned()))
     }
 
-    /// Gives a stream another configuration. Messages that its new limits do not allow are removed, and
-    /// announced where a consumer had not finished them.
-    ///
-    /// # Crash safety
-    ///
-    /// The change is whole or not there. Removing many messages goes on after a crash.
-    ///
-    /// # Errors
-    ///
-    /// As for [`create_stream`](Self::create_stream); [`StreamError::NotFound`] when there is none.
-    pub fn update_stream(&self, config: StreamConfig) -> Result<Stream, StreamError> {
-        let config = config.validated()?;
-        let name = config.name.clone();
-        let id = self.root.engine.update_stream(config)?;
-        Ok(Stream::new(Arc::clone(&self.root), id, name))
-    }
-
     /// Deletes a stream with its messages and its consumers.
     ///
     /// # Crash safety

@@ -394,25 +394,6 @@ impl Stream {
         Ok(self.consumer_handle(self.consumer_id(name)?, name.to_owned()))
     }
 
-    /// Gives a consumer another configuration. Its place and what it holds stay; a changed `ack_wait`
-    /// holds for leases that start from now on, and a message that failed more often than a lowered
-    /// `max_deliver` allows is given up. `filters` and `deliver` can't be changed.
-    ///
-    /// # Crash safety
-    ///
-    /// The change is whole or not there.
-    ///
-    /// # Errors
-    ///
-    /// As for [`create_consumer`](Self::create_consumer); [`ConsumerError::Fixed`].
-    pub fn update_consumer(&self, config: ConsumerConfig) -> Result<Consumer, ConsumerError> {
-        let config = config.validated()?;
-        let name = config.name.clone();
-        let id = self.consumer_id(&name)?;
-        self.root.engine.update_consumer(id, config)?;
-        Ok(self.consumer_handle(id, name))
-    }
-
     /// Deletes a consumer; the stream's messages stay. Its waiting fetches and the holders of its
     /// messages are told.
     ///
@@ -440,7 +421,7 @@ impl Stream {
         })
     }
 
-    fn consumer_id(&self, name: &str) -> Result<u32, ConsumerError> {
+    pub(crate) fn consumer_id(&self, name: &str) -> Result<u32, ConsumerError> {
         let found = self.root.engine.find_consumer(self.id, name)?;
         found.ok_or_else(|| ConsumerError::NotFound {
             name: name.to_owned(),
@@ -448,7 +429,7 @@ impl Stream {
         })
     }
 
-    fn consumer_handle(&self, id: u32, name: String) -> Consumer {
+    pub(crate) fn consumer_handle(&self, id: u32, name: String) -> Consumer {
         let reference = ConsumerRef {
             id,
             name,

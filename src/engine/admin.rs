@@ -7,7 +7,7 @@ use crate::config::{ConsumerConfig, StreamConfig};
 use crate::error::{ConsumerError, RedriveError, StreamError, Unavailable};
 use crate::event::Event;
 use crate::seq::Seq;
-use crate::state::RedriveTo;
+use crate::state::{Losing, Progress, RedriveTo};
 use crossbeam_channel::Receiver;
 
 impl Engine {
@@ -31,14 +31,42 @@ impl Engine {
         })
     }
 
-    pub(crate) fn update_stream(&self, config: StreamConfig) -> Result<u32, StreamError> {
-        let (updated, group) = {
-            let mut core = self.enter()?;
-            core.note_time(&self.clock);
-            (core.state.update_stream(config), core.state.catalog_group())
+    pub(crate) fn update_stream(
+        &self,
+        config: &StreamConfig,
+        losing: Losing,
+    ) -> Result<u32, StreamError> {
+        if losing == Losing::Refused {
+            self.finish_purges_of(&config.name)?;
+        }
+        let mut progress = Progress::default();
+        loop {
+            let (updated, group) = self.run(|core| {
+                core.note_time(&self.clock);
+                let updated = core.state.update_stream(config, losing, &mut progress)?;
+                // What would be removed is an answer about what is stored.
+                let id = core.state.stream_id(&config.name);
+                let stored = id.and_then(|id| core.state.stream(id));
+                let group = stored.map_or(0, |stream| stream.group);
+                Ok((updated, core.state.catalog_group().max(group)))
+            })?;
+            if let Some(updated) = updated {
+                self.wait(group)?;
+                return updated;
+            }
+        }
+    }
+
+    /// What a purge took that is still at work must not be counted as stored.
+    fn finish_purges_of(&self, name: &str) -> Result<(), Unavailable> {
+        let Some(id) = self.enter()?.state.stream_id(name) else {
+            return Ok(());
         };
-        self.wait(group)?;
-        updated
+        match self.finish_purges(id) {
+            // Then it is counted: rather one update too many is refused than one too few.
+            Err(Unavailable::Damaged { .. }) => Ok(()),
+            finished => finished,
+        }
     }
 
     pub(crate) fn delete_stream(&self, name: &str) -> Result<(), StreamError> {
@@ -81,14 +109,17 @@ impl Engine {
         &self,
         id: u32,
         config: ConsumerConfig,
+        losing: Losing,
     ) -> Result<(), ConsumerError> {
         let (updated, group) = {
             let mut core = self.enter()?;
             core.now(&self.clock);
-            let updated = core.state.update_consumer(id, config);
+            let updated = core.state.update_consumer(id, config, losing);
             // All of them: a limit may have made what one waits for impossible.
             core.wake_all_fetches(id);
-            (updated, core.state.catalog_group())
+            // What would be dropped is an answer about what the consumer holds.
+            let group = core.observed(id).max(core.state.catalog_group());
+            (updated, group)
         };
         self.wait(group)?;
         updated

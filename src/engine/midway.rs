@@ -133,7 +133,7 @@ fn g5_a_purged_message_that_was_refused_is_neither_parked_nor_dropped() {
         assert_eq!(worker.info().unwrap().refused, 1);
         let mut config = worker.info().unwrap().config;
         config.on_exhausted = then;
-        jobs.update_consumer(config).unwrap();
+        jobs.update_consumer_dropping(config).unwrap();
         cut(&jobs, Some("jobs.a"), &PurgeBound::All);
         store.drive().unwrap();
         let info = worker.info().unwrap();

@@ -80,6 +80,19 @@ pub enum StreamError {
         /// The setting.
         setting: &'static str,
     },
+    /// The update would remove messages that the stream stores, at once.
+    #[error(
+        "the new `{setting}` would remove {} of the stream `{name}` at once; leave it as it is, or use `update_stream_removing`",
+        counted(*.messages)
+    )]
+    WouldRemove {
+        /// The stream's name.
+        name: String,
+        /// The first setting that would.
+        setting: &'static str,
+        /// How many messages, where that is known without a look at each of them.
+        messages: Option<u64>,
+    },
     /// The stream has this setting for good, and the update left it out.
     #[error("`{setting}` of the stream `{name}` can't be taken back; keep it in the update")]
     Irrevocable {
@@ -91,6 +104,14 @@ pub enum StreamError {
     /// The store itself.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+fn counted(messages: Option<u64>) -> String {
+    match messages {
+        None => "messages".to_owned(),
+        Some(1) => "1 message".to_owned(),
+        Some(messages) => format!("{messages} messages"),
+    }
 }
 
 /// Why a consumer could not be created, found, updated or deleted.
@@ -129,6 +150,19 @@ pub enum ConsumerError {
     Fixed {
         /// The setting.
         setting: &'static str,
+    },
+    /// The update would give messages up at once, and no copy of them is kept.
+    #[error(
+        "the new `{setting}` would drop {} that the consumer `{name}` has not finished; leave it as it is, name a dead-letter stream, or use `update_consumer_dropping`",
+        counted(Some(*.messages))
+    )]
+    WouldDrop {
+        /// The consumer's name.
+        name: String,
+        /// The setting that would: `max_deliver`, or else `on_exhausted`.
+        setting: &'static str,
+        /// How many messages.
+        messages: u64,
     },
     /// The stream has as many consumers as it may.
     #[error(

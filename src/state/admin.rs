@@ -3,7 +3,9 @@
 pub(super) mod consumers;
 
 use super::difference::stream_difference;
+use super::losing::{Losing, Progress};
 use super::room::disk_bytes;
+use super::stored::Need;
 use super::{Consumer, Drop, State, Stream};
 use crate::changes::{Change, RowKey, Table};
 use crate::config::StreamConfig;
@@ -68,19 +70,48 @@ impl State {
 
     /// Gives a stream another configuration; its messages and consumers stay, as far as the new limits
     /// allow.
-    pub(crate) fn update_stream(&mut self, config: StreamConfig) -> Result<u32, StreamError> {
+    ///
+    /// `None` says that not all of what it would remove was looked at, and to ask again.
+    pub(crate) fn update_stream(
+        &mut self,
+        config: &StreamConfig,
+        losing: Losing,
+        progress: &mut Progress,
+    ) -> Result<Option<Result<u32, StreamError>>, Need> {
+        let id = match self.permit_update(config) {
+            Ok(id) => id,
+            Err(why) => return Ok(Some(Err(why))),
+        };
+        if losing == Losing::Refused {
+            match self.keeps_messages(id, config, progress)? {
+                None => return Ok(None),
+                Some(Err(why)) => return Ok(Some(Err(why))),
+                Some(Ok(())) => {}
+            }
+        }
+        self.apply_update(id, config.clone());
+        Ok(Some(Ok(id)))
+    }
+
+    /// The stream to update, if everything else lets it have its new settings.
+    fn permit_update(&self, config: &StreamConfig) -> Result<u32, StreamError> {
         let not_found = || StreamError::NotFound {
             name: config.name.clone(),
         };
         let id = self.stream_id(&config.name).ok_or_else(not_found)?;
-        if let Some(known) = self.streams.get(&id) {
-            known.permit_update(&config)?;
-        }
-        self.refuse_overlap(&config, Some(id))?;
-        self.keep_dead_letters(&config)?;
+        let known = self.streams.get(&id).ok_or_else(not_found)?;
+        known.permit_update(config)?;
+        self.refuse_overlap(config, Some(id))?;
+        self.keep_dead_letters(config)?;
+        keeps_retention(&known.config, config)?;
+        Ok(id)
+    }
+
+    fn apply_update(&mut self, id: u32, config: StreamConfig) {
         let now = self.now;
-        let stream = self.streams.get_mut(&id).ok_or_else(not_found)?;
-        keeps_retention(&stream.config, &config)?;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         let (kept, keeps) = (stream.config.retention, config.retention);
         let unwanted = stream.config.unwanted != config.unwanted;
         let horizon = stream.dedup_horizon(now).unwrap_or(0);
@@ -105,7 +136,6 @@ impl State {
         }
         self.touch_catalog();
         self.sweep_wanted = true;
-        Ok(id)
     }
 
     /// Whether dead letters still fit: those that the stream is named for, and its own.

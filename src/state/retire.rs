@@ -4,7 +4,7 @@
 use super::purge::stored_fact;
 use super::stored::{Fact, Need};
 use super::{State, Stream};
-use crate::config::Retention;
+use crate::config::{Retention, StreamConfig};
 use crate::event::Removal;
 
 impl State {
@@ -51,14 +51,20 @@ impl State {
         known.config.drops_unwanted() && !self.is_needed(known, known.last + 1, subject)
     }
 
-    /// Whether a consumer that wants a message is past it, and none needs it.
-    fn is_finished(&self, stream: &Stream, seq: u64, subject: &str) -> bool {
+    /// Whether, with these settings, a message leaves that is stored: a consumer that wants it is past it,
+    /// or nobody needs to be, and none needs it.
+    pub(super) fn is_finished(
+        &self,
+        stream: &Stream,
+        config: &StreamConfig,
+        seq: u64,
+        subject: &str,
+    ) -> bool {
         let mut consumers = stream
             .consumers
             .iter()
             .filter_map(|id| self.consumers.get(id));
-        let drops = stream.config.drops_unwanted();
-        (drops || consumers.any(|known| known.had(seq, subject)))
+        (config.drops_unwanted() || consumers.any(|known| known.had(seq, subject)))
             && !self.is_needed(stream, seq, subject)
     }
 
@@ -84,8 +90,9 @@ impl State {
             let mut unwanted = Vec::new();
             if known.config.removes_finished() {
                 let fresh = known.recent.iter_from(known.judged_to + 1);
-                let finished =
-                    fresh.filter(|stored| self.is_finished(known, stored.seq, &stored.subject));
+                let finished = fresh.filter(|stored| {
+                    self.is_finished(known, &known.config, stored.seq, &stored.subject)
+                });
                 unwanted.extend(finished.map(|stored| stored.seq));
             }
             if let Some(known) = self.streams.get_mut(&id) {
@@ -188,10 +195,11 @@ impl State {
         if !stream.config.removes_finished() {
             at = below;
         }
+        let finished =
+            |fact: &Fact| self.is_finished(stream, &stream.config, fact.seq, &fact.subject);
         while at < below && *budget > 0 {
             match stored_fact(stream, at) {
-                Ok(fact) => gone
-                    .extend(fact.filter(|fact| self.is_finished(stream, fact.seq, &fact.subject))),
+                Ok(fact) => gone.extend(fact.filter(finished)),
                 Err(need) => {
                     stopped = Err(need);
                     break;

@@ -66,6 +66,6 @@ fn a_new_age_limit_is_judged_by_the_time_now() {
     let aged = StreamConfig::new("jobs")
         .without_dedup()
         .max_age(Duration::from_secs(30));
-    store.update_stream(aged).unwrap();
+    store.update_stream_removing(aged).unwrap();
     assert_eq!(jobs.info().unwrap().messages, 0);
 }

@@ -89,7 +89,10 @@ fn a_shorter_age_takes_effect_with_the_update() {
     publish(&stream, "s", 3);
     world.pass(secs(60));
     publish(&stream, "s", 1);
-    world.store.update_stream(config.max_age(secs(30))).unwrap();
+    world
+        .store
+        .update_stream_removing(config.max_age(secs(30)))
+        .unwrap();
     world.pass(millis(100));
     assert_eq!(stored(&stream), [4]);
 }

@@ -177,7 +177,7 @@ fn what_nobody_wants_can_be_kept() {
     checked(&world);
     world
         .store
-        .update_stream(keeps.unwanted(Unwanted::Drop))
+        .update_stream_removing(keeps.unwanted(Unwanted::Drop))
         .unwrap();
     assert_eq!(stored(&stream), Vec::<u64>::new());
     checked(&world);
@@ -228,7 +228,7 @@ fn g12_a_stream_that_turns_to_interest_drops_what_all_are_done_with() {
         let consumer = create(&stream, ConsumerConfig::new(format!("c{floor}")));
         consumer.ack_batch(&take(&consumer, floor)).unwrap();
     }
-    world.store.update_stream(config()).unwrap();
+    world.store.update_stream_removing(config()).unwrap();
     world.store.drive().unwrap();
     let facts = stream.info().unwrap();
     assert_eq!((facts.first_seq.get(), facts.messages), (11, 10));

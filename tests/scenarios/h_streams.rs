@@ -90,7 +90,7 @@ fn lowered_limits_remove_what_they_no_longer_allow() {
     let events = world.store.events(10);
     world
         .store
-        .update_stream(config.clone().max_messages(4))
+        .update_stream_removing(config.clone().max_messages(4))
         .unwrap();
     assert_eq!(stored(&stream), [7, 8, 9, 10]);
     assert_eq!((info(&consumer).lost, info(&consumer).pending), (6, 4));
@@ -102,7 +102,10 @@ fn lowered_limits_remove_what_they_no_longer_allow() {
             ..
         }
     ));
-    world.store.update_stream(config.max_bytes(5)).unwrap();
+    world
+        .store
+        .update_stream_removing(config.max_bytes(5))
+        .unwrap();
     assert_eq!(stored(&stream), [9, 10]);
 }
 

@@ -88,7 +88,7 @@ fn h14_a_lowered_limit_trims_what_is_stored_and_holds_from_then_on() {
         stream.publish(format!("kv.{}", n % 3), "").unwrap();
     }
     assert_eq!(stream.info().unwrap().messages, 15);
-    world.store.update_stream(config(3)).unwrap();
+    world.store.update_stream_removing(config(3)).unwrap();
     world.store.drive().unwrap();
     assert_eq!(stored(&stream), (22..=30).collect::<Vec<u64>>());
     stream.publish("kv.1", "").unwrap();

@@ -54,5 +54,6 @@ mod s_rollups;
 mod s_scheduled;
 mod s_skipped;
 mod s_ttl;
+mod s_updates;
 mod t_storm;
 mod t_threads;

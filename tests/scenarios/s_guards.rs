@@ -79,7 +79,10 @@ fn a_first_sequence_has_bounds_and_is_fixed() {
     let setting = "first_sequence";
     let name = "s".into();
     assert_eq!(other.unwrap_err(), StreamError::Exists { name, setting });
-    world.store.update_stream(config.max_messages(2)).unwrap();
+    world
+        .store
+        .update_stream_removing(config.max_messages(2))
+        .unwrap();
     assert_eq!(stored(&stream), [highest + 1, highest + 2]);
     let world = world.killed();
     assert_eq!(stored(&world.store.stream("s").unwrap()).len(), 2);
@@ -148,7 +151,10 @@ fn what_a_stream_denies_it_denies_for_good() {
     }
     // Its limits still remove.
     assert_eq!(stored(&stream), [2, 3, 4]);
-    world.store.update_stream(config.max_messages(2)).unwrap();
+    world
+        .store
+        .update_stream_removing(config.max_messages(2))
+        .unwrap();
     assert_eq!(stored(&stream), [3, 4]);
     let world = world.killed();
     let stream = world.store.stream("s").unwrap();

@@ -71,10 +71,22 @@ pub(crate) fn variant(error: &dyn std::fmt::Debug) -> String {
         .to_owned()
 }
 
+pub(crate) fn would_remove(setting: &str, messages: Option<u64>) -> String {
+    let messages = messages.map_or("some".to_owned(), |messages| messages.to_string());
+    format!("WouldRemove({setting}) {messages}")
+}
+
+pub(crate) fn would_drop(setting: &str, messages: u64) -> String {
+    format!("WouldDrop({setting}) {messages}")
+}
+
 pub(crate) fn stream_error(why: StreamError, not_found: &str) -> Answer {
     match why {
         StreamError::Unavailable(why) => Answer::Down(why),
         StreamError::NotFound { .. } => said(not_found),
+        StreamError::WouldRemove {
+            setting, messages, ..
+        } => would_remove(setting, messages).into(),
         why => variant(&why).into(),
     }
 }
@@ -83,6 +95,9 @@ pub(crate) fn consumer_error(why: ConsumerError, not_found: &str) -> Answer {
     match why {
         ConsumerError::Unavailable(why) => Answer::Down(why),
         ConsumerError::NotFound { .. } => said(not_found),
+        ConsumerError::WouldDrop {
+            setting, messages, ..
+        } => would_drop(setting, messages).into(),
         why => variant(&why).into(),
     }
 }

@@ -16,10 +16,10 @@ impl Oracle {
     fn answer(&mut self, op: &Op) -> String {
         match op {
             Op::CreateStream(config) => self.create_stream(config),
-            Op::UpdateStream(config) => self.update_stream(config),
+            Op::UpdateStream(config, may) => self.update_stream(config, *may),
             Op::DeleteStream(name) => self.delete_stream(name),
             Op::CreateConsumer(stream, config) => self.create_consumer(stream, config),
-            Op::UpdateConsumer(stream, config) => self.update_consumer(stream, config),
+            Op::UpdateConsumer(stream, config, may) => self.update_consumer(stream, config, *may),
             Op::DeleteConsumer(stream, name) => self.delete_consumer(stream, name),
             Op::Publish { to, batch } => self.publish(to.as_deref(), batch),
             Op::Fetch {

@@ -2,6 +2,7 @@
 
 use crate::delivering::wants;
 use crate::model::{Held, Place, Reason};
+use crate::op::May;
 use crate::oracle::Oracle;
 use riverbed::{AckPolicy, ConsumerConfig, DeliverPolicy, Discard, StreamConfig, Timestamp};
 
@@ -83,7 +84,12 @@ impl Oracle {
         keeps && target.captures(&subject) && target.config.max_message_size >= needed
     }
 
-    pub(crate) fn update_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> String {
+    pub(crate) fn update_consumer(
+        &mut self,
+        stream: &str,
+        config: &ConsumerConfig,
+        may: May,
+    ) -> String {
         if makes_no_sense(config) && self.streams.contains_key(stream) {
             return "Invalid".to_owned();
         }
@@ -92,6 +98,11 @@ impl Oracle {
         };
         if known.config.deliver != config.deliver || known.config.filters != config.filters {
             return "Fixed".to_owned();
+        }
+        if may == May::Keep
+            && let Some(why) = known.would_drop(config)
+        {
+            return why;
         }
         let moved = known.config.on_exhausted != config.on_exhausted;
         if moved && !self.prepare_dead_letters(stream, config) {

@@ -2,7 +2,7 @@
 
 use crate::configs::behaviour;
 use crate::drafts::draft;
-use crate::history::{of_parked, some_delivery, some_seq};
+use crate::history::{may_lose, of_parked, some_delivery, some_seq};
 use crate::model::Draft;
 use crate::op::{End, Op, Verdict};
 use crate::oracle::Oracle;
@@ -90,5 +90,6 @@ fn manage(rng: &mut Rng, oracle: &Oracle, of: &str) -> Option<Op> {
         });
     }
     let known = oracle.consumer(of, name)?.config.clone();
-    Some(Op::UpdateConsumer(of.to_owned(), behaviour(rng, of, known)))
+    let config = behaviour(rng, of, known);
+    Some(Op::UpdateConsumer(of.to_owned(), config, may_lose(rng)))
 }

@@ -4,7 +4,7 @@ use crate::configs::{behaviour, consumer_config, stream_config, stream_update};
 use crate::drafts::{cancel_scheduled, pipeline, publish};
 use crate::group_history::group;
 use crate::model::{Held, Place, Stream};
-use crate::op::{Op, Verdict};
+use crate::op::{May, Op, Verdict};
 use crate::oracle::Oracle;
 use crate::trouble::Trouble;
 use fastrand::Rng;
@@ -13,6 +13,10 @@ use std::time::Duration;
 
 pub(crate) fn chance(rng: &mut Rng, one_in: u32) -> bool {
     rng.u32(..one_in) == 0
+}
+
+pub(crate) fn may_lose(rng: &mut Rng) -> May {
+    if rng.bool() { May::Lose } else { May::Keep }
 }
 
 pub(crate) fn pick<T: Clone>(rng: &mut Rng, all: &[T]) -> Option<T> {
@@ -250,10 +254,11 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
         }
         2..=4 => {
             let known = oracle.streams.get(stream);
-            Op::UpdateStream(match known.map(|known| known.config.clone()) {
+            let config = match known.map(|known| known.config.clone()) {
                 Some(known) => stream_update(rng, &known),
                 None => stream_config(rng, stream),
-            })
+            };
+            Op::UpdateStream(config, may_lose(rng))
         }
         5 => Op::DeleteStream(["a", "b", "dlq", "none"][rng.usize(..4)].into()),
         6..=8 => {
@@ -272,7 +277,7 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
             if chance(rng, 6) {
                 config.filters = vec!["a.other".into()];
             }
-            Op::UpdateConsumer(stream, config)
+            Op::UpdateConsumer(stream, config, may_lose(rng))
         }
         _ => {
             let (stream, name) = some_consumer(rng, oracle)?;

@@ -36,6 +36,7 @@ mod history;
 mod lagging;
 mod later;
 mod letters;
+mod losing;
 mod marking;
 mod marks;
 mod model;

@@ -33,10 +33,10 @@ pub(crate) enum Then {
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     CreateStream(StreamConfig),
-    UpdateStream(StreamConfig),
+    UpdateStream(StreamConfig, May),
     DeleteStream(String),
     CreateConsumer(String, ConsumerConfig),
-    UpdateConsumer(String, ConsumerConfig),
+    UpdateConsumer(String, ConsumerConfig, May),
     DeleteConsumer(String, String),
     /// To a stream, or to whoever captures the subject.
     Publish {
@@ -139,6 +139,13 @@ pub(crate) enum Op {
     Group(Vec<Op>, End),
 }
 
+/// Whether messages may be lost by an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum May {
+    Keep,
+    Lose,
+}
+
 /// How a group of operations ends.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
@@ -160,10 +167,12 @@ impl Op {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::CreateStream(_) => "create_stream",
-            Self::UpdateStream(_) => "update_stream",
+            Self::UpdateStream(_, May::Keep) => "update_stream",
+            Self::UpdateStream(_, May::Lose) => "update_stream_removing",
             Self::DeleteStream(_) => "delete_stream",
             Self::CreateConsumer(..) => "create_consumer",
-            Self::UpdateConsumer(..) => "update_consumer",
+            Self::UpdateConsumer(.., May::Keep) => "update_consumer",
+            Self::UpdateConsumer(.., May::Lose) => "update_consumer_dropping",
             Self::DeleteConsumer(..) => "delete_consumer",
             Self::Publish { batch, .. } if batch.len() == 1 => "publish",
             Self::Publish { .. } => "publish_batch",

@@ -3,6 +3,7 @@
 use crate::lagging::makes_no_sense;
 use crate::letters::{dead_letter_stream, headers_without_envelope};
 use crate::model::{End, Held, Place, matches};
+use crate::op::May;
 use crate::oracle::{Oracle, forget_ids};
 use riverbed::{Access, Deny, Retention, StreamConfig};
 
@@ -46,7 +47,7 @@ impl Oracle {
             .any(|subject| taken.contains(&first(subject)))
     }
 
-    pub(crate) fn update_stream(&mut self, config: &StreamConfig) -> String {
+    pub(crate) fn update_stream(&mut self, config: &StreamConfig, may: May) -> String {
         let name = &config.name;
         if makes_no_sense(config) {
             return "Invalid".to_owned();
@@ -61,9 +62,6 @@ impl Oracle {
         if !known.config.deny.is_subset(&config.deny) || (sealed && config.access != Access::Sealed)
         {
             return "Irrevocable".to_owned();
-        }
-        if !sealed && config.access == Access::Sealed {
-            self.met.push("sealed");
         }
         if self.overlaps(config) {
             return "SubjectOverlap".to_owned();
@@ -80,12 +78,20 @@ impl Oracle {
                 return "InUse".to_owned();
             }
         }
-        let now = self.now;
-        let stream = self.streams.get_mut(name).unwrap();
         let queue = |config: &StreamConfig| config.retention == Retention::WorkQueue;
-        if queue(&stream.config) != queue(config) {
+        if queue(&self.streams[name].config) != queue(config) {
             return "Invalid".to_owned();
         }
+        if may == May::Keep
+            && let Some(why) = self.would_remove(config)
+        {
+            return why;
+        }
+        if !sealed && config.access == Access::Sealed {
+            self.met.push("sealed");
+        }
+        let now = self.now;
+        let stream = self.streams.get_mut(name).unwrap();
         let other = stream.config.retention != config.retention;
         let unwanted = stream.config.unwanted != config.unwanted;
         if other {

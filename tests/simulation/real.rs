@@ -5,7 +5,7 @@ use crate::answers::{
     ack_error, acked_line, consumer_error, fetch_error, purge_error, redrive_error, said,
     schedule_error, stream_error,
 };
-use crate::op::{Op, Verdict};
+use crate::op::{May, Op, Verdict};
 use crate::oracle::Oracle;
 use riverbed::disk::MemoryDisk;
 use riverbed::{
@@ -121,10 +121,16 @@ impl Real {
                 Ok(_) => said("created"),
                 Err(why) => stream_error(why, "NotFound"),
             },
-            Op::UpdateStream(config) => match self.store().update_stream(config.clone()) {
-                Ok(_) => said("updated"),
-                Err(why) => stream_error(why, "NotFound"),
-            },
+            Op::UpdateStream(config, may) => {
+                let updated = match may {
+                    May::Keep => self.store().update_stream(config.clone()),
+                    May::Lose => self.store().update_stream_removing(config.clone()),
+                };
+                match updated {
+                    Ok(_) => said("updated"),
+                    Err(why) => stream_error(why, "NotFound"),
+                }
+            }
             Op::DeleteStream(name) => match self.store().delete_stream(name) {
                 Ok(()) => said("deleted"),
                 Err(why) => stream_error(why, "NotFound"),
@@ -135,12 +141,18 @@ impl Real {
                     Err(why) => consumer_error(why, "NotFound"),
                 }
             }
-            Op::UpdateConsumer(stream, config) => match self.store().stream(stream) {
+            Op::UpdateConsumer(stream, config, may) => match self.store().stream(stream) {
                 Err(why) => stream_error(why, "NotFound"),
-                Ok(stream) => match stream.update_consumer(config.clone()) {
-                    Ok(_) => said("updated"),
-                    Err(why) => consumer_error(why, "NotFound"),
-                },
+                Ok(stream) => {
+                    let updated = match may {
+                        May::Keep => stream.update_consumer(config.clone()),
+                        May::Lose => stream.update_consumer_dropping(config.clone()),
+                    };
+                    match updated {
+                        Ok(_) => said("updated"),
+                        Err(why) => consumer_error(why, "NotFound"),
+                    }
+                }
             },
             Op::DeleteConsumer(stream, name) => match self.store().stream(stream) {
                 Err(why) => stream_error(why, "NotFound"),

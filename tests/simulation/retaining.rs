@@ -20,7 +20,7 @@ impl Stream {
             .any(|known| known.needs(seq, subject))
     }
 
-    fn unneeded(&self) -> Vec<u64> {
+    pub(crate) fn unneeded(&self) -> Vec<u64> {
         let stored = self.stored.iter();
         let unneeded = stored.filter(|(seq, m)| !self.needs(**seq, &m.draft.subject));
         unneeded.map(|(seq, _)| *seq).collect()

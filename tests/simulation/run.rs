@@ -98,7 +98,7 @@ fn explore_with(seed: u64, steps: usize, picks: Picks) -> (Vec<Step>, Report) {
 /// Where a power cut takes commits with it nobody can see whether a renewal was among them: since when an id is
 /// remembered does not show. Streams that slide are tried where every commit is durable.
 fn remember_from_the_first(op: &mut Op) {
-    if let Op::CreateStream(config) | Op::UpdateStream(config) = op {
+    if let Op::CreateStream(config) | Op::UpdateStream(config, _) = op {
         config.dedup_mode = DedupMode::Fixed;
     }
 }

@@ -8,7 +8,7 @@ use crate::state::difference::consumer_difference;
 use crate::state::entries::UNDELIVERED;
 use crate::state::envelope;
 use crate::state::rate::Pace;
-use crate::state::{Consumer, State};
+use crate::state::{Consumer, Losing, State};
 use std::collections::BTreeSet;
 
 /// Bytes of a dead-letter stream that is made on demand.
@@ -190,6 +190,7 @@ impl State {
         &mut self,
         id: u32,
         config: ConsumerConfig,
+        losing: Losing,
     ) -> Result<(), ConsumerError> {
         let name = config.name.clone();
         let Some(consumer) = self.consumers.get(&id) else {
@@ -214,17 +215,20 @@ impl State {
                 return Err(ConsumerError::Fixed { setting });
             }
         }
+        if losing == Losing::Refused {
+            consumer.keeps_messages(&config)?;
+        }
         if consumer.config.on_exhausted != config.on_exhausted {
             self.prepare_dead_letters(stream, &config)?;
         }
         let Some(consumer) = self.consumers.get_mut(&id) else {
             return Ok(());
         };
+        let over = consumer.newly_exhausted(&config);
         consumer.config = config.into();
         consumer.pace.change(&consumer.config, self.mono);
         consumer.refused_at = None;
         let change = consumer.config_change();
-        let over = consumer.newly_exhausted();
         self.open.changes.push(change);
         for seq in over {
             self.set_condemned(id, seq, &crate::event::DeadReason::MaxDeliver);
@@ -289,10 +293,12 @@ impl Consumer {
     }
 
     /// Messages waiting for another attempt that a lowered limit no longer allows.
-    fn newly_exhausted(&self) -> Vec<u64> {
+    pub(in crate::state) fn newly_exhausted(&self, config: &ConsumerConfig) -> Vec<u64> {
         let waits = |place: &Place| matches!(place, Place::Due | Place::Delayed { .. });
         let over = |(seq, entry): (u64, &crate::format::rows::EntryRow)| {
-            (waits(&entry.place) && self.is_exhausted(entry)).then_some(seq)
+            let most = config.max_deliver;
+            let exhausted = most.is_some_and(|most| entry.failures >= most);
+            (waits(&entry.place) && exhausted).then_some(seq)
         };
         self.entries.iter().filter_map(over).collect()
     }

@@ -2,7 +2,7 @@
 
 use super::{FIRST, History, begun_config, dead, park, plain, some_dead, some_out, stream_config};
 use crate::world::{down, open};
-use riverbed::{ConsumerConfig, DeliverPolicy, EmptyReason, Fetch};
+use riverbed::{ConsumerConfig, DeliverPolicy, EmptyReason, Fetch, StreamError};
 use std::time::Duration;
 
 pub(super) const HISTORIES: &[History] = &[
@@ -22,10 +22,15 @@ pub(super) const HISTORIES: &[History] = &[
         consumer: plain,
         before: some_out,
         cut: |world| {
+            let config = stream_config().max_messages(2);
+            match world.store.update_stream(config.clone()) {
+                Err(StreamError::WouldRemove { .. }) => {}
+                Err(why) => return Err(down(why)),
+                Ok(_) => panic!("an update removed messages without the word"),
+            }
             world.told.limit = (Some(2), false);
             world.told.maybe_gone.extend(["a1", "a2"].map(String::from));
-            let config = stream_config().max_messages(2);
-            world.store.update_stream(config).map_err(down)?;
+            world.store.update_stream_removing(config).map_err(down)?;
             world.told.limit.1 = true;
             world.told.gone.extend(["a1", "a2"].map(String::from));
             let config = ConsumerConfig::new("c").ack_wait(Duration::from_secs(7));
