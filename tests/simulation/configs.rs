@@ -84,6 +84,11 @@ pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
 
 /// Another configuration of a stream that there is, mostly one that it may have.
 pub(crate) fn stream_update(rng: &mut Rng, known: &StreamConfig) -> StreamConfig {
+    if chance(rng, 6) {
+        // Nothing but what becomes of what there is too much of.
+        let drops = known.clone().discard(Discard::Old);
+        return drops.unwanted(Unwanted::Drop);
+    }
     let mut config = stream_config(rng, &known.name);
     if !chance(rng, 8) {
         config.first_sequence = known.first_sequence;
