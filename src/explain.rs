@@ -142,7 +142,7 @@ pub enum ConsumerFate {
     /// The consumer is past it: it finished it, or never wanted it. To tell these apart takes the message's
     /// subject, which left with it, or, where only the last message of each subject was to be delivered, what was
     /// the last one at the start. Also what was behind a consumer, or was passed over, when it was
-    /// [reset](crate::Consumer::reset).
+    /// [reset](crate::Consumer::reset), and what was behind it when it was given other filters.
     Passed,
     /// What is still stored does not say it.
     Unknown,

@@ -12,7 +12,6 @@ use crate::publish_handle::PublishHandle;
 use crate::root::{Root, one};
 use crate::seq::Seq;
 use crate::subject::SubjectFilter;
-use crate::sync::Mutex;
 use std::collections::VecDeque;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
@@ -434,7 +433,7 @@ impl Stream {
             id,
             name,
             stream: self.id,
-            reading: Mutex::new(()),
+            reading: self.root.engine.reading_of(id),
         };
         Consumer::new(Arc::clone(&self.root), reference, self.name.clone())
     }

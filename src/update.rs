@@ -94,11 +94,17 @@ impl Riverbed {
 impl Stream {
     /// Gives a consumer another configuration. Its place and what it holds stay; a changed `ack_wait`
     /// holds for leases that start from now on, and a message that failed more often than a lowered
-    /// `max_deliver` allows is given up. `filters`, `deliver` and `ack_policy` can't be changed.
+    /// `max_deliver` allows is given up. `deliver` and `ack_policy` can't be changed.
+    ///
+    /// Other `filters` hold from the consumer's place on: what it was given stays with it until it is settled, and
+    /// what it passed over does not come again unless it is [reset](Consumer::reset). The messages ahead are counted
+    /// for it, by a look at the subjects of the blocks there; fetches from the consumer that have to read wait
+    /// meanwhile.
     ///
     /// An update by which messages would be dropped at once is refused: those that a lowered
     /// `max_deliver` gives up, or those that wait for room in a dead-letter stream, where nothing is kept
-    /// of them. [`update_consumer_dropping`](Self::update_consumer_dropping) is the word for it.
+    /// of them; and, in a stream that keeps what is wanted ([`Retention::Interest`](crate::Retention::Interest)),
+    /// those on subjects that new filters leave out. [`update_consumer_dropping`](Self::update_consumer_dropping) is the word for it.
     ///
     /// # Crash safety
     ///

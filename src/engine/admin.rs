@@ -3,7 +3,7 @@
 use super::Engine;
 use super::start::ConsumerRef;
 use crate::clock::Timestamp;
-use crate::config::{ConsumerConfig, StreamConfig};
+use crate::config::StreamConfig;
 use crate::error::{ConsumerError, RedriveError, StreamError, Unavailable};
 use crate::event::Event;
 use crate::seq::Seq;
@@ -103,26 +103,6 @@ impl Engine {
         };
         self.wait(group)?;
         Ok(found)
-    }
-
-    pub(crate) fn update_consumer(
-        &self,
-        id: u32,
-        config: ConsumerConfig,
-        losing: Losing,
-    ) -> Result<(), ConsumerError> {
-        let (updated, group) = {
-            let mut core = self.enter()?;
-            core.now(&self.clock);
-            let updated = core.state.update_consumer(id, config, losing);
-            // All of them: a limit may have made what one waits for impossible.
-            core.wake_all_fetches(id);
-            // What would be dropped is an answer about what the consumer holds.
-            let group = core.observed(id).max(core.state.catalog_group());
-            (updated, group)
-        };
-        self.wait(group)?;
-        updated
     }
 
     /// Pauses a consumer, or ends its pause.

@@ -33,6 +33,7 @@ mod publish;
 mod purge;
 mod read;
 mod reading;
+mod refilter;
 #[cfg(test)]
 mod regressions;
 mod reports;
@@ -96,6 +97,8 @@ pub(crate) struct Engine {
     /// Answers wait for nothing until the group is let go; only tests without threads hold it.
     held: AtomicBool,
     threads: Threads,
+    /// The locks of fetches that read.
+    readings: refilter::Readings,
     /// The process that opened the store (R11).
     process: u32,
 }

@@ -126,6 +126,7 @@ impl Engine {
             spent: Mutex::default(),
             held: AtomicBool::new(false),
             threads: options.threads,
+            readings: super::refilter::Readings::default(),
             process: std::process::id(),
         });
         engine

@@ -19,7 +19,7 @@ pub(crate) struct ConsumerRef {
     pub(crate) name: String,
     pub(crate) stream: u32,
     /// Held by the fetch that reads new messages.
-    pub(crate) reading: Mutex<()>,
+    pub(crate) reading: Arc<Mutex<()>>,
 }
 
 /// Where a consumer is to begin.

@@ -153,15 +153,17 @@ pub enum ConsumerError {
     },
     /// The update would give messages up at once, and no copy of them is kept.
     #[error(
-        "the new `{setting}` would drop {} that the consumer `{name}` has not finished; leave it as it is, name a dead-letter stream, or use `update_consumer_dropping`",
-        counted(Some(*.messages))
+        "the new `{setting}` would drop {} of the consumer `{name}`; leave it as it is, {}, or use `update_consumer_dropping`",
+        counted(Some(*.messages)),
+        if *.setting == "filters" { "create a consumer for what it leaves out" } else { "name a dead-letter stream" }
     )]
     WouldDrop {
         /// The consumer's name.
         name: String,
-        /// The setting that would: `max_deliver`, or else `on_exhausted`.
+        /// The setting that would: `max_deliver`, or else `on_exhausted`; or `filters`, which leave out messages
+        /// that leave their stream when nobody wants them.
         setting: &'static str,
-        /// How many messages.
+        /// How many messages; of `filters` all that are stored on subjects that they leave out.
         messages: u64,
     },
     /// The stream has as many consumers as it may.

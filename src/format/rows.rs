@@ -207,6 +207,10 @@ pub(crate) struct ConsumerRow {
     pub(crate) start: u64,
     /// As far as the consumer was when it was reset, or was set to: below it may have been passed over. 0 if it never was.
     pub(crate) reset_below: u64,
+    /// As far as the consumer was when its filters were changed: what they say holds from here on. 0 if they never were.
+    pub(crate) filters_from: u64,
+    /// As far as the stream was then: of what left below it may have been others that judged it.
+    pub(crate) filters_below: u64,
     /// The ack floor, which goes back with a reset only.
     pub(crate) floor: u64,
     /// The next delivery's serial (R13).

@@ -187,6 +187,8 @@ fn consumer(source: &mut Source<'_>) -> ConsumerRow {
         pending: source.bytes(300).to_vec(),
         accounted: source.number(),
         reset_below: source.number(),
+        filters_from: source.number(),
+        filters_below: source.number(),
         removals_from: source.number(),
         totals: Totals {
             deliveries: source.number(),

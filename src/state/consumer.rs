@@ -42,6 +42,10 @@ pub(crate) struct Consumer {
     pub(crate) removals_from: u64,
     /// Below this a reset may have passed messages over, or taken some back that were finished.
     pub(crate) reset_below: u64,
+    /// Where it was when its filters were changed: what they say holds from here on.
+    pub(crate) filters_from: u64,
+    /// What left below this may have been judged by other filters.
+    pub(crate) filters_below: u64,
     /// Delivered and unfinished, parked ones apart.
     pub(crate) pending: RunSet,
     pub(crate) entries: Entries,
@@ -209,6 +213,7 @@ impl Consumer {
 
     /// Whether it wanted the message, and it was its turn.
     pub(crate) fn had(&self, seq: u64, subject: &str) -> bool {
-        (self.start..self.next).contains(&seq) && self.wants(subject)
+        let from = self.start.max(self.filters_from);
+        (from..self.next).contains(&seq) && self.wants(subject)
     }
 }

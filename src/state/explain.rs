@@ -126,6 +126,7 @@ impl State {
         match &known.taken {
             Some((range, _)) if unfinished => lost(range),
             _ if consumer.holds(seq) => self.held_fate(consumer, seq),
+            _ if seq < consumer.filters_from => other_filters(consumer, seq),
             _ if !consumer.wants(&fact.subject) => ConsumerFate::NotMatched,
             _ if unfinished => ConsumerFate::Waiting { deliveries: 0 },
             _ if seq < consumer.reset_below => ConsumerFate::Passed,
@@ -205,6 +206,8 @@ fn gone_fate(consumer: &Consumer, seq: u64, known: &Known) -> ConsumerFate {
     match (lost_by, was_there) {
         (Remembered::Left(range, _), _) if range.extent == Extent::All => lost(&range),
         (_, Some(false)) => ConsumerFate::BeforeCreated,
+        // Its subject left with it, and with that whether the filters of that time matched it.
+        _ if seq < consumer.filters_below => ConsumerFate::Unknown,
         (Remembered::Nothing, Some(true)) if seq < consumer.reset_below => ConsumerFate::Passed,
         // It may have been finished before the reset.
         _ if seq < consumer.reset_below => ConsumerFate::Unknown,
@@ -214,6 +217,15 @@ fn gone_fate(consumer: &Consumer, seq: u64, known: &Known) -> ConsumerFate {
         (Remembered::Nothing, Some(true)) if seq < consumer.next => ConsumerFate::Passed,
         (Remembered::Nothing, Some(true)) if filtered => ConsumerFate::NotMatched,
         _ => ConsumerFate::Unknown,
+    }
+}
+
+/// Of a message that came to the consumer's place when it had other filters.
+fn other_filters(consumer: &Consumer, seq: u64) -> ConsumerFate {
+    if seq < consumer.start {
+        early(consumer)
+    } else {
+        ConsumerFate::Passed
     }
 }
 

@@ -252,6 +252,42 @@ impl Stream {
     }
 }
 
+impl State {
+    /// Refuses other filters that leave out what the ones before want, where that leaves a stream when nobody
+    /// wants it. Whether another consumer does is not looked at.
+    pub(super) fn keeps_wanted(
+        &self,
+        consumer: &Consumer,
+        config: &ConsumerConfig,
+    ) -> Result<(), ConsumerError> {
+        let (before, after) = (&consumer.filters, config.parsed_filters());
+        let source = self.streams.get(&consumer.stream);
+        let source = source.filter(|known| {
+            known.config.retention == Retention::Interest && known.config.removes_finished()
+        });
+        let Some(source) = source.filter(|_| !after.is_empty()) else {
+            return Ok(());
+        };
+        let still = |name: &str| after.iter().any(|filter| filter.matches(name));
+        let left_out = if before.is_empty() {
+            let kept = source.subjects.matching(&after).map(|known| known.count);
+            source.messages - kept.sum::<u64>()
+        } else {
+            let wanted = source.subjects.matching(before);
+            let left_out = wanted.filter(|known| !still(&known.name));
+            left_out.map(|known| known.count).sum()
+        };
+        match left_out {
+            0 => Ok(()),
+            messages => Err(ConsumerError::WouldDrop {
+                name: config.name.clone(),
+                setting: "filters",
+                messages,
+            }),
+        }
+    }
+}
+
 impl Consumer {
     /// Refuses an update by which messages are given up at once of which nothing is kept.
     pub(super) fn keeps_messages(&self, config: &ConsumerConfig) -> Result<(), ConsumerError> {

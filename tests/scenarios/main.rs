@@ -48,6 +48,7 @@ mod s_last_per_subject;
 mod s_precedence;
 mod s_presence;
 mod s_rate;
+mod s_refilter;
 mod s_repeating;
 mod s_reset;
 mod s_rollups;

@@ -103,9 +103,9 @@ pub(crate) fn stream_update(rng: &mut Rng, known: &StreamConfig) -> StreamConfig
     config
 }
 
-pub(crate) fn consumer_config(rng: &mut Rng, stream: &str, name: &str) -> ConsumerConfig {
-    let mut config = ConsumerConfig::new(name);
-    let filters: &[&[&str]] = match stream {
+/// Filters of a consumer, or none.
+pub(crate) fn filters(rng: &mut Rng, stream: &str) -> &'static [&'static str] {
+    let filters: &'static [&'static [&'static str]] = match stream {
         "a" => &[
             &["a.x"],
             &["a.*"],
@@ -117,8 +117,14 @@ pub(crate) fn consumer_config(rng: &mut Rng, stream: &str, name: &str) -> Consum
         _ => &[&["dlq.a.>"], &["dlq.*.c1"]],
     };
     if rng.bool() {
-        config = config.filters(filters[rng.usize(..filters.len())].iter().copied());
+        filters[rng.usize(..filters.len())]
+    } else {
+        &[]
     }
+}
+
+pub(crate) fn consumer_config(rng: &mut Rng, stream: &str, name: &str) -> ConsumerConfig {
+    let mut config = ConsumerConfig::new(name).filters(filters(rng, stream).iter().copied());
     config = match rng.u8(..12) {
         5 | 6 => config.deliver(DeliverPolicy::LastPerSubject),
         0 => config.deliver(DeliverPolicy::New),

@@ -96,11 +96,20 @@ impl Oracle {
         let Some(known) = self.consumer(stream, &config.name) else {
             return "NotFound".to_owned();
         };
-        if known.config.deliver != config.deliver || known.config.filters != config.filters {
+        if known.config.deliver != config.deliver || known.config.ack_policy != config.ack_policy {
             return "Fixed".to_owned();
         }
         if may == May::Keep
             && let Some(why) = known.would_drop(config)
+        {
+            return why;
+        }
+        let refilters = known.config.filters != config.filters;
+        if refilters && let Err(why) = self.fits_work_queue(stream, config) {
+            return why.to_owned();
+        }
+        if may == May::Keep
+            && let Some(why) = self.would_leave_out(stream, config)
         {
             return why;
         }
@@ -109,7 +118,12 @@ impl Oracle {
             return "DeadLetter".to_owned();
         }
         let now = self.now;
+        let last = self.streams[stream].last;
         let consumer = self.consumer_mut(stream, &config.name).unwrap();
+        if refilters {
+            consumer.filters_from = consumer.next.min(last + 1);
+            consumer.filters_below = last + 1;
+        }
         let paused = consumer.config.pause_until;
         let changed = consumer.pace.change(config, now);
         consumer.config = config.clone();
@@ -128,6 +142,10 @@ impl Oracle {
         }
         if over {
             self.met.push("limit_lowered");
+        }
+        if refilters {
+            self.met.push("refiltered");
+            self.rejudge(stream);
         }
         if changed {
             self.met.push("rate_changed");

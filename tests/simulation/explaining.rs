@@ -153,6 +153,13 @@ impl Asked<'_> {
     /// Of a message that is stored.
     fn is_not_held(&self, subject: &str, told: &ConsumerFate) -> bool {
         let consumer = self.consumer;
+        if self.seq < consumer.filters_from {
+            return match told {
+                ConsumerFate::BeforeStart => self.is_early() && !self.takes_lasts(),
+                _ if self.is_early() && !self.takes_lasts() => false,
+                _ => self.is_passed(told),
+            };
+        }
         if !consumer.wants(subject) {
             return *told == ConsumerFate::NotMatched;
         }
@@ -181,6 +188,9 @@ impl Asked<'_> {
                 let same = name_of(*by) == left.by && is_then(left, *since, *until);
                 same && consumer.ends.get(&self.seq) == Some(&End::Lost)
             }
+            _ if self.seq < consumer.filters_below => {
+                *told == ConsumerFate::Unknown || self.is_dead_letter(told)
+            }
             // The store's consumer may have been past messages that had left, and nobody saw how far.
             ConsumerFate::Unknown => unseen || self.seq < consumer.reset_last,
             ConsumerFate::NotMatched => filtered && !consumer.wants(&left.subject),
@@ -193,8 +203,11 @@ impl Asked<'_> {
 
     /// Of what a reset may have passed over.
     fn is_passed(&self, told: &ConsumerFate) -> bool {
+        *told == ConsumerFate::Passed || self.is_dead_letter(told)
+    }
+
+    fn is_dead_letter(&self, told: &ConsumerFate) -> bool {
         match told {
-            ConsumerFate::Passed => true,
             ConsumerFate::DeadLettered { to, to_seq } => self.is_copy(to, to_seq.get()),
             _ => false,
         }

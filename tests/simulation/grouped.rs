@@ -18,6 +18,7 @@ impl Run {
                 continue;
             }
             self.forget_floor(op);
+            self.follow(op);
             let (after, expected) = self.foresee(op);
             match self.real.perform(op) {
                 Answer::Said(said) => {

@@ -1,6 +1,6 @@
 //! Histories: what a seed does next. It looks at the oracle, so that most of what it does hits.
 
-use crate::configs::{behaviour, consumer_config, stream_config, stream_update};
+use crate::configs::{behaviour, consumer_config, filters, stream_config, stream_update};
 use crate::drafts::{cancel_scheduled, pipeline, publish};
 use crate::group_history::group;
 use crate::model::{Held, Place, Stream};
@@ -274,8 +274,10 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
             let (stream, name) = some_consumer(rng, oracle)?;
             let known = oracle.consumer(&stream, &name)?.config.clone();
             let mut config = behaviour(rng, &stream, known);
-            if chance(rng, 6) {
-                config.filters = vec!["a.other".into()];
+            if chance(rng, 3) {
+                config = config.filters(filters(rng, &stream).iter().copied());
+            } else if chance(rng, 9) {
+                config.ack_policy = riverbed::AckPolicy::All;
             }
             Op::UpdateConsumer(stream, config, may_lose(rng))
         }

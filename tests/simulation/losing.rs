@@ -15,6 +15,20 @@ fn kept(stored: u64, most: Option<u64>, discard: Discard) -> u64 {
 }
 
 impl Oracle {
+    /// Why other filters are refused: what they leave out may leave the stream.
+    pub(crate) fn would_leave_out(&self, stream: &str, config: &ConsumerConfig) -> Option<String> {
+        let (source, known) = (&self.streams[stream], self.consumer(stream, &config.name)?);
+        if source.config.retention != Retention::Interest || source.is_sealed() {
+            return None;
+        }
+        let left_out = source.stored.values().filter(|message| {
+            let subject = &message.draft.subject;
+            known.wants(subject) && !crate::delivering::wants(config, subject)
+        });
+        let left_out = left_out.count() as u64;
+        (left_out > 0).then(|| would_drop("filters", left_out))
+    }
+
     /// Why an update is refused that would remove what is stored and would stay without it.
     pub(crate) fn would_remove(&self, config: &StreamConfig) -> Option<String> {
         let stream = &self.streams[&config.name];

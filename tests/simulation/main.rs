@@ -49,6 +49,7 @@ mod published;
 mod publishing;
 mod rates;
 mod real;
+mod refiltering;
 mod repeating;
 mod resetting;
 mod retaining;

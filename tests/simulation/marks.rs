@@ -196,6 +196,7 @@ pub(crate) const MUST_MEET: &[&str] = &[
     "rule repeated_late",
     "rule sealed",
     "rule several_streams",
+    "rule refiltered",
     "rule refused",
     "rule refused_again_tried",
     "rule scheduled",

@@ -357,6 +357,10 @@ pub(crate) struct Consumer {
     pub(crate) reset_below: u64,
     /// Behind the last message of the stream then.
     pub(crate) reset_last: u64,
+    /// Where it was when its filters were changed.
+    pub(crate) filters_from: u64,
+    /// Behind the last message of the stream then.
+    pub(crate) filters_below: u64,
     /// The highest sequence that was delivered.
     pub(crate) highest: u64,
     pub(crate) held: BTreeMap<u64, Held>,

@@ -134,6 +134,8 @@ impl Oracle {
             start: next,
             highest: 0,
             reset_below: 0,
+            filters_from: 0,
+            filters_below: 0,
             reset_last: 0,
             held: BTreeMap::new(),
             ends: BTreeMap::new(),

@@ -30,7 +30,10 @@ impl Stream {
     pub(crate) fn was_finished(&self, seq: u64) -> bool {
         let subject = &self.stored[&seq].draft.subject;
         let mut consumers = self.consumers.values();
-        consumers.any(|known| (known.start..known.next).contains(&seq) && known.wants(subject))
+        consumers.any(|known| {
+            let from = known.start.max(known.filters_from);
+            (from..known.next).contains(&seq) && known.wants(subject)
+        })
     }
 }
 
@@ -210,8 +213,9 @@ impl Oracle {
             [] => all.to_vec(),
             filters => filters.to_vec(),
         };
-        let others = queue.consumers.values();
-        let taken: Vec<String> = others.flat_map(|other| filters(&other.config)).collect();
+        let others = queue.consumers.values().map(|other| &other.config);
+        let others = others.filter(|other| other.name != config.name);
+        let taken: Vec<String> = others.flat_map(filters).collect();
         let shared = |filter: &String| taken.iter().any(|taken| overlap(filter, taken));
         if filters(config).iter().any(shared) {
             return Err("WorkQueueOverlap");

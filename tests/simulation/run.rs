@@ -160,6 +160,10 @@ impl Run {
             Op::AckBatch { deliveries, .. } | Op::AckFetch { deliveries, .. } => {
                 deliveries.iter().all(known)
             }
+            Op::UpdateConsumer(stream, config, _) => {
+                // How far the consumer is has to be asked before.
+                !(self.armed && self.refilters(stream, config))
+            }
             _ => true,
         }
     }
@@ -262,6 +266,7 @@ impl Run {
 
     pub(crate) fn plain(&mut self, op: &Op) {
         self.forget_floor(op);
+        self.follow(op);
         let (after, expected) = self.foresee(op);
         match self.real.perform(op) {
             Answer::Said(said) => {

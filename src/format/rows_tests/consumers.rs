@@ -74,6 +74,8 @@ fn consumer_row() {
         pending: vec![1, 90, 255],
         accounted: 4,
         reset_below: 16,
+        filters_from: 17,
+        filters_below: 18,
         removals_from: 15,
         totals: Totals {
             deliveries: 5,
@@ -90,7 +92,7 @@ fn consumer_row() {
     // The bytes of the pending set are bytes, not numbers: 255 stays `ff`.
     golden(
         &row,
-        "01 64 50 10 5a fbfb00 03 015aff 04 0f 05 06 07 08 09 0a 0b 0c 010d0e",
+        "01 64 50 10 11 12 5a fbfb00 03 015aff 04 0f 05 06 07 08 09 0a 0b 0c 010d0e",
     );
 }
 

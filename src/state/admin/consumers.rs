@@ -185,12 +185,14 @@ impl State {
     }
 
     /// Gives a consumer another configuration. Its place and its messages stay; a message that failed
-    /// more often than a lowered limit allows is given up in this very group.
+    /// more often than a lowered limit allows is given up in this very group. Other filters need to know
+    /// how many messages they match from its place on.
     pub(crate) fn update_consumer(
         &mut self,
         id: u32,
         config: ConsumerConfig,
         losing: Losing,
+        ahead: Option<u64>,
     ) -> Result<(), ConsumerError> {
         let name = config.name.clone();
         let Some(consumer) = self.consumers.get(&id) else {
@@ -205,7 +207,10 @@ impl State {
         config.pause_until = consumer.config.pause_until;
         for (setting, same) in [
             ("deliver", consumer.config.deliver == config.deliver),
-            ("filters", consumer.config.filters == config.filters),
+            (
+                "filters",
+                ahead.is_some() || !consumer.changes_filters(&config),
+            ),
             (
                 "ack_policy",
                 consumer.config.ack_policy == config.ack_policy,
@@ -218,8 +223,19 @@ impl State {
         if losing == Losing::Refused {
             consumer.keeps_messages(&config)?;
         }
-        if consumer.config.on_exhausted != config.on_exhausted {
+        let ahead = ahead.filter(|_| consumer.changes_filters(&config));
+        let moved = consumer.config.on_exhausted != config.on_exhausted;
+        if ahead.is_some() {
+            self.fits_work_queue(stream, &config, Some(id))?;
+            if losing == Losing::Refused {
+                self.keeps_wanted(consumer, &config)?;
+            }
+        }
+        if moved {
             self.prepare_dead_letters(stream, &config)?;
+        }
+        if let Some(ahead) = ahead {
+            self.refilter(id, &config, ahead);
         }
         let Some(consumer) = self.consumers.get_mut(&id) else {
             return Ok(());
@@ -237,6 +253,29 @@ impl State {
         self.touch_catalog();
         self.sweep_wanted = true;
         Ok(())
+    }
+
+    /// Has a consumer match other subjects from its place on; what it holds stays with it.
+    fn refilter(&mut self, id: u32, config: &ConsumerConfig, ahead: u64) {
+        // What it is done with was judged by the filters of then.
+        self.collect_finished();
+        let Some(consumer) = self.consumers.get_mut(&id) else {
+            return;
+        };
+        let stream = consumer.stream;
+        let last = self.streams.get(&stream).map_or(0, |known| known.last);
+        consumer.filters = config.parsed_filters().into();
+        consumer.filters_from = consumer.next.min(last + 1);
+        consumer.filters_below = last + 1;
+        // What was read by the filters before is not claimed.
+        consumer.moves += 1;
+        let total = self.total_wanted(id);
+        debug_assert!(total >= ahead, "no more can match than were ever published");
+        if let Some(consumer) = self.consumers.get_mut(&id) {
+            consumer.accounted = total.saturating_sub(ahead);
+        }
+        self.end_lag(stream);
+        self.rejudge(stream);
     }
 
     /// Deletes a consumer; its messages stay in the stream.
@@ -280,6 +319,11 @@ impl State {
 }
 
 impl Consumer {
+    /// Whether another configuration matches other subjects, as far as it says.
+    pub(crate) fn changes_filters(&self, config: &ConsumerConfig) -> bool {
+        self.config.filters != config.filters
+    }
+
     /// Makes messages due that were never delivered.
     pub(in crate::state) fn begin_with(&mut self, due: &[u64]) {
         let Some(first) = due.first() else { return };

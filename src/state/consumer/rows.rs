@@ -41,6 +41,8 @@ impl Consumer {
             totals: row.totals,
             lost: Removals::new(Table::Losses),
             reset_below: row.reset_below,
+            filters_from: row.filters_from,
+            filters_below: row.filters_below,
             removals_from: row.removals_from,
             pending,
             entries: Entries::default(),
@@ -141,6 +143,8 @@ impl Consumer {
             pending: encoded(&self.pending),
             accounted: self.accounted,
             reset_below: self.reset_below,
+            filters_from: self.filters_from,
+            filters_below: self.filters_below,
             removals_from: self.removals_from,
             totals: self.totals,
         };

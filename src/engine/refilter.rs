@@ -1,0 +1,118 @@
+//! Updating consumers: other filters need a count of what they match from the consumer's place on.
+
+use super::start::{Search, Wanted};
+use super::{Engine, Entered};
+use crate::config::{ConsumerConfig, DeliverPolicy};
+use crate::error::ConsumerError;
+use crate::seq::Seq;
+use crate::state::Losing;
+use crate::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+/// For each consumer with handles, the lock that is held by the fetch that reads new messages: others would read
+/// the same and claim nothing.
+#[derive(Debug, Default)]
+pub(super) struct Readings(Mutex<BTreeMap<u32, Weak<Mutex<()>>>>);
+
+impl Readings {
+    fn of(&self, consumer: u32) -> Arc<Mutex<()>> {
+        let mut known = self.0.lock();
+        if let Some(reading) = known.get(&consumer).and_then(Weak::upgrade) {
+            return reading;
+        }
+        known.retain(|_, reading| reading.strong_count() > 0);
+        let reading = Arc::default();
+        known.insert(consumer, Arc::downgrade(&reading));
+        reading
+    }
+}
+
+/// What is counted, and from where.
+struct Recount {
+    next: u64,
+    wanted: Wanted,
+    search: Search,
+}
+
+impl Engine {
+    /// The lock of a consumer's readers.
+    pub(crate) fn reading_of(&self, consumer: u32) -> Arc<Mutex<()>> {
+        self.readings.of(consumer)
+    }
+
+    /// Gives a consumer another configuration. While other filters are counted, it is given no message that has to
+    /// be read.
+    pub(crate) fn update_consumer(
+        &self,
+        id: u32,
+        config: ConsumerConfig,
+        losing: Losing,
+    ) -> Result<(), ConsumerError> {
+        let reading = self.reading_of(id);
+        let mut held = None;
+        let mut recount: Option<Recount> = None;
+        loop {
+            let mut core = self.enter()?;
+            let known = core.state.consumer(id);
+            let Some(known) = known.filter(|known| known.changes_filters(&config)) else {
+                return self.finish_update(core, id, config, (losing, None));
+            };
+            let (stream, next) = (known.stream, known.next);
+            if held.is_none() {
+                // Never while the state is locked: its holder locks that as well.
+                drop(core);
+                held = Some(reading.lock());
+                continue;
+            }
+            if core.state.is_purging(stream) {
+                drop(core);
+                // What a purge cut but did not free would be counted.
+                self.finish_purges(stream)?;
+                continue;
+            }
+            // What is finished leaves, and is not wanted any more.
+            if let Err(need) = core.state.retire_before(stream) {
+                drop(core);
+                self.load(&need)?;
+                continue;
+            }
+            let mut count = recount
+                .take()
+                .filter(|begun| begun.next == next)
+                .unwrap_or_else(|| Recount {
+                    next,
+                    wanted: Wanted {
+                        stream,
+                        deliver: DeliverPolicy::FromSequence(Seq::new(next)),
+                        filters: config.parsed_filters().into(),
+                    },
+                    search: Search::default(),
+                });
+            match self.look_for(core, &count.wanted, &mut count.search)? {
+                Some((core, start)) => {
+                    return self.finish_update(core, id, config, (losing, Some(start.live)));
+                }
+                None => recount = Some(count),
+            }
+        }
+    }
+
+    fn finish_update(
+        &self,
+        mut core: Entered<'_>,
+        id: u32,
+        config: ConsumerConfig,
+        (losing, ahead): (Losing, Option<u64>),
+    ) -> Result<(), ConsumerError> {
+        core.now(&self.clock);
+        let updated = core.state.update_consumer(id, config, losing, ahead);
+        // All of them: a limit may have made what one waits for impossible.
+        core.wake_all_fetches(id);
+        // What would be dropped is an answer about what the consumer holds.
+        let group = core.observed(id).max(core.state.catalog_group());
+        drop(core);
+        self.wait(group)?;
+        updated
+    }
+}
