@@ -94,6 +94,28 @@ pub(super) const HISTORIES: &[History] = &[
         },
     },
     History {
+        name: "refilter",
+        consumer: plain,
+        before: some_out,
+        cut: |world| {
+            world.publish(&["b1", "b2"])?;
+            world.ack(&["a1"])?;
+            // What is ahead is not wanted any more, and then again; what is out stays.
+            let ahead = ["a4", "b1", "b2"].map(String::from);
+            world.told.maybe_acked.extend(ahead.clone());
+            for (filters, pending) in [(&["s.none"][..], 0), (&[], 3)] {
+                let config = ConsumerConfig::new("c").filters(filters.iter().copied());
+                world.stream.update_consumer(config).map_err(down)?;
+                let found = world.consumer.info().map_err(down)?.pending;
+                assert_eq!(found, pending, "ahead of {filters:?}");
+            }
+            for message in ahead {
+                world.told.maybe_acked.remove(&message);
+            }
+            world.fetch(1)
+        },
+    },
+    History {
         name: "pause",
         consumer: plain,
         before: some_out,
