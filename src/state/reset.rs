@@ -34,6 +34,8 @@ impl State {
                 messages: skips,
             });
         }
+        // It may hold what it had other filters for, and does not want again.
+        let refiltered = consumer.filters_from > start.next;
         consumer.begin_again(start, total, source.last);
         consumer.totals.skipped += skipped;
         source.note_early(id, start.next);
@@ -46,7 +48,7 @@ impl State {
         self.note_activity(id, mono);
         self.touch_consumer(id);
         self.tell(event);
-        if skipped > 0 {
+        if skipped > 0 || refiltered {
             // Nobody may want that any more.
             self.rejudge(stream);
         }

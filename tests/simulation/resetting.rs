@@ -83,9 +83,11 @@ impl Oracle {
             .filter(|(_, m)| consumer.wants(&m.draft.subject))
             .map(|(seq, _)| *seq)
             .collect();
-        let unfinished = |seq: &&u64| consumer.held.contains_key(seq) || **seq >= consumer.next;
-        let skipped = wanted.iter().filter(unfinished).filter(|seq| !again(seq));
-        let skipped = skipped.count() as u64;
+        // What it holds since it had other filters is let go, and counted where it is passed over.
+        let held = consumer.held.keys().filter(|seq| !again(seq)).count();
+        let fresh = wanted.iter().filter(|seq| **seq >= consumer.next);
+        let skipped = (held + fresh.filter(|seq| !again(seq)).count()) as u64;
+        let refiltered = consumer.filters_from > begin.next;
         let ahead = begin.next > source.last + 1;
         if (skipped > 0 || ahead) && source.config.retention == Retention::WorkQueue {
             return "WouldSkip".to_owned();
@@ -110,7 +112,7 @@ impl Oracle {
             .extend(met.iter().filter(|(met, _)| *met).map(|(_, word)| word));
         self.begin_with(stream, name, &begin.due);
         self.tell(format!("reset {stream}/{name} skips {skipped}"), 1);
-        if skipped > 0 {
+        if skipped > 0 || refiltered {
             self.rejudge(stream);
         }
         format!("reset {pending} {} {skipped}", begin.due.len())
