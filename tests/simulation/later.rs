@@ -33,6 +33,20 @@ impl Later {
 }
 
 impl Oracle {
+    /// A message that was due is sent; whether the next one comes with the same commit is the store's to say.
+    pub(crate) fn sent(&mut self) {
+        let Some(mut halfway) = self.halfway.take() else {
+            return;
+        };
+        let mut moment = self.clone();
+        moment.trim_all();
+        moment.commits.clear();
+        moment.met.clear();
+        moment.told.clear();
+        halfway.push(moment);
+        self.halfway = Some(halfway);
+    }
+
     /// A commit ends here, and more of the same operation come.
     pub(crate) fn committed(&mut self) {
         if self.syncs_later {

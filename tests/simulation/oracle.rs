@@ -46,6 +46,8 @@ pub(crate) struct Oracle {
     pub(crate) syncs_later: bool,
     /// What the store was where they ended, but for the last one of an operation.
     pub(crate) commits: Vec<Oracle>,
+    /// What the store may be between two messages that are sent, of an operation that may be cut off there.
+    pub(crate) halfway: Option<Vec<Oracle>>,
 }
 
 impl Oracle {
@@ -62,6 +64,7 @@ impl Oracle {
             defer_limits: false,
             syncs_later: false,
             commits: Vec::new(),
+            halfway: None,
         }
     }
 

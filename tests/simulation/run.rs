@@ -238,6 +238,7 @@ impl Run {
     /// What the oracle answers, in a copy of it.
     pub(crate) fn foresee(&self, op: &Op) -> (Oracle, String) {
         let mut after = self.oracle.clone();
+        after.halfway = matches!(op, Op::Drive).then(Vec::new);
         let expected = after.apply(op);
         (after, expected)
     }
@@ -267,7 +268,8 @@ impl Run {
     pub(crate) fn plain(&mut self, op: &Op) {
         self.forget_floor(op);
         self.follow(op);
-        let (after, expected) = self.foresee(op);
+        let (mut after, expected) = self.foresee(op);
+        let halfway = after.halfway.take().unwrap_or_default();
         match self.real.perform(op) {
             Answer::Said(said) => {
                 self.same(op, &said, &expected);
@@ -301,7 +303,9 @@ impl Run {
             Answer::Down(why) => {
                 self.cover(format!("failed in {}", op.name()));
                 self.purge_cut = matches!((op, &why), (Op::Purge { .. }, Unavailable::Io { .. }));
-                self.fall(&why, vec![self.oracle.clone(), after]);
+                let mut candidates = vec![self.oracle.clone(), after];
+                candidates.extend(halfway);
+                self.fall(&why, candidates);
             }
         }
     }

@@ -138,6 +138,7 @@ impl Oracle {
                 }
                 self.append(name, draft, None);
                 self.met.push("sent");
+                self.sent();
                 continue;
             };
             let room = why == "Full" || why == "TtlFull";
