@@ -148,6 +148,11 @@ pub enum EmptyReason {
         /// When the next message may come.
         until: Timestamp,
     },
+    /// The next message is [replayed](crate::ReplayPolicy::Original), and its turn is still to come.
+    Replaying {
+        /// When it comes.
+        until: Timestamp,
+    },
     /// As many messages are delayed, parked or refused as a consumer may hold (1,000,000).
     SetAside {
         /// How many.
@@ -201,6 +206,13 @@ impl fmt::Display for EmptyReason {
                     until.as_micros()
                 )
             }
+            Self::Replaying { until } => {
+                write!(
+                    f,
+                    "the next message is replayed at its time, {} µs",
+                    until.as_micros()
+                )
+            }
             Self::SetAside { messages } => {
                 write!(
                     f,
@@ -228,6 +240,9 @@ impl From<Nothing> for EmptyReason {
                 Self::BelowMinimum { pending, in_flight }
             }
             Nothing::OthersFirst => Self::OthersFirst,
+            Nothing::Replaying { next } => Self::Replaying {
+                until: Timestamp::from_micros(next.now),
+            },
             Nothing::RateLimited { next } => Self::RateLimited {
                 until: Timestamp::from_micros(next.now),
             },

@@ -109,7 +109,8 @@ pub use builder::Builder;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use config::{
     Access, AckDurability, AckPolicy, ConsumerConfig, DedupMode, DeliverPolicy, Deny, Discard,
-    Durability, Limits, MessageTtl, OnExhausted, Rate, Retention, StreamConfig, Unwanted,
+    Durability, Limits, MessageTtl, OnExhausted, Rate, ReplayPolicy, Retention, StreamConfig,
+    Unwanted,
 };
 pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};

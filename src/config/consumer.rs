@@ -3,6 +3,7 @@
 use super::ack_policy::AckPolicy;
 use super::limits::SUBJECTS_MAX;
 use super::rate::Rate;
+use super::replay::ReplayPolicy;
 use super::stream::{at_least_one, parse_filters};
 use crate::clock::Timestamp;
 use crate::error::InvalidSetting;
@@ -133,6 +134,8 @@ pub struct ConsumerConfig {
     pub rate_limit: Option<Rate>,
     /// How many bytes of messages are delivered in a time.
     pub rate_limit_bytes: Option<Rate>,
+    /// At which pace the messages come that are in the stream already.
+    pub replay: ReplayPolicy,
 }
 
 /// Failures allowed when a dead-letter stream is named without a number.
@@ -163,6 +166,7 @@ impl ConsumerConfig {
             inactive_threshold: None,
             rate_limit: None,
             rate_limit_bytes: None,
+            replay: ReplayPolicy::Instant,
         }
     }
 
@@ -265,6 +269,7 @@ impl ConsumerConfig {
         self.refuse_without_acks()?;
         self.check_inactivity()?;
         self.check_rates()?;
+        self.check_replay()?;
         if let OnExhausted::DeadLetter { stream } = &self.on_exhausted {
             validate_name(stream).map_err(|why| InvalidSetting::new("dead_letter", why))?;
             self.max_deliver.get_or_insert(MAX_DELIVER_WITH_DEAD_LETTER);

@@ -10,6 +10,7 @@ mod limits;
 mod message_ttl;
 mod presence;
 mod rate;
+mod replay;
 mod retention;
 mod stream;
 
@@ -23,5 +24,6 @@ pub(crate) use limits::{
 };
 pub use message_ttl::MessageTtl;
 pub use rate::Rate;
+pub use replay::ReplayPolicy;
 pub use retention::{Retention, Unwanted};
 pub use stream::{DedupMode, Discard, StreamConfig};

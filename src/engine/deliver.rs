@@ -53,6 +53,7 @@ impl Engine {
             // Without acks there is no lease to start.
             let handed = known.needs_no_acks() || known.hand_over(seq, serial, mono, deadline);
             if handed {
+                known.note_handed(&claim.stored, mono);
                 let deadline = deadline.filter(|_| !known.needs_no_acks());
                 earliest = [earliest, deadline].into_iter().flatten().min();
                 let (attempts, failures, crashes) = (claim.attempts, claim.failures, claim.crashes);

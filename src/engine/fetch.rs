@@ -268,7 +268,11 @@ fn claim_from_memory(
 ) -> Tried {
     let asked = fetch.asked;
     // The first one shows whether it fits at all.
-    if let Some((seq, bytes)) = core.state.first_recent_match(id, from) {
+    if let Some(first) = core.state.first_recent_match(id, from) {
+        let (seq, bytes) = (first.seq, first.size());
+        if let Some(nothing) = core.state.turn_to_come(id, seq, first.time) {
+            return core.nothing(id, nothing, fetch, may_wait);
+        }
         if let Some(why) = too_big(seq, bytes, asked) {
             return Tried::TooBig(why, core.observed(id));
         }
@@ -324,6 +328,9 @@ fn claim_read(
             // By the open group, which says nothing of it yet: it is not what the answer is about.
             return Ok(Tried::After(core.observed(id)));
         }
+        if let Some(nothing) = core.state.turn_to_come(id, first.seq, first.time) {
+            return Ok(core.nothing(id, nothing, fetch, may_wait));
+        }
         if let Some(why) = too_big(first.seq, first.size(), asked) {
             return Ok(Tried::TooBig(why, core.observed(id)));
         }
@@ -368,7 +375,7 @@ impl Core {
         let group = self.observed(id);
         if may_wait {
             self.add_fetch(id, fetch);
-            if let Nothing::RateLimited { next } = nothing {
+            if let Nothing::RateLimited { next } | Nothing::Replaying { next } = nothing {
                 self.state.wake_at(id, next.mono);
             }
             Tried::Waits(nothing, group)

@@ -5,7 +5,7 @@ use super::core::Core;
 use super::load::read_run;
 use super::scan::{Found, Scan};
 use crate::error::FetchError;
-use crate::state::{Capacity, NewMessages, Stored, Stream};
+use crate::state::{Capacity, NewMessages, ReplayBound, Stored, Stream};
 use crate::store::{Reader, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(super) struct Reading {
     pub(super) capacity: Capacity,
     /// After so many bytes nothing more may be claimed.
     pub(super) enough: u64,
+    /// From here on messages are not to come yet.
+    pub(super) replay: Option<ReplayBound>,
 }
 
 impl Reading {
@@ -47,6 +49,7 @@ impl Engine {
     /// Reads the due messages, then new ones.
     pub(super) fn read_for(&self, reading: &Reading) -> Result<Found, FetchError> {
         let (mut left, mut enough) = (reading.capacity, reading.enough);
+        let mut replay = reading.replay;
         let read = self.store.read(|reader| {
             let mut found = Found::default();
             let mut due = reading.due.as_slice();
@@ -72,6 +75,9 @@ impl Engine {
                 let new = scan.collect_until(reader, |stored| {
                     enough = enough.saturating_sub(stored.size());
                     enough == 0
+                        || replay
+                            .as_mut()
+                            .is_some_and(|bound| bound.holds_back(stored))
                 })?;
                 found.messages.extend(new.messages);
                 found.next = new.next;
@@ -117,6 +123,7 @@ impl Core {
             moves,
             due,
             capacity,
+            replay: consumer.map(|known| known.replay_bound(self.state.mono)),
             enough: consumer.map_or(0, |known| known.bytes_by_rate(self.state.mono)),
         }
     }

@@ -221,6 +221,8 @@ pub(crate) struct ConsumerRow {
     pub(crate) accounted: u64,
     /// What left the stream since the consumer was created is in the rows of `removals` from here on.
     pub(crate) removals_from: u64,
+    /// Up to here messages come at the pace at which they were published; 0 for none.
+    pub(crate) replay_to: u64,
     pub(crate) totals: Totals,
 }
 

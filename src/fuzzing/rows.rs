@@ -190,6 +190,7 @@ fn consumer(source: &mut Source<'_>) -> ConsumerRow {
         filters_from: source.number(),
         filters_below: source.number(),
         removals_from: source.number(),
+        replay_to: source.number(),
         totals: Totals {
             deliveries: source.number(),
             acked: source.number(),

@@ -68,6 +68,8 @@ pub(crate) enum Nothing {
     OthersFirst,
     /// As much was delivered as the consumer's rate allows until then.
     RateLimited { next: Moment },
+    /// The next message's turn in a replay is then.
+    Replaying { next: Moment },
 }
 
 /// A delivery that is counted, and can be handed over when its group is durable.
@@ -148,10 +150,9 @@ impl State {
             .collect()
     }
 
-    /// The first of them: its sequence and its size.
-    pub(crate) fn first_recent_match(&self, id: u32, from: u64) -> Option<(u64, u64)> {
-        let first = self.matches_in_memory(id, from).next()?;
-        Some((first.seq, first.size()))
+    /// The first of them.
+    pub(crate) fn first_recent_match(&self, id: u32, from: u64) -> Option<&Stored> {
+        self.matches_in_memory(id, from).next()
     }
 
     fn matches_in_memory(&self, id: u32, from: u64) -> impl Iterator<Item = &Stored> {
@@ -289,9 +290,11 @@ impl State {
             if !consumer.leases.is_empty() && bytes > consumer.config.max_ack_pending_bytes {
                 break;
             }
-            if consumer.pace.waits_until(self.mono).is_some() {
+            let turn = consumer.waits_for_turn(seq, stored.time, self.mono);
+            if turn.or(consumer.pace.waits_until(self.mono)).is_some() {
                 break;
             }
+            consumer.note_replayed(&stored, self.mono);
             consumer.pace.take(stored.size(), self.mono);
             let serial = if consumer.needs_no_acks() {
                 consumer.claim_once(seq)

@@ -11,6 +11,7 @@ use self::leases::Lease;
 use super::entries::Entries;
 use super::rate::Pace;
 use super::removals::Removals;
+use super::replay::Replay;
 use super::runset::RunSet;
 use crate::clock::Mono;
 use crate::config::{AckPolicy, ConsumerConfig};
@@ -85,6 +86,9 @@ pub(crate) struct Consumer {
     /// How often it was set to another place: what was read for the one before is not claimed.
     pub(crate) moves: u64,
     pub(crate) pace: Pace,
+    /// Up to here messages come at the pace at which they were published, if they were never delivered.
+    pub(crate) replay_to: u64,
+    pub(super) replay: Replay,
 }
 
 impl Consumer {
@@ -171,6 +175,7 @@ impl Consumer {
         if self.leases.get(&seq).is_some_and(|lease| !lease.handed) {
             self.totals.deliveries -= 1;
             self.give_back_rate(seq);
+            self.take_back_replayed(seq);
         }
         self.lift(seq);
         self.entries.remove(seq);

@@ -76,6 +76,7 @@ pub(super) fn consumer_difference(
         inactive_threshold,
         rate_limit,
         rate_limit_bytes,
+        replay,
     );
     let last = [("configuration", *one == same_pause)];
     let settings = settings.into_iter().chain(dead_letter);

@@ -21,6 +21,9 @@ impl State {
         let mut config = (*consumer.config).clone();
         config.pause_until = until;
         consumer.config = config.into();
+        if until.is_some() {
+            consumer.replay_anew();
+        }
         let change = consumer.config_change();
         self.open.changes.push(change);
         self.alarm.at_time(until.map(Timestamp::as_micros));

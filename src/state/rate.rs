@@ -207,7 +207,7 @@ impl State {
     }
 
     /// A time of the monotonic clock on both clocks, as far as they go on together.
-    fn moment_of(&self, mono: Mono) -> Moment {
+    pub(super) fn moment_of(&self, mono: Mono) -> Moment {
         let left = mono.0.saturating_sub(self.mono.0);
         let now = self.read_time.saturating_add(left);
         Moment { mono, now }
@@ -224,7 +224,9 @@ impl State {
     /// Whether a fetch waits for a time before which nothing can come.
     pub(crate) fn waits_for_time(&self, id: u32) -> bool {
         let known = self.consumers.get(&id);
-        known.is_some_and(|known| known.due.is_empty() && known.pace.wakes_at.is_some())
+        // What is replayed may be removed while it waits for its turn.
+        let nothing_else = |known: &Consumer| known.due.is_empty() && !known.is_replaying();
+        known.is_some_and(|known| known.pace.wakes_at.is_some() && nothing_else(known))
     }
 
     /// Times that waiting fetches wait for have come.

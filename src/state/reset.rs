@@ -91,6 +91,7 @@ impl Consumer {
         self.floor = start.next - 1;
         self.accounted = total.saturating_sub(start.live);
         self.moves += 1;
+        self.begin_replay(last);
         // Nothing is left to be tried again.
         (self.refused_at, self.retry_left, self.retry_from) = (None, 0, 0);
         self.begin_with(&start.due);

@@ -148,6 +148,14 @@ pub(crate) fn verify(world: &World, store: &Riverbed) {
         assert!(batches.iter().all(both), "a batch is in one of its streams");
     }
     let before = consumer.info().unwrap();
+    if let Some(late) = told.replayed {
+        let early = consumer.fetch(Fetch::new(100).no_wait()).unwrap();
+        assert!(!early.is_empty(), "what comes first comes at once");
+        for message in &early {
+            assert_ne!(text(message.payload()), late, "it is not replayed");
+            message.nak_now().unwrap();
+        }
+    }
     places.delivered = drain(&consumer, store, &world.clock);
     if let Some(skipped) = told.reset {
         assert_eq!(before.skipped, skipped, "what a reset skipped");

@@ -69,6 +69,8 @@ pub(crate) struct Told {
     pub(crate) second: Option<(u64, bool)>,
     /// The consumer is being reset, or was, and skipped so many.
     pub(crate) reset: Option<u64>,
+    /// The consumer surely replays the stream, and this message does not come first.
+    pub(crate) replayed: Option<&'static str>,
 }
 
 pub(crate) struct World {

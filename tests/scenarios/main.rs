@@ -50,6 +50,7 @@ mod s_presence;
 mod s_rate;
 mod s_refilter;
 mod s_repeating;
+mod s_replay;
 mod s_reset;
 mod s_rollups;
 mod s_scheduled;

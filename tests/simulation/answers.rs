@@ -34,6 +34,7 @@ pub(crate) fn nothing(reason: EmptyReason) -> String {
         EmptyReason::BelowMinimum { pending, in_flight } => {
             format!("BelowMinimum {pending} {in_flight}")
         }
+        EmptyReason::Replaying { until } => format!("Replaying {}", until.as_micros()),
         EmptyReason::RateLimited { until } => format!("RateLimited {}", until.as_micros()),
         other => format!("{other:?}"),
     };

@@ -4,7 +4,7 @@ use crate::history::{chance, ms};
 use fastrand::Rng;
 use riverbed::{
     AckPolicy, ConsumerConfig, DedupMode, DeliverPolicy, Deny, Discard, MessageTtl, OnExhausted,
-    Rate, Retention, Seq, StreamConfig, Timestamp, Unwanted,
+    Rate, ReplayPolicy, Retention, Seq, StreamConfig, Timestamp, Unwanted,
 };
 
 pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
@@ -142,6 +142,13 @@ pub(crate) fn consumer_config(rng: &mut Rng, stream: &str, name: &str) -> Consum
         2 => config.ack_policy(AckPolicy::None),
         _ => config,
     };
+    let no_past = matches!(
+        config.deliver,
+        DeliverPolicy::New | DeliverPolicy::Last | DeliverPolicy::LastPerSubject
+    );
+    if chance(rng, if no_past { 40 } else { 4 }) {
+        config = config.replay(ReplayPolicy::Original);
+    }
     behaviour(rng, stream, config)
 }
 
@@ -155,6 +162,7 @@ fn without_acks(rng: &mut Rng, config: &ConsumerConfig) -> ConsumerConfig {
     plain.headers_only = config.headers_only;
     plain.inactive_threshold = config.inactive_threshold;
     plain.pause_until = config.pause_until;
+    plain.replay = config.replay;
     plain.rate_limit = config.rate_limit;
     plain.rate_limit_bytes = config.rate_limit_bytes;
     if chance(rng, 12) {

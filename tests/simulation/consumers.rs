@@ -4,7 +4,9 @@ use crate::delivering::wants;
 use crate::model::{Held, Place, Reason};
 use crate::op::May;
 use crate::oracle::Oracle;
-use riverbed::{AckPolicy, ConsumerConfig, DeliverPolicy, Discard, StreamConfig, Timestamp};
+use riverbed::{
+    AckPolicy, ConsumerConfig, DeliverPolicy, Discard, ReplayPolicy, StreamConfig, Timestamp,
+};
 
 /// Whether two settings contradict each other, of those that histories choose.
 fn makes_no_sense(config: &ConsumerConfig) -> bool {
@@ -12,6 +14,11 @@ fn makes_no_sense(config: &ConsumerConfig) -> bool {
         config.deliver == DeliverPolicy::LastPerSubject && config.filters.is_empty();
     let nothing_comes = |rate: Option<riverbed::Rate>| rate.is_some_and(|rate| rate.burst == 0);
     let never = nothing_comes(config.rate_limit) || nothing_comes(config.rate_limit_bytes);
+    let no_past = matches!(
+        config.deliver,
+        DeliverPolicy::New | DeliverPolicy::Last | DeliverPolicy::LastPerSubject
+    );
+    let never = never || (no_past && config.replay == ReplayPolicy::Original);
     of_no_subject || never || (config.ack_policy == AckPolicy::None && config.max_deliver.is_some())
 }
 
@@ -52,8 +59,10 @@ impl Oracle {
         let before = before.filter(|(_, m)| wants(config, &m.draft.subject));
         let skipped = before.count() as u64 - begin.due.len() as u64;
         self.add_consumer(stream, config.clone(), begin.next);
+        let last = self.streams[stream].last;
         let consumer = self.consumer_mut(stream, &config.name).unwrap();
         consumer.totals.skipped = skipped;
+        consumer.begin_replay(last);
         self.begin_with(stream, &config.name, &begin.due);
         if skipped > 0 {
             self.met.push("skipped");
@@ -160,6 +169,9 @@ impl Oracle {
         };
         let until = ms.map(|ms| Timestamp::from_micros(now + ms * 1_000));
         consumer.config.pause_until = until;
+        if until.is_some() {
+            consumer.replay.anew();
+        }
         "done".to_owned()
     }
 

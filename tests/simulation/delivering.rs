@@ -96,6 +96,9 @@ impl Oracle {
         if let Some(until) = consumer.pace.waits_until(self.now) {
             return Plan::Nothing(format!("RateLimited {until}"));
         }
+        if let Some(turn) = consumer.turn(*first, source.stored[first].time, self.now) {
+            return Plan::Nothing(format!("Replaying {turn}"));
+        }
         if size(*first) > bytes {
             return Plan::TooBig(*first);
         }
@@ -105,6 +108,7 @@ impl Oracle {
         // One message is always allowed; the others must fit.
         let (mut taken, mut sum) = (Vec::new(), 0);
         let mut pace = consumer.pace.clone();
+        next.truncate(self.in_turn(stream, consumer, &next));
         for seq in next {
             if pace.waits_until(self.now).is_some() {
                 break;
@@ -133,6 +137,7 @@ impl Oracle {
             Plan::TooBig(seq) => format!("TooBig {seq}"),
             Plan::Take(seqs) => {
                 self.use_rate(stream, name, &seqs);
+                self.replay(stream, name, &seqs);
                 let mut words = Vec::new();
                 for seq in seqs {
                     let delivery = self.next_delivery;

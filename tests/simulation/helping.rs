@@ -41,7 +41,9 @@ impl Oracle {
         let has_room = out == 0 || bytes < consumer.config.max_ack_pending_bytes;
         let takes = match self.plan(stream, name, n, u64::MAX) {
             Plan::Take(_) => true,
-            Plan::Nothing(why) => has_room && why.starts_with("InFlightBytes"),
+            Plan::Nothing(why) => {
+                why.starts_with("Replaying") || (has_room && why.starts_with("InFlightBytes"))
+            }
             Plan::Gone | Plan::TooBig(_) => false,
         };
         if takes && !enough {

@@ -51,6 +51,7 @@ mod rates;
 mod real;
 mod refiltering;
 mod repeating;
+mod replays;
 mod resetting;
 mod retaining;
 mod run;

@@ -2,6 +2,7 @@
 
 use crate::rates::Pace;
 use crate::repeating::Again;
+use crate::replays::Replay;
 use riverbed::{Access, ConsumerConfig, Deny, Rollup, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -374,6 +375,7 @@ pub(crate) struct Consumer {
     /// Behind the message that was tried last: the others get their turn first.
     pub(crate) retry_from: u64,
     pub(crate) pace: Pace,
+    pub(crate) replay: Replay,
 }
 
 impl Consumer {

@@ -7,6 +7,7 @@ use crate::model::{
     Consumer, Draft, End, Held, Left, Origin, Place, Reason, Stored, Stream, Totals,
 };
 use crate::rates::Pace;
+use crate::replays::Replay;
 use riverbed::{DedupMode, Discard, Retention, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -131,6 +132,7 @@ impl Oracle {
         self.born += 1;
         let consumer = Consumer {
             pace: Pace::of_new(&config, self.now),
+            replay: Replay::default(),
             config,
             born: self.born,
             next,

@@ -93,6 +93,7 @@ impl Oracle {
             consumer.active = now;
             consumer.refused_at = None;
             consumer.retry_from = 0;
+            consumer.replay.anew();
             consumer.pace = Pace::spent(&consumer.config, now);
             let out = consumer.count(Held::is_out);
             let mut exhausted = Vec::new();

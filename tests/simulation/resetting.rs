@@ -104,6 +104,7 @@ impl Oracle {
         let done = consumer.reset_below.max(consumer.next);
         consumer.reset_below = done.min(source.last + 1).max(begin.next);
         consumer.next = begin.next;
+        consumer.begin_replay(source.last);
         consumer.start = consumer.start.min(begin.next);
         consumer.highest = 0;
         consumer.active = now;

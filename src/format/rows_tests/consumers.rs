@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::config::{AckPolicy, ConsumerConfig, DeliverPolicy, OnExhausted, Rate};
+use crate::config::{AckPolicy, ConsumerConfig, DeliverPolicy, OnExhausted, Rate, ReplayPolicy};
 use crate::format::rows::{
     ConsumerConfigRow, ConsumerRow, EntriesRow, EntryRow, Place, Reason, Totals,
 };
@@ -26,12 +26,13 @@ fn consumer_config_row() {
         .pause_until(Timestamp::from_micros(1000))
         .inactive_threshold(Duration::from_secs(5))
         .rate_limit(Rate::per_second(9).burst(300))
-        .rate_limit_bytes(Rate::new(10, Duration::from_millis(1)));
+        .rate_limit_bytes(Rate::new(10, Duration::from_millis(1)))
+        .replay(ReplayPolicy::Original);
     golden(
         &row(config),
         "01 03 0762696c6c696e67 01 086f72646572732e2a 00 01 01 fbe803 fc00000010
          02 01 00 fb5802 00 0105 01 0464656164 01 01 01 01fbe803 01 05 00
-         01 09 01 00 fb2c01  01 0a 00 fc40420f00 0a",
+         01 09 01 00 fb2c01  01 0a 00 fc40420f00 0a 01",
     );
     let small = |deliver| {
         let mut config = ConsumerConfig::new("c")
@@ -42,7 +43,7 @@ fn consumer_config_row() {
         config.ack_wait = Duration::from_secs(30);
         row(config)
     };
-    let rest = "1e 00 01 02 00 00 02 00 00 00 00 00 00 00";
+    let rest = "1e 00 01 02 00 00 02 00 00 00 00 00 00 00 00";
     for (deliver, bytes) in [
         (DeliverPolicy::All, "00"),
         (DeliverPolicy::New, "01"),
@@ -60,7 +61,7 @@ fn consumer_config_row() {
     parks.config.on_exhausted = OnExhausted::Park;
     golden(
         &parks,
-        "01 03 0163 00 00 1e 00 01 02 00 00 00 00 00 00 00 00 00 00",
+        "01 03 0163 00 00 1e 00 01 02 00 00 00 00 00 00 00 00 00 00 00",
     );
 }
 
@@ -77,6 +78,7 @@ fn consumer_row() {
         filters_from: 17,
         filters_below: 18,
         removals_from: 15,
+        replay_to: 79,
         totals: Totals {
             deliveries: 5,
             acked: 6,
@@ -92,7 +94,7 @@ fn consumer_row() {
     // The bytes of the pending set are bytes, not numbers: 255 stays `ff`.
     golden(
         &row,
-        "01 64 50 10 11 12 5a fbfb00 03 015aff 04 0f 05 06 07 08 09 0a 0b 0c 010d0e",
+        "01 64 50 10 11 12 5a fbfb00 03 015aff 04 0f 4f 05 06 07 08 09 0a 0b 0c 010d0e",
     );
 }
 

@@ -91,6 +91,7 @@ impl State {
         consumer.totals.skipped = stored.saturating_sub(live + due.len() as u64);
         consumer.begin_with(&due);
         consumer.removals_from = source.removed.mark();
+        consumer.begin_replay(source.last);
         source.consumers.insert(id);
         source.note_early(id, next);
         self.consumer_names
@@ -215,6 +216,7 @@ impl State {
                 "ack_policy",
                 consumer.config.ack_policy == config.ack_policy,
             ),
+            ("replay", consumer.config.replay == config.replay),
         ] {
             if !same {
                 return Err(ConsumerError::Fixed { setting });

@@ -117,6 +117,7 @@ impl Consumer {
         drop(entry);
         self.totals.deliveries = self.totals.deliveries.saturating_sub(1);
         self.give_back_rate(seq);
+        self.take_back_replayed(seq);
         self.make_due(seq, 0);
     }
 

@@ -8,6 +8,7 @@ use crate::format::rows::{ConsumerConfigRow, ConsumerRow, Place, encode_row};
 use crate::state::entries::Entries;
 use crate::state::rate::Pace;
 use crate::state::removals::Removals;
+use crate::state::replay::Replay;
 use crate::state::runset::RunSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,6 +69,8 @@ impl Consumer {
             waiting: 0,
             moves: 0,
             pace: Pace::default(),
+            replay_to: row.replay_to,
+            replay: Replay::default(),
         }
     }
 
@@ -146,6 +149,7 @@ impl Consumer {
             filters_from: self.filters_from,
             filters_below: self.filters_below,
             removals_from: self.removals_from,
+            replay_to: self.replay_to,
             totals: self.totals,
         };
         let key = RowKey::new(Table::ConsumerState, self.id, 0);

@@ -2,7 +2,7 @@
 
 use super::{FIRST, History, begun_config, dead, park, plain, some_dead, some_out, stream_config};
 use crate::world::{down, open};
-use riverbed::{ConsumerConfig, DeliverPolicy, EmptyReason, Fetch, StreamError};
+use riverbed::{ConsumerConfig, DeliverPolicy, EmptyReason, Fetch, ReplayPolicy, StreamError};
 use std::time::Duration;
 
 pub(super) const HISTORIES: &[History] = &[
@@ -113,6 +113,27 @@ pub(super) const HISTORIES: &[History] = &[
                 world.told.maybe_acked.remove(&message);
             }
             world.fetch(1)
+        },
+    },
+    History {
+        name: "replay",
+        consumer: |config| config.replay(ReplayPolicy::Original),
+        before: |world| {
+            world.publish(&["a1", "a2"])?;
+            for name in ["b1", "c1"] {
+                world.later(1)?;
+                world.publish(&[name])?;
+            }
+            Ok(())
+        },
+        cut: |world| {
+            // What is in the stream now is replayed; before, nothing was.
+            world.reset(DeliverPolicy::All)?;
+            world.told.replayed = Some("c1");
+            world.fetch(9)?;
+            assert_eq!(world.held.len(), 2, "what came together");
+            world.ack(&["a1"])?;
+            world.publish(&["d1"])
         },
     },
     History {
