@@ -168,6 +168,16 @@ pub enum Event {
         /// Its `inactive_threshold`.
         inactive: Duration,
     },
+    /// A message was acked, and is one of those of which its consumer's
+    /// [`sample_acks`](crate::ConsumerConfig::sample_acks) tells how long that took.
+    AckSampled {
+        /// Which message.
+        whose: Whose,
+        /// From when its last delivery was handed out.
+        since_delivery: Duration,
+        /// From when it was published.
+        since_publish: Duration,
+    },
     /// A consumer was set to another place; see [`Consumer::reset`](crate::Consumer::reset).
     ConsumerReset {
         /// The stream.

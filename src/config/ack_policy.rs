@@ -63,6 +63,7 @@ impl ConsumerConfig {
                 "max_ack_pending_bytes",
                 self.max_ack_pending_bytes == MAX_ACK_PENDING_BYTES,
             ),
+            ("sample_acks", self.sample_acks.is_none()),
             ("lazy_acks", self.ack_durability == AckDurability::Durable),
         ];
         match settings.into_iter().find(|(_, left_out)| !left_out) {

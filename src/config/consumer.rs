@@ -136,6 +136,8 @@ pub struct ConsumerConfig {
     pub rate_limit_bytes: Option<Rate>,
     /// At which pace the messages come that are in the stream already.
     pub replay: ReplayPolicy,
+    /// Of how many of 100 acks it is told how long they took; `None` means of none.
+    pub sample_acks: Option<u8>,
 }
 
 /// Failures allowed when a dead-letter stream is named without a number.
@@ -167,6 +169,7 @@ impl ConsumerConfig {
             rate_limit: None,
             rate_limit_bytes: None,
             replay: ReplayPolicy::Instant,
+            sample_acks: None,
         }
     }
 
@@ -270,6 +273,7 @@ impl ConsumerConfig {
         self.check_inactivity()?;
         self.check_rates()?;
         self.check_replay()?;
+        self.check_sampling()?;
         if let OnExhausted::DeadLetter { stream } = &self.on_exhausted {
             validate_name(stream).map_err(|why| InvalidSetting::new("dead_letter", why))?;
             self.max_deliver.get_or_insert(MAX_DELIVER_WITH_DEAD_LETTER);

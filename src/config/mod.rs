@@ -12,6 +12,7 @@ mod presence;
 mod rate;
 mod replay;
 mod retention;
+mod sampling;
 mod stream;
 
 pub use ack_policy::AckPolicy;

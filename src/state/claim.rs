@@ -303,6 +303,7 @@ impl State {
             } else {
                 consumer.claim_due(seq, stored.size())
             };
+            consumer.note_published(seq, stored.time);
             let entry = consumer.entries.get(seq);
             let (attempts, failures, crashes) = (entry.attempts, entry.failures, entry.crashes);
             claimed.push(Claimed {

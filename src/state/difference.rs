@@ -77,6 +77,7 @@ pub(super) fn consumer_difference(
         rate_limit,
         rate_limit_bytes,
         replay,
+        sample_acks,
     );
     let last = [("configuration", *one == same_pause)];
     let settings = settings.into_iter().chain(dead_letter);

@@ -45,6 +45,7 @@ mod rollup;
 mod room;
 mod routes;
 pub(crate) mod runset;
+mod sampling;
 mod schedule;
 mod scheduled;
 mod seal;

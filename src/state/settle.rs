@@ -60,7 +60,14 @@ impl State {
         let seq = token.seq;
         let mut was_there = true;
         match verdict {
-            Verdict::Ack => consumer.ack(seq),
+            Verdict::Ack => {
+                let (stream, sample) = (consumer.stream, consumer.sample(seq, mono, now));
+                consumer.ack(seq);
+                if let Some(sample) = sample {
+                    let stream = self.stream_name(stream);
+                    self.tell(sample.of(stream));
+                }
+            }
             Verdict::InProgress => {
                 let deadline = consumer.extend(seq, mono);
                 self.alarm.at_mono(deadline);

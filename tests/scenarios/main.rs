@@ -53,6 +53,7 @@ mod s_repeating;
 mod s_replay;
 mod s_reset;
 mod s_rollups;
+mod s_sampling;
 mod s_scheduled;
 mod s_skipped;
 mod s_ttl;

@@ -202,6 +202,7 @@ pub(crate) fn behaviour(rng: &mut Rng, stream: &str, mut config: ConsumerConfig)
         config.max_deliver.get_or_insert(5);
     }
     config.headers_only = chance(rng, 8);
+    config.sample_acks = chance(rng, 5).then(|| rng.u8(20..103));
     config.inactive_threshold = chance(rng, 8).then(|| ms(rng.u64(2_000..20_000)));
     if chance(rng, 5) {
         config = config.lazy_acks();

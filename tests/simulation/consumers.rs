@@ -18,6 +18,7 @@ fn makes_no_sense(config: &ConsumerConfig) -> bool {
         config.deliver,
         DeliverPolicy::New | DeliverPolicy::Last | DeliverPolicy::LastPerSubject
     );
+    let never = never || config.sample_acks.is_some_and(|percent| percent > 100);
     let never = never || (no_past && config.replay == ReplayPolicy::Original);
     of_no_subject || never || (config.ack_policy == AckPolicy::None && config.max_deliver.is_some())
 }

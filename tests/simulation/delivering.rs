@@ -5,6 +5,7 @@ use crate::model::{End, Held, Place, Reason};
 use crate::op::Verdict;
 use crate::oracle::{Delivery, Oracle};
 use riverbed::{AckPolicy, ConsumerConfig, Timestamp};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What a fetch should give.
 #[derive(Debug)]
@@ -196,6 +197,7 @@ impl Oracle {
                             consumer,
                             born,
                             seq,
+                            at: now,
                         },
                     );
                 }
@@ -211,6 +213,7 @@ impl Oracle {
             consumer,
             born,
             seq,
+            ..
         } = self.deliveries[&delivery].clone();
         let known = self
             .consumer(&stream, &consumer)
@@ -242,7 +245,10 @@ impl Oracle {
         let backoff = consumer.backoff(attempts).unwrap_or(0);
         consumer.active = now;
         match verdict {
-            Verdict::Ack => self.ack(&stream, &name, seq),
+            Verdict::Ack => {
+                self.sample(delivery);
+                self.ack(&stream, &name, seq);
+            }
             Verdict::InProgress => {
                 let deadline = now + consumer.lease(attempts);
                 consumer.held.get_mut(&seq).unwrap().place = Place::Out { delivery, deadline };
@@ -256,6 +262,29 @@ impl Oracle {
         }
         self.trim_dead(&stream, &name);
         "done".to_owned()
+    }
+
+    /// Tells of an ack, if its message is among those of which it is told.
+    fn sample(&mut self, delivery: u64) {
+        let Delivery {
+            stream,
+            consumer: name,
+            seq,
+            at,
+            ..
+        } = self.deliveries[&delivery].clone();
+        let consumer = self.consumer(&stream, &name).unwrap();
+        let percent = u64::from(consumer.config.sample_acks.unwrap_or(0));
+        if xxh3_64(&seq.to_le_bytes()) % 100 < percent {
+            let attempts = consumer.held[&seq].attempts;
+            let published = self.streams[&stream].stored[&seq].time;
+            let after = (self.now - at, self.now - published);
+            self.tell(
+                format!("sampled {stream}/{name} {seq} {attempts} {after:?}"),
+                1,
+            );
+            self.met.push("sampled");
+        }
     }
 
     /// One message is done, or with it all that is at work below it.

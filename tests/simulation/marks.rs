@@ -93,6 +93,7 @@ pub(crate) const MUST_MEET: &[&str] = &[
     "rule replayed_in_time",
     "rule replayed_late",
     "rule rate_cut",
+    "rule sampled",
     "rule rate_overdrawn",
     "rule rate_changed",
     "pause done",

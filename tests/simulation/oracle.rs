@@ -25,6 +25,8 @@ pub(crate) struct Delivery {
     pub(crate) consumer: String,
     pub(crate) born: u64,
     pub(crate) seq: u64,
+    /// When it was handed out.
+    pub(crate) at: u64,
 }
 
 /// A store as it should be.

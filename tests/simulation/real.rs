@@ -72,6 +72,15 @@ impl Real {
                 Event::ConsumerExpired {
                     stream, consumer, ..
                 } => (format!("expired {stream}/{consumer}"), 1),
+                Event::AckSampled {
+                    whose,
+                    since_delivery,
+                    since_publish,
+                } => {
+                    let (deliveries, whose) = (whose.deliveries, name(&whose));
+                    let after = (since_delivery.as_micros(), since_publish.as_micros());
+                    (format!("sampled {whose} {deliveries} {after:?}"), 1)
+                }
                 Event::ConsumerReset {
                     stream,
                     consumer,

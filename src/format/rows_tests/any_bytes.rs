@@ -27,7 +27,7 @@ fn a_number_has_one_form() {
     assert_eq!(row(&[253, 1, 0, 0, 0, 0, 0, 0, 0]), malformed(NOT_THE_ONE));
     assert!(row(&[255]).is_err());
     // A second written as 10^9 nanoseconds.
-    let second = "01 03 0163 00 00 00 fc00ca9a3b 01 02 00 00 00 00 00 00 00 00 00 00 00";
+    let second = "01 03 0163 00 00 00 fc00ca9a3b 01 02 00 00 00 00 00 00 00 00 00 00 00 00";
     assert_eq!(
         decode_row::<ConsumerConfigRow>(&unhex(second)),
         malformed(NOT_THE_ONE)

@@ -27,12 +27,13 @@ fn consumer_config_row() {
         .inactive_threshold(Duration::from_secs(5))
         .rate_limit(Rate::per_second(9).burst(300))
         .rate_limit_bytes(Rate::new(10, Duration::from_millis(1)))
-        .replay(ReplayPolicy::Original);
+        .replay(ReplayPolicy::Original)
+        .sample_acks(7);
     golden(
         &row(config),
         "01 03 0762696c6c696e67 01 086f72646572732e2a 00 01 01 fbe803 fc00000010
          02 01 00 fb5802 00 0105 01 0464656164 01 01 01 01fbe803 01 05 00
-         01 09 01 00 fb2c01  01 0a 00 fc40420f00 0a 01",
+         01 09 01 00 fb2c01  01 0a 00 fc40420f00 0a 01 0107",
     );
     let small = |deliver| {
         let mut config = ConsumerConfig::new("c")
@@ -43,7 +44,7 @@ fn consumer_config_row() {
         config.ack_wait = Duration::from_secs(30);
         row(config)
     };
-    let rest = "1e 00 01 02 00 00 02 00 00 00 00 00 00 00 00";
+    let rest = "1e 00 01 02 00 00 02 00 00 00 00 00 00 00 00 00";
     for (deliver, bytes) in [
         (DeliverPolicy::All, "00"),
         (DeliverPolicy::New, "01"),
@@ -61,7 +62,7 @@ fn consumer_config_row() {
     parks.config.on_exhausted = OnExhausted::Park;
     golden(
         &parks,
-        "01 03 0163 00 00 1e 00 01 02 00 00 00 00 00 00 00 00 00 00 00",
+        "01 03 0163 00 00 1e 00 01 02 00 00 00 00 00 00 00 00 00 00 00 00",
     );
 }
 

@@ -14,6 +14,8 @@ pub(crate) struct Lease {
     pub(crate) handed: bool,
     /// When it was handed over.
     pub(crate) since: Option<Mono>,
+    /// When its message was published.
+    pub(crate) published: u64,
     pub(crate) bytes: u64,
 }
 
@@ -75,11 +77,19 @@ impl Consumer {
             deadline: None,
             handed: false,
             since: None,
+            published: 0,
             bytes,
         };
         let before = self.leases.insert(seq, lease);
         assert!(before.is_none(), "a message has one lease at a time");
         serial
+    }
+
+    /// Remembers when a message in flight was published.
+    pub(crate) fn note_published(&mut self, seq: u64, time: u64) {
+        if let Some(lease) = self.leases.get_mut(&seq) {
+            lease.published = time;
+        }
     }
 
     /// Starts the lease of a message that is handed over now; a runner's has no deadline (R16).
