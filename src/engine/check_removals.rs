@@ -1,10 +1,9 @@
 //! Checking what is remembered of what left.
 
 use crate::changes::Table;
-use crate::format::rows::{RemovalRow, RemovalsRow, decode_row};
-use crate::state::StreamAudit;
+use crate::format::rows::{RemovalsRow, decode_row};
+use crate::state::{Memory, StreamAudit};
 use crate::store::{Reader, StoreError};
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// The rows of a stream and its consumers say what is remembered.
@@ -28,15 +27,14 @@ pub(super) fn check_removals(
     Ok(())
 }
 
-fn rows(
-    reader: &Reader,
-    table: Table,
-    id: u32,
-) -> Result<BTreeMap<u64, Vec<RemovalRow>>, StoreError> {
-    let (mut rows, mut failed) = (BTreeMap::new(), None);
+fn rows(reader: &Reader, table: Table, id: u32) -> Result<Memory, StoreError> {
+    let (mut found, mut failed) = (Memory::default(), None);
     reader.rows(table, Some(id), 0, |key, value| {
         match decode_row::<RemovalsRow>(value) {
-            Ok(row) => drop(rows.insert(key.part, row.ranges)),
+            Ok(row) => {
+                found.forgotten = found.forgotten.max(row.forgotten);
+                found.rows.insert(key.part, row.ranges);
+            }
             Err(why) => {
                 let place = format!("row ({id}, {}) of {table:?}: {why}", key.part);
                 failed.get_or_insert(StoreError::Damaged { place });
@@ -44,12 +42,12 @@ fn rows(
         }
         ControlFlow::Continue(())
     })?;
-    failed.map_or(Ok(rows), Err)
+    failed.map_or(Ok(found), Err)
 }
 
 /// The sequences that are said to have left: ranges apart from each other, in order.
 pub(super) fn left(audit: &StreamAudit) -> Vec<(u64, u64)> {
-    let ranges = audit.removed.values().flatten();
+    let ranges = audit.removed.rows.values().flatten();
     let mut ranges: Vec<(u64, u64)> = ranges.map(|known| (known.first, known.last)).collect();
     ranges.sort_unstable();
     let mut apart: Vec<(u64, u64)> = Vec::new();

@@ -1,7 +1,8 @@
 //! What must always hold, said of the state itself, and what the raw tables must agree with.
 
+use super::removals::Memory;
 use super::{Consumer, State, Stream};
-use crate::format::rows::{Place, RemovalRow};
+use crate::format::rows::Place;
 use crate::subject::SubjectFilter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,8 +21,8 @@ pub(crate) struct StreamAudit {
     pub(crate) expiries: BTreeMap<u64, (u64, bool)>,
     /// Messages that wait for their time: when each is due, its size, and whether it comes again.
     pub(crate) scheduled: BTreeMap<u64, (u64, u64, bool)>,
-    /// What is remembered of what left, by row.
-    pub(crate) removed: BTreeMap<u64, Vec<RemovalRow>>,
+    /// What is remembered of what left.
+    pub(crate) removed: Memory,
     /// Nothing of it is stored from here on.
     pub(crate) first: u64,
     /// By subject: how many messages, and bounds of the last one and of the first.
@@ -44,8 +45,8 @@ pub(crate) struct ConsumerAudit {
     pub(crate) pending: u64,
     /// Messages that it holds, in order.
     pub(crate) held: Vec<u64>,
-    /// What is remembered of what it lost, by row.
-    pub(crate) lost: BTreeMap<u64, Vec<RemovalRow>>,
+    /// What is remembered of what it lost.
+    pub(crate) lost: Memory,
 }
 
 impl State {
@@ -66,6 +67,14 @@ impl State {
             if !consumer.lost.adds_up(last, holds) {
                 let name = &consumer.config.name;
                 wrong.push(format!("consumer `{name}`: what it lost does not add up"));
+            }
+            let early = known.is_some_and(|stream| stream.early.contains(&consumer.id));
+            if early != (consumer.next > last + 1) {
+                let name = &consumer.config.name;
+                wrong.push(format!(
+                    "consumer `{name}`: its stream does not know that it waits at {}",
+                    consumer.next
+                ));
             }
             if !known.is_some_and(|stream| stream.consumers.contains(&consumer.id)) {
                 wrong.push(format!(
@@ -113,7 +122,7 @@ impl State {
             next: known.next,
             filters: Arc::clone(&known.filters),
             pending: self.pending_count(known.id),
-            lost: known.lost.rows(),
+            lost: known.lost.memory(),
             held: {
                 let parked = known.parked.iter().copied();
                 let mut held: Vec<u64> = known.pending.iter().chain(parked).collect();
@@ -131,7 +140,7 @@ impl State {
             holes: stream.holes,
             subjects: stream.subjects.iter().map(subject).collect(),
             expiries: stream.expiries.iter().collect(),
-            removed: stream.removed.rows(),
+            removed: stream.removed.memory(),
             first: stream.first(),
             scheduled: {
                 let waiting = stream.scheduled.iter_from(0);

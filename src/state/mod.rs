@@ -74,6 +74,7 @@ pub(crate) use precedence::Precedence;
 pub(crate) use purge::PurgeBound;
 pub(crate) use recover::{Recovered, TABLES};
 pub(crate) use redrive::RedriveTo;
+pub(crate) use removals::Memory;
 pub(crate) use replay::ReplayBound;
 pub(crate) use rollup::{EarlierNeed, Found, windows_of};
 pub(crate) use room::Room;

@@ -32,6 +32,13 @@ pub(crate) struct Removals {
     stored: BTreeSet<u64>,
 }
 
+/// What is remembered, and up to where something is forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    pub(crate) forgotten: u64,
+    pub(crate) rows: BTreeMap<u64, Vec<RemovalRow>>,
+}
+
 /// What is remembered of one sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remembered {
@@ -184,10 +191,13 @@ impl Removals {
         }
     }
 
-    /// Every row, as it is stored.
-    pub(crate) fn rows(&self) -> BTreeMap<u64, Vec<RemovalRow>> {
+    /// All of it, as it is stored.
+    pub(crate) fn memory(&self) -> Memory {
         let rows = self.rows.iter().filter(|(_, row)| !row.is_empty());
-        rows.map(|(number, row)| (*number, row.clone())).collect()
+        Memory {
+            forgotten: self.forgotten,
+            rows: rows.map(|(number, row)| (*number, row.clone())).collect(),
+        }
     }
 
     /// Whether ranges of single messages are apart from each other, and nothing is in them that is still there.
@@ -295,7 +305,7 @@ mod tests {
         for seq in [4, 2, 1, 3, 9] {
             log.note_seqs([seq], BY, seq);
         }
-        let ranges: Vec<_> = log.rows().into_values().flatten().collect();
+        let ranges: Vec<_> = log.memory().rows.into_values().flatten().collect();
         assert_eq!(ranges.len(), 2);
         let Remembered::Left(found, _) = log.find(3) else {
             panic!("{:?}", log.find(3))
@@ -308,7 +318,7 @@ mod tests {
         // Another reason, or much later, is another range.
         log.note_seqs([5], Removal::Rollup, 9);
         log.note_seqs([10], BY, 10 + SPAN_MAX);
-        assert_eq!(log.rows().into_values().flatten().count(), 4);
+        assert_eq!(log.memory().rows.into_values().flatten().count(), 4);
         assert!(log.adds_up(10, |_, _| false));
         assert!(!log.adds_up(9, |_, _| false));
     }
@@ -360,7 +370,7 @@ mod tests {
         );
         log.note_head(1, 2 * most + 1, Removal::Purge, most);
         for log in [restored(&mut log, &mut rows), log] {
-            let kept: usize = log.rows().values().map(Vec::len).sum();
+            let kept: usize = log.memory().rows.values().map(Vec::len).sum();
             assert!(kept > RANGES_MAX - ROW_MAX && kept <= RANGES_MAX, "{kept}");
             assert!(matches!(log.find(2), Remembered::LeftOrGone(..)));
             assert!(matches!(log.find(2 * most), Remembered::Left(found, _) if found.by == BY));
