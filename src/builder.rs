@@ -1,7 +1,7 @@
 //! `Builder`: how a store is opened.
 
 use crate::clock::Clock;
-use crate::config::{Durability, Limits};
+use crate::config::{Alerts, Durability, Limits};
 use crate::disk::{Disk, FileDisk};
 use crate::engine::{Engine, JOURNAL_SEGMENT, Options, Threads};
 use crate::riverbed::Riverbed;
@@ -38,6 +38,7 @@ impl Builder {
                 disk: Arc::new(FileDisk::new()),
                 clock: Clock::system(),
                 limits: Limits::default(),
+                alerts: Alerts::default(),
                 cache_bytes: 64 << 20,
                 threads: Threads::Own,
                 identity: None,
@@ -68,6 +69,17 @@ impl Builder {
     /// Sets the store's limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.options.limits = limits;
+        self
+    }
+
+    /// Sets when the store says that consumers do not get on, or that dead letters pile up
+    /// ([`Alerts::default`]).
+    ///
+    /// # Examples
+    ///
+    /// See [`Alerts`].
+    pub fn alerts(mut self, alerts: Alerts) -> Self {
+        self.options.alerts = alerts;
         self
     }
 

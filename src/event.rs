@@ -159,6 +159,64 @@ pub enum Event {
         /// For how long.
         idle: Duration,
     },
+    /// A consumer has messages in flight or due again, and has finished none for as long as
+    /// [`Alerts::stuck_ack_waits`](crate::Alerts::stuck_ack_waits) says: its workers hang, or fail at
+    /// everything. An extension of a lease is no progress. A paused consumer is not stuck, nor is one that
+    /// holds only what is delayed, parked or refused; one that nobody fetches from is
+    /// [idle](Self::ConsumerIdle).
+    ConsumerStuck {
+        /// The stream.
+        stream: String,
+        /// The consumer.
+        consumer: String,
+        /// Messages that it was given and has not finished.
+        unfinished: u64,
+        /// For how long at least.
+        after: Duration,
+    },
+    /// A consumer that was stuck finished a message, holds none any more, or was deleted.
+    ConsumerUnstuck {
+        /// The stream.
+        stream: String,
+        /// The consumer.
+        consumer: String,
+    },
+    /// A consumer has more messages to do than [`Alerts::lag_messages`](crate::Alerts::lag_messages).
+    ConsumerBehind {
+        /// The stream.
+        stream: String,
+        /// The consumer.
+        consumer: String,
+        /// How many: never delivered, in flight, due or delayed.
+        lag: u64,
+        /// The bound.
+        bound: u64,
+    },
+    /// A consumer that was behind has half as many to do as the bound or fewer, or was deleted.
+    ConsumerCaughtUp {
+        /// The stream.
+        stream: String,
+        /// The consumer.
+        consumer: String,
+        /// How many are left.
+        lag: u64,
+    },
+    /// A stream that takes dead letters has as many messages as
+    /// [`Alerts::dead_letters`](crate::Alerts::dead_letters), or twice as many as when that was last told.
+    DeadLettersPiledUp {
+        /// The dead-letter stream.
+        stream: String,
+        /// How many messages it has.
+        messages: u64,
+    },
+    /// A stream whose dead letters had piled up has half as many as the bound or fewer, takes none any more,
+    /// or was deleted.
+    DeadLettersCleared {
+        /// The dead-letter stream.
+        stream: String,
+        /// How many are left.
+        messages: u64,
+    },
     /// Nobody was at work with an ephemeral consumer for as long as it says, and it is deleted.
     ConsumerExpired {
         /// The stream.

@@ -108,9 +108,9 @@ mod update;
 pub use builder::Builder;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use config::{
-    Access, AckDurability, AckPolicy, ConsumerConfig, DedupMode, DeliverPolicy, Deny, Discard,
-    Durability, Limits, MessageTtl, OnExhausted, Rate, ReplayPolicy, Retention, StreamConfig,
-    Unwanted,
+    Access, AckDurability, AckPolicy, Alerts, ConsumerConfig, DedupMode, DeliverPolicy, Deny,
+    Discard, Durability, Limits, MessageTtl, OnExhausted, Rate, ReplayPolicy, Retention,
+    StreamConfig, Unwanted,
 };
 pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};

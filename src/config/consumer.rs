@@ -297,6 +297,11 @@ impl ConsumerConfig {
         }
     }
 
+    /// The longest time that an attempt may take.
+    pub(crate) fn longest_attempt(&self) -> Duration {
+        self.backoff.iter().max().copied().unwrap_or(self.ack_wait)
+    }
+
     /// The backoff step for an attempt that is counted from 1.
     pub(crate) fn backoff_step(&self, attempt: u64) -> Option<Duration> {
         let at = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);

@@ -1,6 +1,7 @@
 //! Configuration of streams and consumers, with the bounds that every setting must keep.
 
 mod ack_policy;
+mod alerts;
 mod consumer;
 mod delete_markers;
 mod durability;
@@ -16,6 +17,7 @@ mod sampling;
 mod stream;
 
 pub use ack_policy::AckPolicy;
+pub use alerts::Alerts;
 pub use consumer::{AckDurability, ConsumerConfig, DeliverPolicy, OnExhausted};
 pub use durability::Durability;
 pub use guard::{Access, Deny};

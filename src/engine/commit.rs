@@ -110,6 +110,7 @@ impl Engine {
                     }
                     let joined = self.joined.swap(0, Ordering::Relaxed);
                     core.waiting.last_group = joined;
+                    core.state.watch(self.clock.mono());
                     return Ok(Some(core.state.seal()));
                 }
                 Err(need) => {

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::group::GroupSlot;
+use super::standing::Standing;
 use super::store_time::StoreTime;
 use super::waiting::Waiting;
 use crate::clock::{Clock, Mono};
@@ -30,6 +31,7 @@ pub(crate) struct Core {
     pub(crate) closed: bool,
     poisoned: Option<Failure>,
     subscribers: Vec<Sender<Event>>,
+    standing: Standing,
     pub(crate) events_missed: u64,
     /// How long the sweeper sleeps; `None` while it is awake.
     pub(crate) sweeper_sleeps_until: Option<Mono>,
@@ -48,8 +50,9 @@ pub(crate) enum Committer {
 }
 
 impl Core {
-    pub(crate) fn new(state: State, time: StoreTime) -> Self {
+    pub(crate) fn new(state: State, time: StoreTime, standing: &[Event]) -> Self {
         Self {
+            standing: standing.iter().collect(),
             durable: state.group - 1,
             state,
             time,
@@ -154,8 +157,14 @@ impl Core {
         Arc::clone(self.slots.entry(group).or_default())
     }
 
+    /// A receiver of events, first of all of the alerts that stand.
     pub(crate) fn subscribe(&mut self, capacity: usize) -> Receiver<Event> {
         let (sender, receiver) = bounded(capacity.max(1));
+        for event in self.standing.events() {
+            if sender.try_send(event.clone()).is_err() {
+                self.events_missed += 1;
+            }
+        }
         self.subscribers.push(sender);
         receiver
     }
@@ -163,6 +172,7 @@ impl Core {
     /// Sends events to every subscriber that has room; nobody is ever waited for.
     pub(crate) fn announce(&mut self, events: Vec<Event>) {
         for event in events {
+            self.standing.note(&event);
             let missed = &mut self.events_missed;
             self.subscribers
                 .retain(|subscriber| match subscriber.try_send(event.clone()) {

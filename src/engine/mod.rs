@@ -41,6 +41,7 @@ mod reset;
 mod scan;
 mod schedule;
 mod settle;
+mod standing;
 mod start;
 mod store_time;
 mod sweeper;

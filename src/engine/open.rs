@@ -6,7 +6,7 @@ use super::load::read_message;
 use super::store_time::StoreTime;
 use super::{Engine, threads};
 use crate::clock::Clock;
-use crate::config::{Durability, Limits};
+use crate::config::{Alerts, Durability, Limits};
 use crate::disk::Disk;
 use crate::error::Unavailable;
 use crate::state::{Recovered, Room, State, TABLES};
@@ -24,6 +24,7 @@ pub(crate) struct Options {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
+    pub(crate) alerts: Alerts,
     pub(crate) cache_bytes: usize,
     pub(crate) threads: Threads,
     /// In place of what a new store draws at random, so that a test can be repeated to the bit.
@@ -67,7 +68,7 @@ impl Options {
             Some(bytes) if !JOURNAL_SEGMENTS.contains(&bytes) => Err(format!(
                 "a journal's segment of {bytes} bytes; 16 KiB to 1 GiB are allowed, and a store can go without a journal"
             )),
-            _ => self.limits.validate(),
+            _ => self.alerts.validate().and_then(|()| self.limits.validate()),
         }
     }
 }
@@ -111,8 +112,9 @@ impl Engine {
         state.end_outstanding_attempts(&purged);
         let time = StoreTime::anchored(&options.clock, state.now);
         state.start_watching(options.clock.mono());
+        let standing = state.begin_alerts(options.alerts, options.clock.mono());
         let engine = Arc::new(Self {
-            core: Mutex::new(Core::new(state, time)),
+            core: Mutex::new(Core::new(state, time, &standing)),
             store,
             clock: options.clock,
             limits: options.limits,

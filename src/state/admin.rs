@@ -50,6 +50,7 @@ impl State {
     /// The catalog changed: its numbers go with the group, and so do answers about it.
     fn touch_catalog(&mut self) {
         self.catalog_group = self.group;
+        self.raised.look_anew();
         self.save_facts();
     }
 
@@ -203,6 +204,7 @@ impl State {
         if let Some(sender) = self.senders_to(name).find(|sender| sender.stream != id) {
             return Err(self.in_use(name.to_owned(), sender));
         }
+        self.end_alerts_in(id);
         let stream = self.streams.remove(&id).ok_or_else(not_found)?;
         for consumer in stream.consumers {
             self.remove_consumer(consumer);

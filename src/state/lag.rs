@@ -43,7 +43,7 @@ impl State {
     }
 
     /// How many messages a consumer has to do.
-    fn lag(&self, consumer: &Consumer) -> u64 {
+    pub(super) fn lag(&self, consumer: &Consumer) -> u64 {
         self.pending_count(consumer.id) + consumer.unfinished()
     }
 
@@ -74,12 +74,12 @@ impl Consumer {
     }
 
     /// What it was given and has to do; the condemned were given up.
-    fn unfinished(&self) -> u64 {
+    pub(super) fn unfinished(&self) -> u64 {
         self.pending.len() - self.condemned.len() as u64
     }
 
     /// A bound of its lag that takes no look at subjects.
-    fn lag_at_most(&self, stream: &Stream) -> u64 {
+    pub(super) fn lag_at_most(&self, stream: &Stream) -> u64 {
         let ahead = (stream.last + 1).saturating_sub(self.next.max(stream.first()));
         ahead + self.unfinished()
     }

@@ -10,6 +10,7 @@
 
 mod admin;
 mod admit;
+mod alert;
 mod audit;
 mod claim;
 mod consumer;
@@ -88,6 +89,7 @@ pub(crate) use windows::{WINDOW, window_of};
 
 use crate::changes::Change;
 use crate::clock::Mono;
+use crate::config::Alerts;
 use crate::event::Event;
 use crate::format::rows::ScheduledRow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -149,6 +151,9 @@ pub(crate) struct State {
     lookers: usize,
     /// Newest time of the monotonic clock seen.
     pub(crate) mono: Mono,
+    /// When somebody is told that consumers do not get on.
+    alerts: Alerts,
+    raised: alert::Raised,
 }
 
 /// Something deleted whose space is being freed.

@@ -5,6 +5,7 @@ use super::runset::RunSet;
 use super::{Consumer, Drop, Room, State, Stream};
 use crate::changes::{RowKey, Table};
 use crate::clock::Mono;
+use crate::config::Alerts;
 use crate::event::DeadReason;
 use crate::format::rows::{
     ConsumerConfigRow, ConsumerRow, DedupRow, EntriesRow, ExpiriesRow, RemovalsRow, RowError,
@@ -147,6 +148,8 @@ impl Recovered {
             read_time: now.max(self.store.last_time),
             lookers: 0,
             mono: Mono(0),
+            alerts: Alerts::default(),
+            raised: super::alert::Raised::default(),
         };
         self.streams(&mut state)?;
         self.consumers(&mut state)?;

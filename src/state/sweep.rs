@@ -94,6 +94,9 @@ impl State {
                 self.expire_messages(budget, OverLimit::Now)? || self.send_due(limits.letters)?;
         }
         self.tell_idle(at.mono, limits.idle);
+        if !more {
+            more = self.tell_stuck(at.mono, budget)?;
+        }
         Ok(more)
     }
 
@@ -279,6 +282,7 @@ impl State {
                 alarm.at_mono(Some(since.plus(idle)));
             }
         }
+        alarm.at_mono(self.next_stuck());
         for stream in self.streams.values() {
             let bulk = [
                 stream.next_expiry(),

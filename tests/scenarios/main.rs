@@ -37,6 +37,7 @@ mod r_parked;
 mod r_redrive;
 mod r_store_size;
 mod s_ack_policy;
+mod s_alerts;
 mod s_batches;
 mod s_dedup;
 mod s_delete_markers;

@@ -16,6 +16,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod alerting;
 mod answers;
 mod apply;
 mod batches;

@@ -376,6 +376,11 @@ pub(crate) struct Consumer {
     pub(crate) retry_from: u64,
     pub(crate) pace: Pace,
     pub(crate) replay: Replay,
+    /// Since when it holds something and has finished nothing, and how much it had finished by then.
+    pub(crate) since: Option<(u64, u64)>,
+    pub(crate) stuck: bool,
+    /// It may have held nothing for a moment, which only the store knows.
+    pub(crate) unsure: bool,
 }
 
 impl Consumer {

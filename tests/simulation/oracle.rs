@@ -151,6 +151,9 @@ impl Oracle {
             active: self.now,
             refused_at: None,
             retry_from: 0,
+            since: None,
+            stuck: false,
+            unsure: false,
         };
         let name = consumer.config.name.clone();
         self.streams

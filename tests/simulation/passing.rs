@@ -60,6 +60,7 @@ impl Oracle {
         for stream in self.streams.values_mut() {
             forget_ids(stream, now);
         }
+        self.find_stuck();
     }
 
     pub(crate) fn trim_all(&mut self) {
@@ -94,6 +95,7 @@ impl Oracle {
             consumer.refused_at = None;
             consumer.retry_from = 0;
             consumer.replay.anew();
+            (consumer.since, consumer.stuck, consumer.unsure) = (None, false, false);
             consumer.pace = Pace::spent(&consumer.config, now);
             let out = consumer.count(Held::is_out);
             let mut exhausted = Vec::new();

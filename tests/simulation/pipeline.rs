@@ -131,6 +131,7 @@ impl Run {
             }
             // What is finished by being delivered leaves with that commit.
             after.retire_all();
+            after.doubt_since(&stored, stream, consumer);
             self.oracle = after;
             self.real.number(&self.oracle, &mut self.serials);
             let fetched = self.oracle.clone();

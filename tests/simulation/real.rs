@@ -1,5 +1,6 @@
 //! The real store on a simulated disk, doing the operations of a history.
 
+use crate::alerting::Standing;
 pub(crate) use crate::answers::Answer;
 use crate::answers::{
     ack_error, acked_line, consumer_error, fetch_error, purge_error, redrive_error, said,
@@ -26,6 +27,7 @@ pub(crate) struct Real {
     /// What the last fetch gave.
     pub(crate) fetched: Vec<Message>,
     events: crossbeam_channel::Receiver<Event>,
+    pub(crate) standing: Standing,
 }
 
 impl Real {
@@ -39,6 +41,7 @@ impl Real {
             messages,
             fetched,
             events,
+            standing: Standing::default(),
         }
     }
 
@@ -54,11 +57,14 @@ impl Real {
     }
 
     /// What subscribers were told, summed up as the oracle sums it up.
-    pub(crate) fn told(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn told(&mut self) -> BTreeMap<String, u64> {
         let mut told: BTreeMap<String, u64> = BTreeMap::new();
         let name =
             |whose: &riverbed::Whose| format!("{}/{} {}", whose.stream, whose.consumer, whose.seq);
         for event in self.events.try_iter() {
+            if self.standing.note(&event) {
+                continue;
+            }
             let (what, count) = match event {
                 Event::DeadLettered {
                     whose, to, to_seq, ..

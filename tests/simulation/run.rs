@@ -364,6 +364,11 @@ impl Run {
 
     pub(crate) fn compare_events(&mut self) {
         let told = self.real.told();
+        self.oracle.watch();
+        self.oracle.check_alerts(&self.real.standing);
+        for word in std::mem::take(&mut self.real.standing.met) {
+            self.cover(format!("alert {word}"));
+        }
         let expected = std::mem::take(&mut self.oracle.told);
         assert_eq!(
             told, expected,

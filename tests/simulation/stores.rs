@@ -60,6 +60,7 @@ fn builder(disk: &MemoryDisk, clock: &ManualClock) -> Builder {
         .clock(clock.clock())
         .disk(Arc::new(disk.clone()))
         .limits(limits)
+        .alerts(crate::alerting::alerts())
         .without_threads()
         .identity(IDENTITY)
 }

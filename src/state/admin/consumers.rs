@@ -298,6 +298,7 @@ impl State {
     }
 
     pub(super) fn remove_consumer(&mut self, id: u32) {
+        self.end_alerts_of(id);
         let Some(consumer) = self.consumers.remove(&id) else {
             return;
         };
