@@ -104,7 +104,8 @@ impl Stream {
     /// An update by which messages would be dropped at once is refused: those that a lowered
     /// `max_deliver` gives up, or those that wait for room in a dead-letter stream, where nothing is kept
     /// of them; and, in a stream that keeps what is wanted ([`Retention::Interest`](crate::Retention::Interest)),
-    /// those on subjects that new filters leave out. [`update_consumer_dropping`](Self::update_consumer_dropping) is the word for it.
+    /// those on subjects that new filters leave out. In a work queue filters that leave something out are refused while
+    /// the consumer holds messages ([`ConsumerError::WouldShare`]). [`update_consumer_dropping`](Self::update_consumer_dropping) is the word for it.
     ///
     /// # Crash safety
     ///

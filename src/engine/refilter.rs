@@ -28,6 +28,9 @@ impl Readings {
     }
 }
 
+/// How often it is looked before fetches go on.
+const ROUNDS_HELD: u64 = 8;
+
 /// What is counted, and from where.
 struct Recount {
     next: u64,
@@ -50,21 +53,15 @@ impl Engine {
         losing: Losing,
     ) -> Result<(), ConsumerError> {
         let reading = self.reading_of(id);
-        let mut held = None;
+        let mut held = Some(reading.lock());
         let mut recount: Option<Recount> = None;
-        loop {
+        for round in 0_u64.. {
             let mut core = self.enter()?;
             let known = core.state.consumer(id);
             let Some(known) = known.filter(|known| known.changes_filters(&config)) else {
                 return self.finish_update(core, id, config, (losing, None));
             };
             let (stream, next) = (known.stream, known.next);
-            if held.is_none() {
-                // Never while the state is locked: its holder locks that as well.
-                drop(core);
-                held = Some(reading.lock());
-                continue;
-            }
             if core.state.is_purging(stream) {
                 drop(core);
                 // What a purge cut but did not free would be counted.
@@ -95,7 +92,12 @@ impl Engine {
                 }
                 None => recount = Some(count),
             }
+            if round > ROUNDS_HELD {
+                // Others delete what is counted, and it begins again and again: fetches go on meanwhile.
+                drop(held.take());
+            }
         }
+        unreachable!("a count of rounds does not end")
     }
 
     fn finish_update(

@@ -161,8 +161,10 @@ impl Core {
     /// for a new one because another was given up.
     pub(crate) fn wake_due(&self) {
         for id in self.waiting.fetches.keys() {
-            if self.state.consumer(*id).is_none() || self.state.has_more(*id) {
+            if self.state.consumer(*id).is_none() {
                 self.wake_fetch(*id);
+            } else {
+                self.wake_for_more(*id);
             }
         }
     }

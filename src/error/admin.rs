@@ -166,6 +166,18 @@ pub enum ConsumerError {
         /// How many messages; of `filters` all that are stored on subjects that they leave out.
         messages: u64,
     },
+    /// Other filters leave out subjects of what the consumer of a work queue may hold, and another consumer could be
+    /// given that as well.
+    #[error(
+        "the consumer `{name}` holds {}, which another consumer of the work queue could be given once its `filters` leave them out; settle them first",
+        counted(Some(*.messages))
+    )]
+    WouldShare {
+        /// The consumer's name.
+        name: String,
+        /// How many messages it holds, parked ones among them.
+        messages: u64,
+    },
     /// The stream has as many consumers as it may.
     #[error(
         "the stream `{stream}` has {limit} consumers, its limit; delete one, or raise max_consumers"

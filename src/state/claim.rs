@@ -229,6 +229,11 @@ impl State {
 
     /// Claims new messages for a fetch, if all that it may take next is in memory.
     pub(crate) fn claim_recent(&mut self, id: u32, asked: Capacity) -> Option<Vec<Claimed>> {
+        let waits = |known: &Consumer| known.pace.waits_until(self.mono).is_some();
+        if self.consumers.get(&id).is_some_and(waits) {
+            // At every commit, so without a count of what there is.
+            return None;
+        }
         let Plan::Take {
             due,
             new: Some(new),

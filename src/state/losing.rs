@@ -25,6 +25,8 @@ pub(crate) struct Progress {
     aged: u64,
     /// The next one that it is to be seen of whether anybody needs it.
     needed: u64,
+    /// What consumers there were and where they were, when it was looked.
+    seen: (u64, u64),
 }
 
 /// What an update would remove at once, and the older settings would not.
@@ -109,6 +111,16 @@ impl State {
         let Some(stream) = self.streams.get(&id) else {
             return Ok(Some(Ok(())));
         };
+        let consumers = stream.consumers.iter();
+        let moves = consumers.filter_map(|id| Some(self.consumers.get(id)?.moves));
+        let seen = (self.catalog_group(), moves.sum());
+        if progress.seen != seen {
+            // Who needed what was looked at may be gone.
+            *progress = Progress {
+                seen,
+                ..Progress::default()
+            };
+        }
         Ok(match self.judge_update(stream, config, progress)? {
             Judged::Nothing => Some(Ok(())),
             Judged::Unknown => None,
@@ -203,7 +215,7 @@ impl Stream {
             };
         }
         let (new, known) = (Bound::per_subject(config), Bound::per_subject(&self.config));
-        let limited = new.most.is_some();
+        let limited = new.most.is_some() && (new.most, new.discard) != (known.most, known.discard);
         let subjects = self.subjects.iter().filter(|_| limited);
         let messages: u64 = subjects.map(|each| new.taken(known, each.count)).sum();
         match messages {

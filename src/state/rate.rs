@@ -223,10 +223,11 @@ impl State {
 
     /// Whether a fetch waits for a time before which nothing can come.
     pub(crate) fn waits_for_time(&self, id: u32) -> bool {
-        let known = self.consumers.get(&id);
-        // What is replayed may be removed while it waits for its turn.
-        let nothing_else = |known: &Consumer| known.due.is_empty() && !known.is_replaying();
-        known.is_some_and(|known| known.pace.wakes_at.is_some() && nothing_else(known))
+        // A turn in a replay does not count: what is next may be removed, or the replay begun again, meanwhile.
+        self.consumers.get(&id).is_some_and(|known| {
+            let next = known.pace.waits_until(self.mono);
+            next.is_some_and(|next| known.pace.wakes_at.is_some_and(|at| at <= next))
+        })
     }
 
     /// Times that waiting fetches wait for have come.

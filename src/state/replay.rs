@@ -65,11 +65,6 @@ impl Consumer {
         self.replay = Replay::default();
     }
 
-    /// Whether it may yet be given messages at their pace.
-    pub(super) fn is_replaying(&self) -> bool {
-        self.next <= self.replay_to
-    }
-
     fn replays(&self, seq: u64) -> bool {
         seq >= self.next && seq <= self.replay_to
     }

@@ -86,6 +86,8 @@ impl Consumer {
         let done = self.reset_below.max(self.next);
         // It is done with nothing that is still to come, however far ahead it was.
         self.reset_below = done.min(last + 1).max(start.next);
+        // What comes again is judged by the filters of now.
+        self.filters_from = self.filters_from.min(start.next);
         self.next = start.next;
         self.start = self.start.min(start.next);
         self.floor = start.next - 1;

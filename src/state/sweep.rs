@@ -75,9 +75,9 @@ impl State {
         self.now = self.now.max(at.now);
         self.end_delays();
         self.end_rate_waits(at.mono);
-        let mut more = self.expire_leases(at.mono, limits.leases)?;
         // A consumer that nobody works for loses nothing any more: it goes before what it has not finished.
-        more |= self.expire_consumers(at.mono, budget)?;
+        let mut more = self.expire_consumers(at.mono, budget)?;
+        more |= self.expire_leases(at.mono, limits.leases)?;
         // Ages first, of all streams: else whether a dead letter gets the room that they make, or is too old
         // itself, would depend on what has to be read.
         if self.expire_messages(budget, OverLimit::Before)? {

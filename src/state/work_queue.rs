@@ -1,6 +1,6 @@
 //! What a work queue asks of its consumers: each message is for one of them.
 
-use super::State;
+use super::{Consumer, State};
 use crate::config::{AckPolicy, ConsumerConfig, DeliverPolicy, Retention, StreamConfig};
 use crate::error::{ConsumerError, InvalidSetting, StreamError};
 use crate::subject::SubjectFilter;
@@ -42,6 +42,30 @@ impl State {
         }
         Ok(())
     }
+}
+
+impl State {
+    /// Refuses other filters that leave out what the consumer may hold: another one could be given it, too.
+    pub(super) fn shares_nothing(
+        &self,
+        consumer: &Consumer,
+        config: &ConsumerConfig,
+    ) -> Result<(), ConsumerError> {
+        let queue = self.streams.get(&consumer.stream);
+        let is_queue = queue.is_some_and(|known| known.config.retention == Retention::WorkQueue);
+        let messages = consumer.pending.len() + consumer.parked.len() as u64;
+        if !is_queue || messages == 0 || covers(&config.parsed_filters(), &consumer.filters) {
+            return Ok(());
+        }
+        let name = config.name.clone();
+        Err(ConsumerError::WouldShare { name, messages })
+    }
+}
+
+/// Whether filters match all that others match; no filter means every subject.
+fn covers(filters: &[SubjectFilter], others: &[SubjectFilter]) -> bool {
+    let within = |other: &SubjectFilter| filters.iter().any(|filter| other.is_subset_of(filter));
+    filters.is_empty() || (!others.is_empty() && others.iter().all(within))
 }
 
 /// A filter of each that can match the same subject; no filter means every subject.

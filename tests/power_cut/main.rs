@@ -145,7 +145,7 @@ fn cut_while_repairing() -> u64 {
     let mut chains = vec![("repairing".to_owned(), world.disk.crash_image(0))];
     for _ in 0..3 {
         let mut next = Vec::new();
-        for (chain, before) in chains {
+        for (of, (chain, before)) in chains.iter().enumerate() {
             for at in 0.. {
                 let image = before.kill_image();
                 image.fail_from(at);
@@ -157,14 +157,20 @@ fn cut_while_repairing() -> u64 {
                     let left = image.crash_image(seed);
                     let place = format!("{chain}, cut at {at}, seed {seed}");
                     whole(&left.kill_image(), &place);
-                    next.push((place, left));
+                    next.push((place, of, at, seed));
                     cuts += 1;
                 }
             }
         }
-        // A sample, the same every time.
+        // A sample, the same every time, made once more: all of them take gigabytes.
         let step = next.len().div_ceil(30);
-        chains = next.into_iter().step_by(step).collect();
+        let again = |(place, of, at, seed): (String, usize, u64, u64)| {
+            let image = chains[of].1.kill_image();
+            image.fail_from(at);
+            assert!(open(&image, &world.clock).is_err(), "{place}");
+            (place, image.crash_image(seed))
+        };
+        chains = next.into_iter().step_by(step).map(again).collect();
     }
     assert!(longest > 8, "nothing was repaired: {longest} operations");
     cuts

@@ -175,12 +175,23 @@ fn other_filters_keep_the_rules_of_a_work_queue() {
         one,
         "a refused update changes nothing"
     );
+    let held = take_one(&consumer);
+    let refused = stream.update_consumer(one.clone().filters(["s.c"]));
+    let (name, messages) = ("one".to_owned(), 1);
+    assert_eq!(
+        refused.unwrap_err(),
+        ConsumerError::WouldShare { name, messages },
+        "another consumer could be given it"
+    );
+    refilter(&stream, &one, &["s.a", "s.c"]);
+    held.ack().unwrap();
+    publish(&stream, "s.a", 1);
     let consumer = refilter(&stream, &one, &["s.c"]);
     assert_eq!(seqs(&take(&consumer, 10)), [3]);
     // Nobody wants the first two now; they wait for who does.
-    assert_eq!(stored(&stream), [1, 2, 3]);
+    assert_eq!(stored(&stream), [2, 3, 4]);
     let told = stream.update_consumer(ConsumerConfig::new("two").filters(["s.a", "s.b"]));
-    assert_eq!(seqs(&take(&told.unwrap(), 10)), [1, 2]);
+    assert_eq!(seqs(&take(&told.unwrap(), 10)), [2, 4]);
     assert_eq!(info(&two).in_flight, 2);
     is_well(&world.store);
 }

@@ -84,10 +84,15 @@ pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
 
 /// Another configuration of a stream that there is, mostly one that it may have.
 pub(crate) fn stream_update(rng: &mut Rng, known: &StreamConfig) -> StreamConfig {
+    if known.discard == Discard::New && chance(rng, 2) {
+        // First too much of it, then nothing but what becomes of that.
+        return match known.max_messages {
+            Some(1) => known.clone().discard(Discard::Old),
+            _ => known.clone().max_messages(1),
+        };
+    }
     if chance(rng, 6) {
-        // Nothing but what becomes of what there is too much of.
-        let drops = known.clone().discard(Discard::Old);
-        return drops.unwanted(Unwanted::Drop);
+        return known.clone().unwanted(Unwanted::Drop);
     }
     let mut config = stream_config(rng, &known.name);
     if !chance(rng, 8) {

@@ -118,6 +118,9 @@ impl Oracle {
         if refilters && let Err(why) = self.fits_work_queue(stream, config) {
             return why.to_owned();
         }
+        if refilters && let Some(why) = self.would_share(stream, config) {
+            return why;
+        }
         if may == May::Keep
             && let Some(why) = self.would_leave_out(stream, config)
         {
@@ -129,6 +132,9 @@ impl Oracle {
         }
         let now = self.now;
         let last = self.streams[stream].last;
+        if refilters {
+            self.judge_fresh(stream);
+        }
         let consumer = self.consumer_mut(stream, &config.name).unwrap();
         if refilters {
             consumer.filters_from = consumer.next.min(last + 1);
@@ -193,6 +199,7 @@ impl Oracle {
     }
 
     pub(crate) fn delete_consumer(&mut self, stream: &str, name: &str) -> String {
+        self.judge_fresh(stream);
         let known = self
             .streams
             .get_mut(stream)

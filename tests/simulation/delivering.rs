@@ -222,11 +222,11 @@ impl Oracle {
             return Err("ConsumerGone");
         };
         match known.held.get(&seq).map(|held| &held.place) {
-            None if known.config.ack_policy == AckPolicy::None => Err("Done"),
-            None => Err("Gone"),
             Some(Place::Out {
                 delivery: current, ..
             }) if *current == delivery => Ok((stream, consumer, seq)),
+            _ if known.config.ack_policy == AckPolicy::None => Err("Done"),
+            None => Err("Gone"),
             Some(_) => Err("Stale"),
         }
     }
@@ -236,7 +236,17 @@ impl Oracle {
             Ok(whose) => whose,
             // Nothing is to be acked; for anything else it is too late.
             Err("Done") if matches!(verdict, Verdict::Ack) => return "done".to_owned(),
-            Err("Done") => return "Gone".to_owned(),
+            Err("Done") => {
+                let Delivery {
+                    stream,
+                    consumer,
+                    seq,
+                    ..
+                } = &self.deliveries[&delivery];
+                let known = self.consumer(stream, consumer);
+                let again = known.is_some_and(|known| known.held.contains_key(seq));
+                return if again { "Stale" } else { "Gone" }.to_owned();
+            }
             Err(why) => return why.to_owned(),
         };
         let now = self.now;

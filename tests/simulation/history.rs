@@ -273,9 +273,16 @@ fn manage(rng: &mut Rng, oracle: &Oracle) -> Option<Op> {
         9 | 10 => {
             let (stream, name) = some_consumer(rng, oracle)?;
             let known = oracle.consumer(&stream, &name)?.config.clone();
+            let refused = |held: &Held| matches!(held.place, Place::Refused { .. });
+            if oracle.consumer(&stream, &name)?.count(refused) > 0 && rng.bool() {
+                let config = known.on_exhausted(riverbed::OnExhausted::Drop);
+                return Some(Op::UpdateConsumer(stream, config, may_lose(rng)));
+            }
             let mut config = behaviour(rng, &stream, known);
             if chance(rng, 3) {
                 config = config.filters(filters(rng, &stream).iter().copied());
+            } else if config.ack_policy != riverbed::AckPolicy::None && chance(rng, 6) {
+                config.on_exhausted = riverbed::OnExhausted::Drop;
             } else if chance(rng, 9) {
                 config.ack_policy = riverbed::AckPolicy::All;
             }

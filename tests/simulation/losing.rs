@@ -14,7 +14,25 @@ fn kept(stored: u64, most: Option<u64>, discard: Discard) -> u64 {
     }
 }
 
+/// Whether filters match all that others match.
+fn covers(filters: &[String], others: &[String]) -> bool {
+    let parsed = |filter: &String| filter.parse::<riverbed::SubjectFilter>().unwrap();
+    let within = |other: &String| {
+        let mut filters = filters.iter();
+        filters.any(|filter| parsed(other).is_subset_of(&parsed(filter)))
+    };
+    filters.is_empty() || (!others.is_empty() && others.iter().all(within))
+}
+
 impl Oracle {
+    /// Why other filters are refused: what is held could be given to others, too.
+    pub(crate) fn would_share(&self, stream: &str, config: &ConsumerConfig) -> Option<String> {
+        let known = self.consumer(stream, &config.name)?;
+        let queue = self.streams[stream].config.retention == Retention::WorkQueue;
+        let shares = !known.held.is_empty() && !covers(&config.filters, &known.config.filters);
+        (queue && shares).then(|| "WouldShare".to_owned())
+    }
+
     /// Why other filters are refused: what they leave out may leave the stream.
     pub(crate) fn would_leave_out(&self, stream: &str, config: &ConsumerConfig) -> Option<String> {
         let (source, known) = (&self.streams[stream], self.consumer(stream, &config.name)?);

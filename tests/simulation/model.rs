@@ -213,6 +213,8 @@ pub(crate) struct Stream {
     pub(crate) room_made: u64,
     /// What a consumer is done with, or was published where only what is wanted stays, since the last commit.
     pub(crate) finished: BTreeSet<u64>,
+    /// What was published in the running group: whether anybody wants it is judged before somebody leaves.
+    pub(crate) fresh: BTreeSet<u64>,
     /// What left: which message it was, when, why, and how many consumers had been made by then.
     pub(crate) left: BTreeMap<u64, Left>,
     /// Whether somebody who wanted messages is gone: what nobody wants leaves with the next sweep.

@@ -8,7 +8,7 @@ use crate::model::{
 };
 use crate::rates::Pace;
 use crate::replays::Replay;
-use riverbed::{DedupMode, Discard, Retention, StreamConfig};
+use riverbed::{DedupMode, Discard, StreamConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Distinct subjects that a stream may have in these tests.
@@ -115,6 +115,7 @@ impl Oracle {
             consumers: BTreeMap::new(),
             room_made: 0,
             finished: BTreeSet::new(),
+            fresh: BTreeSet::new(),
             rejudged: false,
             left: BTreeMap::new(),
             scheduled: BTreeMap::new(),
@@ -182,11 +183,7 @@ impl Oracle {
                 origin,
             },
         );
-        if target.config.retention != Retention::Limits
-            && (target.drops_unwanted() || target.was_finished(target.last))
-        {
-            target.finished.insert(target.last);
-        }
+        target.fresh.insert(target.last);
         target.last
     }
 

@@ -9,6 +9,10 @@ impl Oracle {
     pub(crate) fn drive(&mut self) {
         self.end_all_delays();
         let now = self.now;
+        // What only they wanted may go. The limits come with the end of the group.
+        let deferred = std::mem::replace(&mut self.defer_limits, true);
+        self.expire_consumers();
+        self.defer_limits = deferred;
         for (stream, name) in self.by_age() {
             let consumer = self.consumer(&stream, &name).unwrap();
             let over =
@@ -25,10 +29,6 @@ impl Oracle {
                 self.consumer_mut(&stream, &name).unwrap().active = now;
             }
         }
-        // What only they wanted may go. The limits come with the end of the group.
-        let deferred = std::mem::replace(&mut self.defer_limits, true);
-        self.expire_consumers();
-        self.defer_limits = deferred;
         self.expire_ttls();
         // What is too old is no dead letter any more, whatever room that makes.
         self.trim_all();

@@ -103,6 +103,7 @@ impl Oracle {
         consumer.reset_last = source.last + 1;
         let done = consumer.reset_below.max(consumer.next);
         consumer.reset_below = done.min(source.last + 1).max(begin.next);
+        consumer.filters_from = consumer.filters_from.min(begin.next);
         consumer.next = begin.next;
         consumer.begin_replay(source.last);
         consumer.start = consumer.start.min(begin.next);

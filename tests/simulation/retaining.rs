@@ -55,8 +55,29 @@ impl Oracle {
         }
     }
 
+    /// Whether anybody wants what was published, as long as all are there who were there then.
+    pub(crate) fn judge_fresh(&mut self, stream: &str) {
+        let Some(known) = self.streams.get_mut(stream) else {
+            return;
+        };
+        let fresh = std::mem::take(&mut known.fresh);
+        if known.config.retention == Retention::Limits || known.is_sealed() {
+            return;
+        }
+        for seq in fresh {
+            let Some(message) = known.stored.get(&seq) else {
+                continue;
+            };
+            let judged = known.drops_unwanted() || known.was_finished(seq);
+            if judged && !known.needs(seq, &message.draft.subject) {
+                known.finished.insert(seq);
+            }
+        }
+    }
+
     /// Removes what is finished and nobody needs.
     pub(crate) fn retire(&mut self, stream: &str) {
+        self.judge_fresh(stream);
         let Some(known) = self.streams.get_mut(stream) else {
             return;
         };
@@ -122,6 +143,7 @@ impl Oracle {
     /// The same for all streams, and the limits of those that were changed.
     pub(crate) fn retire_all(&mut self) {
         for name in self.streams.keys().cloned().collect::<Vec<_>>() {
+            self.judge_fresh(&name);
             if !self.streams[&name].finished.is_empty() {
                 self.trim(&name);
             }
@@ -172,6 +194,7 @@ impl Oracle {
         }
         let all: Vec<u64> = known.stored.keys().copied().collect();
         known.finished.clear();
+        known.fresh.clear();
         known.rejudged = false;
         self.remove(stream, &all, "Retention");
     }

@@ -229,6 +229,7 @@ impl State {
         let moved = consumer.config.on_exhausted != config.on_exhausted;
         if ahead.is_some() {
             self.fits_work_queue(stream, &config, Some(id))?;
+            self.shares_nothing(consumer, &config)?;
             if losing == Losing::Refused {
                 self.keeps_wanted(consumer, &config)?;
             }
