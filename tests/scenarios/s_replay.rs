@@ -226,3 +226,31 @@ fn a_replay_of_nothing_is_refused_and_the_policy_can_not_be_changed() {
     );
     clean(&world);
 }
+
+#[test]
+fn a_fetch_that_waits_for_its_turn_is_given_what_comes_when_that_is_gone() {
+    let world = World::threaded();
+    let stream = world.stream("s");
+    publish(&stream, "s.a", 1);
+    world.clock.advance(secs(3_600));
+    publish(&stream, "s.a", 1);
+    let config = ConsumerConfig::new("c").filter("s.a");
+    let consumer = create(&stream, config.replay(ReplayPolicy::Original));
+    take_one(&consumer).ack().unwrap();
+    let (sender, fetched) = std::sync::mpsc::channel();
+    let waits = consumer.clone();
+    let waiting = std::thread::spawn(move || {
+        let batch = waits.fetch(Fetch::new(1).max_wait(secs(100_000)));
+        sender.send(seqs(&batch.unwrap())).unwrap();
+    });
+    while info(&consumer).waiting == 0 {
+        std::thread::yield_now();
+    }
+    // An hour early, what it waits for leaves; what comes then is not replayed.
+    stream.delete(Seq::new(2)).unwrap();
+    publish(&stream, "s.b", 1);
+    publish(&stream, "s.a", 1);
+    let patience = std::time::Duration::from_secs(60);
+    assert_eq!(fetched.recv_timeout(patience).unwrap(), [4]);
+    waiting.join().unwrap();
+}

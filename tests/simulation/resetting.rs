@@ -108,6 +108,7 @@ impl Oracle {
         consumer.begin_replay(source.last);
         consumer.start = consumer.start.min(begin.next);
         consumer.highest = 0;
+        (consumer.refused_at, consumer.retry_from) = (None, 0);
         consumer.active = now;
         consumer.totals.skipped += skipped;
         self.met
