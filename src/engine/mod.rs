@@ -99,7 +99,7 @@ pub(crate) struct Engine {
     held: AtomicBool,
     threads: Threads,
     /// The locks of fetches that read.
-    readings: refilter::Readings,
+    readings: reading::Readings,
     /// The process that opened the store (R11).
     process: u32,
 }

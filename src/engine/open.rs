@@ -128,7 +128,7 @@ impl Engine {
             spent: Mutex::default(),
             held: AtomicBool::new(false),
             threads: options.threads,
-            readings: super::refilter::Readings::default(),
+            readings: super::reading::Readings::default(),
             process: std::process::id(),
         });
         engine

@@ -7,8 +7,9 @@ use super::scan::{Found, Scan};
 use crate::error::FetchError;
 use crate::state::{Capacity, NewMessages, ReplayBound, Stored, Stream};
 use crate::store::{Reader, StoreError};
-use std::collections::HashMap;
-use std::sync::Arc;
+use crate::sync::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
 
 /// What is read for a fetch, and what it was planned on.
 pub(super) struct Reading {
@@ -45,7 +46,30 @@ impl Reading {
     }
 }
 
+/// For each consumer with handles, the lock that is held by the fetch that reads new messages: others would read
+/// the same and claim nothing.
+#[derive(Debug, Default)]
+pub(super) struct Readings(Mutex<BTreeMap<u32, Weak<Mutex<()>>>>);
+
+impl Readings {
+    fn of(&self, consumer: u32) -> Arc<Mutex<()>> {
+        let mut known = self.0.lock();
+        if let Some(reading) = known.get(&consumer).and_then(Weak::upgrade) {
+            return reading;
+        }
+        known.retain(|_, reading| reading.strong_count() > 0);
+        let reading = Arc::default();
+        known.insert(consumer, Arc::downgrade(&reading));
+        reading
+    }
+}
+
 impl Engine {
+    /// The lock of a consumer's readers.
+    pub(crate) fn reading_of(&self, consumer: u32) -> Arc<Mutex<()>> {
+        self.readings.of(consumer)
+    }
+
     /// Reads the due messages, then new ones.
     pub(super) fn read_for(&self, reading: &Reading) -> Result<Found, FetchError> {
         let (mut left, mut enough) = (reading.capacity, reading.enough);

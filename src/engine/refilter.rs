@@ -6,30 +6,9 @@ use crate::config::{ConsumerConfig, DeliverPolicy};
 use crate::error::ConsumerError;
 use crate::seq::Seq;
 use crate::state::Losing;
-use crate::sync::Mutex;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
-
-/// For each consumer with handles, the lock that is held by the fetch that reads new messages: others would read
-/// the same and claim nothing.
-#[derive(Debug, Default)]
-pub(super) struct Readings(Mutex<BTreeMap<u32, Weak<Mutex<()>>>>);
-
-impl Readings {
-    fn of(&self, consumer: u32) -> Arc<Mutex<()>> {
-        let mut known = self.0.lock();
-        if let Some(reading) = known.get(&consumer).and_then(Weak::upgrade) {
-            return reading;
-        }
-        known.retain(|_, reading| reading.strong_count() > 0);
-        let reading = Arc::default();
-        known.insert(consumer, Arc::downgrade(&reading));
-        reading
-    }
-}
 
 /// How often it is looked before fetches go on.
-const ROUNDS_HELD: u64 = 8;
+const ROUNDS_HELD: u32 = 8;
 
 /// What is counted, and from where.
 struct Recount {
@@ -39,11 +18,6 @@ struct Recount {
 }
 
 impl Engine {
-    /// The lock of a consumer's readers.
-    pub(crate) fn reading_of(&self, consumer: u32) -> Arc<Mutex<()>> {
-        self.readings.of(consumer)
-    }
-
     /// Gives a consumer another configuration. While other filters are counted, it is given no message that has to
     /// be read.
     pub(crate) fn update_consumer(
@@ -55,7 +29,8 @@ impl Engine {
         let reading = self.reading_of(id);
         let mut held = Some(reading.lock());
         let mut recount: Option<Recount> = None;
-        for round in 0_u64.. {
+        let mut rounds = 0;
+        loop {
             let mut core = self.enter()?;
             let known = core.state.consumer(id);
             let Some(known) = known.filter(|known| known.changes_filters(&config)) else {
@@ -92,12 +67,12 @@ impl Engine {
                 }
                 None => recount = Some(count),
             }
-            if round > ROUNDS_HELD {
+            rounds += 1;
+            if rounds == ROUNDS_HELD {
                 // Others delete what is counted, and it begins again and again: fetches go on meanwhile.
                 drop(held.take());
             }
         }
-        unreachable!("a count of rounds does not end")
     }
 
     fn finish_update(

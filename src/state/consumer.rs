@@ -190,9 +190,7 @@ impl Consumer {
 
     /// How many attempts at a message failed so often that the limit is reached.
     pub(crate) fn is_exhausted(&self, entry: &EntryRow) -> bool {
-        self.config
-            .max_deliver
-            .is_some_and(|limit| entry.failures >= limit)
+        is_exhausted(&self.config, entry)
     }
 
     /// The ack floor: everything up to it is finished or parked. It never goes back, not even when a
@@ -221,4 +219,10 @@ impl Consumer {
         let from = self.start.max(self.filters_from);
         (from..self.next).contains(&seq) && self.wants(subject)
     }
+}
+
+/// Whether attempts at a message failed as often as a configuration allows.
+pub(super) fn is_exhausted(config: &ConsumerConfig, entry: &EntryRow) -> bool {
+    let limit = config.max_deliver;
+    limit.is_some_and(|limit| entry.failures >= limit)
 }

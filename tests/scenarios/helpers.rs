@@ -3,7 +3,7 @@
 use riverbed::disk::MemoryDisk;
 use riverbed::{
     AckError, Consumer, ConsumerConfig, ConsumerInfo, Discard, EmptyReason, Fetch, ManualClock,
-    Message, PublishErrorKind, Purge, Refusal, Riverbed, Stream, StreamConfig,
+    Message, PublishErrorKind, Purge, Refusal, Retention, Riverbed, Stream, StreamConfig, Unwanted,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +68,13 @@ impl World {
     pub(crate) fn stream_of_three(&self, name: &str) -> Stream {
         let config = StreamConfig::new(name).subjects([format!("{name}.>")]);
         let config = config.max_messages(3).discard(Discard::New);
+        self.store.create_stream(config).unwrap()
+    }
+
+    /// The same, which keeps what consumers want.
+    pub(crate) fn stream_of_interest(&self, name: &str, unwanted: Unwanted) -> Stream {
+        let config = StreamConfig::new(name).subjects([format!("{name}.>")]);
+        let config = config.retention(Retention::Interest).unwanted(unwanted);
         self.store.create_stream(config).unwrap()
     }
 

@@ -200,9 +200,7 @@ fn other_filters_keep_the_rules_of_a_work_queue() {
 fn what_nobody_wants_any_more_leaves_and_what_was_only_passed_stays() {
     for unwanted in [Unwanted::Drop, Unwanted::Keep] {
         let world = World::new();
-        let config = StreamConfig::new("s").subjects(["s.>"]);
-        let config = config.retention(Retention::Interest).unwanted(unwanted);
-        let stream = world.store.create_stream(config).unwrap();
+        let stream = world.stream_of_interest("s", unwanted);
         let config = ConsumerConfig::new("c").filter("s.a");
         let consumer = create(&stream, config.clone());
         for _ in 0..3 {

@@ -181,9 +181,7 @@ fn a_work_queue_refuses_a_reset_that_would_leave_messages_behind() {
 fn what_a_reset_passes_over_leaves_a_stream_that_keeps_what_is_wanted() {
     for unwanted in [Unwanted::Drop, Unwanted::Keep] {
         let world = World::new();
-        let config = StreamConfig::new("s").subjects(["s.>"]);
-        let config = config.retention(Retention::Interest).unwanted(unwanted);
-        let stream = world.store.create_stream(config).unwrap();
+        let stream = world.stream_of_interest("s", unwanted);
         let one = create(&stream, ConsumerConfig::new("one"));
         let two = create(&stream, ConsumerConfig::new("two"));
         ten(&stream);
@@ -208,9 +206,7 @@ fn what_a_reset_passes_over_leaves_a_stream_that_keeps_what_is_wanted() {
 fn what_comes_before_the_place_a_reset_set_ahead_leaves_as_soon_as_it_is_published() {
     for unwanted in [Unwanted::Drop, Unwanted::Keep] {
         let world = World::new();
-        let config = StreamConfig::new("s").subjects(["s.>"]);
-        let config = config.retention(Retention::Interest).unwanted(unwanted);
-        let stream = world.store.create_stream(config).unwrap();
+        let stream = world.stream_of_interest("s", unwanted);
         let consumer = create(&stream, ConsumerConfig::new("c"));
         consumer.reset(from(4)).unwrap();
         ten(&stream);

@@ -4,6 +4,7 @@ use crate::changes::{Change, RowKey, Table};
 use crate::config::{ConsumerConfig, Discard, StreamConfig};
 use crate::error::{ConsumerError, InvalidSetting};
 use crate::format::rows::Place;
+use crate::state::consumer::is_exhausted;
 use crate::state::difference::consumer_difference;
 use crate::state::entries::UNDELIVERED;
 use crate::state::envelope;
@@ -344,9 +345,7 @@ impl Consumer {
     pub(in crate::state) fn newly_exhausted(&self, config: &ConsumerConfig) -> Vec<u64> {
         let waits = |place: &Place| matches!(place, Place::Due | Place::Delayed { .. });
         let over = |(seq, entry): (u64, &crate::format::rows::EntryRow)| {
-            let most = config.max_deliver;
-            let exhausted = most.is_some_and(|most| entry.failures >= most);
-            (waits(&entry.place) && exhausted).then_some(seq)
+            (waits(&entry.place) && is_exhausted(config, entry)).then_some(seq)
         };
         self.entries.iter().filter_map(over).collect()
     }
