@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Why the store removed messages.
 // Stored by place: a new reason goes to the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Removal {
     /// The stream's `max_messages`.

@@ -2,7 +2,9 @@
 
 use crate::clock::Timestamp;
 use crate::config::{ConsumerConfig, StreamConfig};
+use crate::event::Removal;
 use crate::seq::Seq;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Facts about a stream.
@@ -23,8 +25,14 @@ pub struct StreamInfo {
     pub last_time: Option<Timestamp>,
     /// Distinct subjects stored.
     pub subjects: u64,
+    /// Subjects whose last message left without another in its place, in the same commit, ever: every time
+    /// that it happened, also to the same subject. A replacing message and a delete marker are in its place.
+    pub emptied_subjects: u64,
     /// Sequences between the first and the last that are deleted.
     pub deleted: u64,
+    /// Messages that left, ever, by reason; a reason that took none is not there. With `messages` they are all that
+    /// were ever stored. What a purge took is counted as its steps come to it.
+    pub removed: BTreeMap<Removal, u64>,
     /// Message ids remembered.
     pub dedup_ids: u64,
     /// Messages that have a time to live of their own.

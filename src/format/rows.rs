@@ -10,6 +10,7 @@ use bincode::enc::write::Writer;
 use bincode::error::{DecodeError, EncodeError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// The version of every row this build writes.
@@ -146,6 +147,10 @@ pub(crate) struct StreamRow {
     pub(crate) purges: Vec<PurgeRow>,
     /// Messages, from and below, that nobody may want any more.
     pub(crate) rejudged: Option<(u64, u64)>,
+    /// Messages that left, ever: how many, for each reason that took any.
+    pub(crate) removed: BTreeMap<Removal, u64>,
+    /// Subjects that were left without a message, ever.
+    pub(crate) emptied: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

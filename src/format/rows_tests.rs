@@ -128,14 +128,16 @@ fn stream_row() {
             at: 12,
         }],
         rejudged: Some((13, 14)),
+        removed: [(Removal::MaxAge, 16), (Removal::Delete, 17)].into(),
+        emptied: 18,
     };
     golden(
         &row,
-        "01 01 02 fb2c01 fd00401e18240a0600 04 05 06 07 0108 09 0a 0f 01 03612e2a 0b 0c 01 0d 0e",
+        "01 01 02 fb2c01 fd00401e18240a0600 04 05 06 07 0108 09 0a 0f 01 03612e2a 0b 0c 01 0d 0e 02 02 10 06 11 12",
     );
     golden(
         &StreamRow::default(),
-        "01 00 00 00 00 00 00 00 00 00 00 00 00 00 00",
+        "01 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00",
     );
 }
 

@@ -82,6 +82,10 @@ fn stream(source: &mut Source<'_>) -> StreamRow {
             at: source.number(),
         }),
         rejudged: (source.below(2) == 1).then(|| (source.number(), source.number())),
+        removed: list(source, |source| (removal(source), source.number()))
+            .into_iter()
+            .collect(),
+        emptied: source.number(),
     }
 }
 
@@ -142,19 +146,23 @@ fn expiries(source: &mut Source<'_>) -> ExpiriesRow {
     }
 }
 
-fn removals(source: &mut Source<'_>) -> RemovalsRow {
+fn removal(source: &mut Source<'_>) -> Removal {
     const BY: [Removal; 4] = [
         Removal::MaxMessages,
         Removal::Purge,
         Removal::Retention,
         Removal::Damage,
     ];
+    BY[usize::from(source.below(4))]
+}
+
+fn removals(source: &mut Source<'_>) -> RemovalsRow {
     RemovalsRow {
         forgotten: source.number(),
         ranges: list(source, |source| RemovalRow {
             first: source.number(),
             last: source.number(),
-            by: BY[usize::from(source.below(4))],
+            by: removal(source),
             extent: if source.below(2) == 1 {
                 Extent::All
             } else {

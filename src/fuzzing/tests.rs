@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::changes::{Change, Changes, RowKey, Table};
 use crate::config::{ConsumerConfig, StreamConfig};
+use crate::event::Removal;
 use crate::format::journal::{self, Head};
 use crate::format::rows::{
     ConsumerConfigRow, DedupId, DedupRow, EntriesRow, EntryRow, Place, PurgeRow, Reason,
@@ -240,6 +241,8 @@ fn seed_rows() {
         hole_from: Some(1 << 40),
         purges,
         rejudged: Some((3, 9)),
+        removed: [(Removal::Purge, 70_000)].into(),
+        emptied: 300,
         ..StreamRow::default()
     };
     seed("rows", "stream", &encode_row(&row));

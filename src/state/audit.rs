@@ -194,6 +194,11 @@ fn audit_stream(stream: &Stream, wrong: &mut Vec<String>) {
         stream.published >= stream.messages,
         "it has more messages than were published",
     );
+    let removed: u64 = stream.departed.values().sum();
+    check(
+        stream.messages + removed == stream.published,
+        "what is stored and what left are not what was published",
+    );
     check(
         stream.expiries.adds_up(),
         "what expires by itself does not add up",

@@ -65,7 +65,7 @@ impl State {
             return;
         };
         target.removed.note(facts, Removal::Damage, now);
-        take_from_stream(target, facts);
+        take_from_stream(target, facts, Removal::Damage);
         for fact in facts {
             target.subjects.doubt_last(&fact.subject);
         }

@@ -68,6 +68,8 @@ impl State {
             };
             let seq = stream.append(marker, now, group);
             stream.expiries.mark(seq);
+            // The marker follows on the subject.
+            stream.emptied = stream.emptied.saturating_sub(1);
             self.room.stage(disk_bytes(size));
             self.open.bytes += size;
         }

@@ -68,7 +68,7 @@ impl State {
             self.sweep_wanted = true;
         }
         let leaving = target.leaving_markers(gone, by);
-        let retired = take_from_stream(target, gone);
+        let retired = take_from_stream(target, gone, by);
         let (name, mono) = (target.config.name.clone(), self.mono);
         for id in target.consumers.clone() {
             let Some(consumer) = self.consumers.get_mut(&id) else {
@@ -198,6 +198,7 @@ impl State {
         if by == Removal::Purge {
             target.purged += target.messages;
         }
+        target.count_departed(target.messages, target.subjects.len(), by);
         (target.messages, target.bytes, target.holes) = (0, 0, 0);
         (target.head, target.cut) = (last + 1, last + 1);
         target.subjects.clear();
@@ -235,7 +236,11 @@ fn held_below(consumer: &Consumer, cut: u64) -> Vec<u64> {
 }
 
 /// Updates the stream's counters and returns the subjects that have no messages left.
-pub(super) fn take_from_stream(stream: &mut Stream, gone: &[Fact]) -> Vec<(String, u64)> {
+pub(super) fn take_from_stream(
+    stream: &mut Stream,
+    gone: &[Fact],
+    by: Removal,
+) -> Vec<(String, u64)> {
     let mut by_subject: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for fact in gone {
         stream.bytes -= fact.size;
@@ -251,6 +256,7 @@ pub(super) fn take_from_stream(stream: &mut Stream, gone: &[Fact]) -> Vec<(Strin
     };
     let retired: Vec<_> = by_subject.into_iter().filter_map(retire).collect();
     stream.relented += u64::from(!retired.is_empty());
+    stream.count_departed(gone.len() as u64, retired.len() as u64, by);
     retired
 }
 

@@ -202,6 +202,31 @@ impl State {
         rollup: Rollup,
         replaced: &mut Replaced,
     ) {
+        let has = |state: &Self| {
+            let stream = state.streams.get(&stream);
+            stream.is_some_and(|stream| stream.subjects.contains(subject))
+        };
+        let had = has(self);
+        self.remove_replaced(stream, subject, rollup, replaced);
+        if had && !has(self) {
+            self.follow_emptied(stream);
+        }
+    }
+
+    /// A subject that was left without a message gets one in the same commit, and so was not emptied.
+    pub(super) fn follow_emptied(&mut self, stream: u32) {
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.emptied = stream.emptied.saturating_sub(1);
+        }
+    }
+
+    fn remove_replaced(
+        &mut self,
+        stream: u32,
+        subject: &str,
+        rollup: Rollup,
+        replaced: &mut Replaced,
+    ) {
         if rollup == Rollup::All {
             replaced.subjects.clear();
             self.remove_all(stream, Removal::Rollup);

@@ -16,10 +16,11 @@ use super::subjects::Subjects;
 use super::windows::{Windows, window_of};
 use crate::changes::Table;
 use crate::config::{Discard, StreamConfig};
+use crate::event::Removal;
 use crate::format::rows::StreamRow;
 use crate::headers::Headers;
 use crate::subject::{SubjectError, SubjectFilter};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Sequences that one group frees at once; more is freed in steps (R9).
@@ -62,6 +63,10 @@ pub(crate) struct Stream {
     pub(crate) expiries: Expiries,
     /// What left.
     pub(crate) removed: Removals,
+    /// How many messages left, ever, by reason.
+    pub(crate) departed: BTreeMap<Removal, u64>,
+    /// Subjects that were left without a message, ever.
+    pub(crate) emptied: u64,
     pub(crate) consumers: BTreeSet<u32>,
     /// Messages that are not yet in the store, up to `last`.
     pub(crate) recent: Recent,
@@ -162,6 +167,8 @@ impl Stream {
             scheduled,
             expiries: Expiries::default(),
             removed: Removals::new(Table::Removals),
+            departed: row.removed.clone(),
+            emptied: row.emptied,
             consumers: BTreeSet::new(),
             recent: Recent::default(),
             facts: VecDeque::new(),
@@ -321,6 +328,14 @@ impl Stream {
         self.group = group;
         self.recent.push(stored);
         seq
+    }
+
+    /// Counts messages that left, and subjects that have none since.
+    pub(super) fn count_departed(&mut self, messages: u64, subjects: u64, by: Removal) {
+        if messages > 0 {
+            *self.departed.entry(by).or_default() += messages;
+        }
+        self.emptied += subjects;
     }
 
     /// Messages up to `last` are in the store now.

@@ -41,6 +41,7 @@ mod s_alerts;
 mod s_batches;
 mod s_dedup;
 mod s_delete_markers;
+mod s_departed;
 mod s_expectations;
 mod s_explain;
 mod s_guards;

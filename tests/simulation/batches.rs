@@ -200,8 +200,15 @@ impl Oracle {
                 Some(Err(at)) => (placed[at].0, true),
                 None => {
                     if let Some(rollup) = draft.rollup {
-                        let gone = self.streams[name].replaced_by(rollup, &draft.subject);
+                        let stream = &self.streams[name];
+                        let gone = stream.replaced_by(rollup, &draft.subject);
+                        let had = stream.last_of(&draft.subject) > 0;
                         self.remove(name, &gone, "Rollup");
+                        let stream = self.streams.get_mut(name).unwrap();
+                        if had && stream.last_of(&draft.subject) == 0 {
+                            // The message itself comes in their place.
+                            stream.emptied -= 1;
+                        }
                     }
                     let at = match draft.due_after(now) {
                         Some(due) => Placed::Scheduled(self.schedule(name, due, draft)),

@@ -3,6 +3,7 @@
 use crate::model::{Consumer, Held, Place, Reason, Stored, Stream};
 use crate::oracle::Oracle;
 use riverbed::{DeadReason, Riverbed, Seq, StoredMessage, StreamConfig, Unavailable};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Payloads are compared by length and hash, to keep what is printed short.
@@ -63,6 +64,10 @@ fn scheduled_line(number: u64, message: &str) -> String {
     format!("  scheduled {number}: {message}")
 }
 
+fn removed_line(removed: &BTreeMap<String, u64>, emptied: u64) -> String {
+    format!("  removed {removed:?} emptied={emptied}")
+}
+
 fn config_line(config: &StreamConfig) -> String {
     format!("{config:?}")
 }
@@ -107,6 +112,7 @@ pub(crate) fn expected(oracle: &Oracle, with_ids: bool) -> Vec<String> {
             scheduled.clone().filter(|w| w.draft.again.is_some()).count(),
             scheduled.clone().filter(|w| w.due <= oracle.now).count(),
         ));
+        lines.push(removed_line(&stream.removed(), stream.emptied));
         lines.push(format!("  {}", config_line(&stream.config)));
         for (number, w) in &stream.scheduled {
             let draft = &w.draft;
@@ -219,6 +225,9 @@ pub(crate) fn actual(store: &Riverbed, with_ids: bool) -> Result<Vec<String>, Un
             info.schedules,
             info.scheduled_due,
         ));
+        let removed = info.removed.iter();
+        let removed = removed.map(|(by, count)| (format!("{by:?}"), *count));
+        lines.push(removed_line(&removed.collect(), info.emptied_subjects));
         lines.push(format!("  {}", config_line(&info.config)));
         for message in stream.scheduled(0, 1_000).unwrap() {
             let headers = message.headers.iter();

@@ -48,6 +48,7 @@ impl Oracle {
             let seq = self.append(name, marker, None);
             let stream = self.streams.get_mut(name).unwrap();
             stream.stored.get_mut(&seq).unwrap().is_marker = true;
+            stream.emptied -= 1;
             self.met.push("marker_left");
         }
     }

@@ -217,6 +217,8 @@ pub(crate) struct Stream {
     pub(crate) fresh: BTreeSet<u64>,
     /// What left: which message it was, when, why, and how many consumers had been made by then.
     pub(crate) left: BTreeMap<u64, Left>,
+    /// How often a subject's last message left without another in its place.
+    pub(crate) emptied: u64,
     /// Whether somebody who wanted messages is gone: what nobody wants leaves with the next sweep.
     pub(crate) rejudged: bool,
 }
@@ -265,6 +267,15 @@ impl Stream {
     pub(crate) fn subjects(&self) -> u64 {
         let subjects = self.stored.values().map(|stored| &stored.draft.subject);
         subjects.collect::<BTreeSet<_>>().len() as u64
+    }
+
+    /// How many messages left, by reason.
+    pub(crate) fn removed(&self) -> BTreeMap<String, u64> {
+        let mut removed = BTreeMap::new();
+        for left in self.left.values() {
+            *removed.entry(left.by.to_owned()).or_default() += 1;
+        }
+        removed
     }
 
     pub(crate) fn captures(&self, subject: &str) -> bool {

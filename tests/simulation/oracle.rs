@@ -117,6 +117,7 @@ impl Oracle {
             finished: BTreeSet::new(),
             fresh: BTreeSet::new(),
             rejudged: false,
+            emptied: 0,
             left: BTreeMap::new(),
             scheduled: BTreeMap::new(),
             last_scheduled: 0,
@@ -291,7 +292,9 @@ impl Oracle {
         }
         if !seqs.is_empty() {
             target.room_made += 1;
-            target.relented += u64::from(target.subjects() < subjects);
+            let emptied = subjects - target.subjects();
+            target.relented += u64::from(emptied > 0);
+            target.emptied += emptied;
             self.met.push(by);
         }
         for what in lost {

@@ -105,6 +105,8 @@ impl Stream {
             last_scheduled: self.scheduled.last(),
             purges: self.purges.iter().map(purge).collect(),
             rejudged: self.rejudged,
+            removed: self.departed.clone(),
+            emptied: self.emptied,
         }
     }
 
