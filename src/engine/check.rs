@@ -35,6 +35,7 @@ impl Engine {
             let raw = self.store.read(|reader| {
                 let (mut wrong, mut blocks) = (Vec::new(), BTreeSet::new());
                 for audit in &audits {
+                    or_tell(check_rows(reader, audit, &mut wrong), &mut wrong)?;
                     let scheduled = check_scheduled(reader, audit, &mut wrong);
                     or_tell(scheduled, &mut wrong)?;
                     let expiries = check_expiries(reader, audit, &mut wrong);
@@ -82,6 +83,23 @@ fn or_tell(checked: Result<(), StoreError>, wrong: &mut Vec<String>) -> Result<(
     match checked {
         Err(StoreError::Damaged { place }) => wrong.push(format!("damaged: {place}")),
         checked => return checked,
+    }
+    Ok(())
+}
+
+/// The stream and its consumers are stored as they are known.
+fn check_rows(
+    reader: &Reader,
+    audit: &StreamAudit,
+    wrong: &mut Vec<String>,
+) -> Result<(), StoreError> {
+    for (key, value) in &audit.rows {
+        if reader.row(*key)?.as_ref() != Some(value) {
+            let (name, table, id) = (&audit.name, key.table, key.id);
+            wrong.push(format!(
+                "stream `{name}`: row {id} of {table:?} is stored otherwise"
+            ));
+        }
     }
     Ok(())
 }

@@ -68,3 +68,20 @@ fn r27_a_history_whose_groups_are_all_applied_twice_is_like_any_other() {
     assert_eq!(before, after);
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
 }
+
+#[test]
+fn a_count_that_was_not_stored_is_found() {
+    let store = open(&MemoryDisk::new(), &ManualClock::new());
+    let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();
+    jobs.create_consumer(ConsumerConfig::new("worker")).unwrap();
+    jobs.publish("jobs", "").unwrap();
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    {
+        let mut core = jobs.root.engine.enter().unwrap();
+        for consumer in core.state.consumers.values_mut() {
+            consumer.totals.acked += 1;
+        }
+    }
+    let said = "stream `jobs`: row 1 of ConsumerState is stored otherwise";
+    assert_eq!(store.check().unwrap(), [said]);
+}

@@ -2,6 +2,7 @@
 
 use super::removals::Memory;
 use super::{Consumer, State, Stream};
+use crate::changes::RowKey;
 use crate::format::rows::Place;
 use crate::subject::SubjectFilter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,8 @@ pub(crate) struct StreamAudit {
     /// The subjects whose last message is below that bound.
     pub(crate) last_gone: BTreeSet<Arc<str>>,
     pub(crate) consumers: Vec<ConsumerAudit>,
+    /// What must be stored of the stream and its consumers themselves.
+    pub(crate) rows: Vec<(RowKey, Vec<u8>)>,
     /// Whether every stored message must be one that some consumer needs.
     pub(crate) only_needed: bool,
 }
@@ -151,6 +154,13 @@ impl State {
             last_gone: {
                 let gone = stream.subjects.iter().filter(|subject| subject.last_gone);
                 gone.map(|subject| Arc::clone(&subject.name)).collect()
+            },
+            rows: {
+                let own = [stream.config_row(), stream.state_row()];
+                let of = |known: &Consumer| [known.config_row(), known.state_row()];
+                own.into_iter()
+                    .chain(consumers.clone().flat_map(of))
+                    .collect()
             },
             consumers: consumers.map(consumer).collect(),
             only_needed: stream.config.drops_unwanted()

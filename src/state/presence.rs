@@ -21,7 +21,7 @@ impl State {
         let mut config = (*consumer.config).clone();
         config.pause_until = until;
         consumer.config = config.into();
-        if until.is_some() {
+        if consumer.paused_until(self.now).is_some() {
             consumer.replay_anew();
         }
         let change = consumer.config_change();

@@ -39,7 +39,7 @@ fn clean(world: &World) {
 }
 
 #[test]
-fn an_ack_is_told_with_the_time_since_its_delivery_and_since_its_publish() {
+fn j10_an_ack_is_told_with_the_time_since_its_delivery_and_since_its_publish() {
     let (world, stream, consumer, events) = with(all());
     publish(&stream, "s.a", 2);
     world.pass(secs(10));

@@ -138,10 +138,17 @@ impl Consumer {
         self.entries.take_changes(self.id, changes);
         self.lost.take_changes(self.id, changes);
         self.saved_next = self.next;
+        self.raise_floor();
+        let (key, value) = self.state_row();
+        changes.push(Change::Put { key, value });
+    }
+
+    /// Its own row, as its newest group has it.
+    pub(crate) fn state_row(&self) -> (RowKey, Vec<u8>) {
         let row = ConsumerRow {
-            next: self.next,
+            next: self.saved_next,
             start: self.start,
-            floor: self.raise_floor(),
+            floor: self.floor,
             next_serial: self.next_serial,
             pending: encoded(&self.pending),
             accounted: self.accounted,
@@ -153,22 +160,22 @@ impl Consumer {
             totals: self.totals,
         };
         let key = RowKey::new(Table::ConsumerState, self.id, 0);
-        changes.push(Change::Put {
-            key,
-            value: encode_row(&row),
-        });
+        (key, encode_row(&row))
     }
 
     pub(crate) fn config_change(&self) -> Change {
+        let (key, value) = self.config_row();
+        Change::Put { key, value }
+    }
+
+    /// The row of its configuration.
+    pub(crate) fn config_row(&self) -> (RowKey, Vec<u8>) {
         let config = ConsumerConfig::clone(&self.config);
         let row = ConsumerConfigRow {
             stream: self.stream,
             config,
         };
         let key = RowKey::new(Table::ConsumerConfig, self.id, 0);
-        Change::Put {
-            key,
-            value: encode_row(&row),
-        }
+        (key, encode_row(&row))
     }
 }

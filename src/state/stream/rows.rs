@@ -62,11 +62,14 @@ impl Stream {
         self.scheduled.take_changes(self.id, changes);
         self.expiries.take_changes(self.id, changes);
         self.removed.take_changes(self.id, changes);
+        let (key, value) = self.state_row();
+        changes.push(Change::Put { key, value });
+    }
+
+    /// Its own row, as its newest group has it.
+    pub(crate) fn state_row(&self) -> (RowKey, Vec<u8>) {
         let key = RowKey::new(Table::StreamState, self.id, 0);
-        changes.push(Change::Put {
-            key,
-            value: encode_row(&self.row()),
-        });
+        (key, encode_row(&self.row()))
     }
 
     fn drop_windows(&mut self, changes: &mut Vec<Change>) {
@@ -111,13 +114,16 @@ impl Stream {
     }
 
     pub(crate) fn config_change(&self) -> Change {
+        let (key, value) = self.config_row();
+        Change::Put { key, value }
+    }
+
+    /// The row of its configuration.
+    pub(crate) fn config_row(&self) -> (RowKey, Vec<u8>) {
         let row = StreamConfigRow {
             config: StreamConfig::clone(&self.config),
         };
         let key = RowKey::new(Table::StreamConfig, self.id, 0);
-        Change::Put {
-            key,
-            value: encode_row(&row),
-        }
+        (key, encode_row(&row))
     }
 }
