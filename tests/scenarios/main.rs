@@ -62,3 +62,4 @@ mod s_ttl;
 mod s_updates;
 mod t_storm;
 mod t_threads;
+mod x_otherwise;
