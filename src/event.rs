@@ -162,8 +162,8 @@ pub enum Event {
     /// A consumer has messages in flight or due again, and has finished none for as long as
     /// [`Alerts::stuck_ack_waits`](crate::Alerts::stuck_ack_waits) says: its workers hang, or fail at
     /// everything. An extension of a lease is no progress. A paused consumer is not stuck, nor is one that
-    /// holds only what is delayed, parked or refused; one that nobody fetches from is
-    /// [idle](Self::ConsumerIdle).
+    /// holds only what is delayed, parked or refused, though the time that it spent so counts. Whether anybody fetches
+    /// makes no difference: what it was given is not done ([`ConsumerIdle`](Self::ConsumerIdle) tells of what it was not given).
     ConsumerStuck {
         /// The stream.
         stream: String,

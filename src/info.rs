@@ -25,8 +25,8 @@ pub struct StreamInfo {
     pub last_time: Option<Timestamp>,
     /// Distinct subjects stored.
     pub subjects: u64,
-    /// Subjects whose last message left without another in its place, in the same commit, ever: every time
-    /// that it happened, also to the same subject. A replacing message and a delete marker are in its place.
+    /// How often a subject's last message left, ever, and neither the message that [replaced](crate::Publish::rollup)
+    /// it nor a delete marker took its place.
     pub emptied_subjects: u64,
     /// Sequences between the first and the last that are deleted.
     pub deleted: u64,

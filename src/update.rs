@@ -98,14 +98,15 @@ impl Stream {
     ///
     /// Other `filters` hold from the consumer's place on: what it was given stays with it until it is settled, and
     /// what it passed over does not come again unless it is [reset](Consumer::reset). The messages ahead are counted
-    /// for it, by a look at the subjects of the blocks there; fetches from the consumer that have to read wait
-    /// meanwhile.
+    /// for it, by a look at the subjects of the blocks there; fetches from the consumer wait
+    /// meanwhile, also those that would not wait for messages.
     ///
     /// An update by which messages would be dropped at once is refused: those that a lowered
     /// `max_deliver` gives up, or those that wait for room in a dead-letter stream, where nothing is kept
     /// of them; and, in a stream that keeps what is wanted ([`Retention::Interest`](crate::Retention::Interest)),
-    /// those on subjects that new filters leave out. In a work queue filters that leave something out are refused while
-    /// the consumer holds messages ([`ConsumerError::WouldShare`]). [`update_consumer_dropping`](Self::update_consumer_dropping) is the word for it.
+    /// those on subjects that new filters leave out. [`update_consumer_dropping`](Self::update_consumer_dropping) is the word for it. In a work
+    /// queue filters that leave something out are refused while the consumer holds messages
+    /// ([`ConsumerError::WouldShare`]), whatever the word: another consumer could be given the same message.
     ///
     /// # Crash safety
     ///

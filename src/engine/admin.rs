@@ -113,6 +113,7 @@ impl Engine {
     ) -> Result<bool, Unavailable> {
         let (found, group) = {
             let mut core = self.enter()?;
+            core.note_time(&self.clock);
             let found = core.state.set_pause(whose.id, until);
             core.wake_fetch(whose.id);
             (found, core.observed(whose.id))

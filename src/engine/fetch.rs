@@ -87,6 +87,10 @@ impl Engine {
                 }
                 Tried::Claimed(claimed, group) => (claimed, group, None),
                 Tried::Nothing(nothing, group) => {
+                    if fetch.has_waited() {
+                        // It may have been woken for something that it must not wait for any more.
+                        self.pass_wake(whose);
+                    }
                     // Even "nothing" is an answer about a state that must be durable (R1).
                     self.wait(group)?;
                     return Ok(Some(Fetched {
@@ -329,6 +333,8 @@ fn claim_read(
             return Ok(Tried::After(core.observed(id)));
         }
         if let Some(nothing) = core.state.turn_to_come(id, first.seq, first.time) {
+            // What is before it does not match, and need not be looked at again.
+            core.state.claim(id, Vec::new(), first.seq, asked);
             return Ok(core.nothing(id, nothing, fetch, may_wait));
         }
         if let Some(why) = too_big(first.seq, first.size(), asked) {

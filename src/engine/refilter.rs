@@ -5,7 +5,7 @@ use super::{Engine, Entered};
 use crate::config::{ConsumerConfig, DeliverPolicy};
 use crate::error::ConsumerError;
 use crate::seq::Seq;
-use crate::state::Losing;
+use crate::state::{Consumer, Losing};
 
 /// How often it is looked before fetches go on.
 const ROUNDS_HELD: u32 = 8;
@@ -27,7 +27,9 @@ impl Engine {
         losing: Losing,
     ) -> Result<(), ConsumerError> {
         let reading = self.reading_of(id);
-        let mut held = Some(reading.lock());
+        let counts = |known: &Consumer| known.changes_filters(&config);
+        let counts = self.enter()?.state.consumer(id).is_some_and(counts);
+        let mut held = counts.then(|| reading.lock());
         let mut recount: Option<Recount> = None;
         let mut rounds = 0;
         loop {

@@ -255,6 +255,24 @@ fn g12_a_missing_head_block_stops_neither_other_streams_nor_publishing() {
 }
 
 #[test]
+fn a_head_that_passes_what_was_excluded_is_stored() {
+    let (disk, clock, store) = store();
+    let aged = StreamConfig::new("jobs").max_age(Duration::from_secs(3_600));
+    let jobs = store.create_stream(aged).unwrap();
+    jobs.publish("jobs", vec![1; 5_000]).unwrap();
+    jobs.publish("jobs", vec![1; 5_000]).unwrap();
+    lose_blocks(&jobs, 1);
+    drop((jobs, store));
+    let store = open(&disk, &clock);
+    store.drive().unwrap();
+    assert_eq!(store.exclude_damaged().unwrap().excluded.len(), 1);
+    store.drive().unwrap();
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    let jobs = store.stream("jobs").unwrap();
+    assert_eq!(jobs.info().unwrap().first_seq, Seq::new(2));
+}
+
+#[test]
 fn g12_no_commit_can_grow_a_last_block_whose_exclusion_is_staged() {
     let (_disk, _clock, store) = store();
     let jobs = store.create_stream(StreamConfig::new("jobs")).unwrap();

@@ -39,7 +39,12 @@ impl Engine {
                 search = Search::default();
             }
             filters = Some(Arc::clone(&known));
-            to.fits(&known)?;
+            if let Err(why) = to.fits(&known) {
+                let group = core.observed(whose.id).max(core.state.catalog_group());
+                drop(core);
+                self.wait(group)?;
+                return Err(why.into());
+            }
             if core.state.is_purging(whose.stream) {
                 continue;
             }

@@ -59,10 +59,14 @@ impl Engine {
     ) -> Result<(Vec<Refusal>, u64, AckDurability), AckError> {
         let mut core = self.enter()?;
         let moment = core.now(&self.clock);
-        let gone = || AckError::ConsumerGone {
-            consumer: whose.name.clone(),
+        let Some(known) = core.state.consumer(whose.id) else {
+            let group = core.state.catalog_group();
+            drop(core);
+            self.wait(group)?;
+            return Err(AckError::ConsumerGone {
+                consumer: whose.name.clone(),
+            });
         };
-        let known = core.state.consumer(whose.id).ok_or_else(gone)?;
         let durability = known.config.ack_durability;
         let mut tokens = tokens.to_vec();
         if known.config.ack_policy == AckPolicy::All {

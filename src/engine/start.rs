@@ -105,7 +105,13 @@ impl Engine {
         let (group, kills) = (known.group, known.kills);
         if wanted.deliver == DeliverPolicy::LastPerSubject {
             let known = search.lasts.take().unwrap_or_default();
-            match core.last_of_each(wanted.stream, &wanted.filters, &known)? {
+            let lasts = core.last_of_each(wanted.stream, &wanted.filters, &known);
+            if lasts.is_err() {
+                drop(core);
+                self.wait(group)?;
+                return lasts.map(|_| None);
+            }
+            match lasts? {
                 Lasts::All(start) => return Ok(Some((core, start))),
                 Lasts::Missing(missing) => {
                     drop(core);

@@ -55,6 +55,11 @@ impl WaitingFetch {
         self.place.load(Ordering::Relaxed)
     }
 
+    /// Whether it was among those that wait.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.place() > 0
+    }
+
     /// Its place among those that wait.
     fn rank(&self) -> (u8, u64) {
         (self.precedence.priority, self.place())

@@ -50,6 +50,7 @@ impl State {
     /// The catalog changed: its numbers go with the group, and so do answers about it.
     fn touch_catalog(&mut self) {
         self.catalog_group = self.group;
+        self.catalog_changes += 1;
         self.raised.look_anew();
         self.save_facts();
     }

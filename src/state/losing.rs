@@ -113,7 +113,7 @@ impl State {
         };
         let consumers = stream.consumers.iter();
         let moves = consumers.filter_map(|id| Some(self.consumers.get(id)?.moves));
-        let seen = (self.catalog_group(), moves.sum());
+        let seen = (self.catalog_changes, moves.sum());
         if progress.seen != seen {
             // Who needed what was looked at may be gone.
             *progress = Progress {

@@ -121,6 +121,8 @@ pub(crate) struct State {
     condemned_in: BTreeSet<u32>,
     /// The newest group that changed which streams and consumers there are, or their configuration.
     catalog_group: u64,
+    /// How often that changed, since the store was opened.
+    catalog_changes: u64,
     /// The open group.
     pub(crate) group: u64,
     /// The newest group that is on disk.

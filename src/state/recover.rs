@@ -132,6 +132,7 @@ impl Recovered {
             drops: self.drops.clone(),
             condemned_in: BTreeSet::new(),
             catalog_group: 0,
+            catalog_changes: 0,
             group: 1,
             durable: 0,
             open: super::Open::default(),

@@ -52,6 +52,9 @@ impl State {
             if let Some(by) = by {
                 self.note_trimmed(id, (from, to), by);
                 self.account_noted(id, &gone, by);
+            } else if to + 1 > from {
+                // Deleted messages are behind it now.
+                self.touch_stream(id);
             }
             let marked = self.streams.get(&id).is_some_and(|known| known.last > last);
             match walked? {

@@ -87,7 +87,8 @@ fn g13_a_stream_that_turns_to_interest_while_others_publish_and_ack_loses_and_ke
     };
     let worker = std::thread::spawn(move || ack_all_of(&consumer, MESSAGES));
     let config = stream.info().unwrap().config.retention(Retention::Interest);
-    world.store.update_stream(config).unwrap();
+    // What was acked by then leaves.
+    world.store.update_stream_removing(config).unwrap();
     publisher.join().unwrap();
     let acked = worker.join().unwrap();
     assert_eq!(acked, (1..=MESSAGES).collect::<Vec<_>>());

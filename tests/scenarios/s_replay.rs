@@ -254,3 +254,35 @@ fn a_fetch_that_waits_for_its_turn_is_given_what_comes_when_that_is_gone() {
     assert_eq!(fetched.recv_timeout(patience).unwrap(), [4]);
     waiting.join().unwrap();
 }
+
+#[test]
+fn a_pause_until_a_time_that_has_passed_changes_nothing() {
+    let world = World::new();
+    let stream = recorded(&world, &[60]);
+    let consumer = create(&stream, config());
+    assert_eq!(got(&consumer), [1]);
+    let passed = world.clock.clock().now().plus(secs(5));
+    // Nobody calls meanwhile.
+    world.clock.advance(secs(10));
+    consumer.pause(passed).unwrap();
+    assert_eq!(wait(&world, &consumer), Some(secs(50)));
+    clean(&world);
+}
+
+#[test]
+fn what_does_not_match_is_passed_over_once_however_long_the_next_turn_takes() {
+    let world = World::new();
+    let stream = world.stream("s");
+    stream.publish("s.a", "").unwrap();
+    publish(&stream, "s.b", 5);
+    world.clock.advance(secs(60));
+    stream.publish("s.a", "").unwrap();
+    let world = world.reopened();
+    let consumer = create(&world.store.stream("s").unwrap(), config().filter("s.a"));
+    take_one(&consumer).ack().unwrap();
+    assert_eq!(wait(&world, &consumer), Some(secs(60)));
+    assert_eq!(info(&consumer).delivered, Seq::new(6));
+    world.pass(secs(60));
+    assert_eq!(got(&consumer), [7]);
+    clean(&world);
+}

@@ -35,3 +35,4 @@ mod quiet;
 mod settling;
 mod waiting;
 mod world;
+mod written;

@@ -1,7 +1,10 @@
 //! What the tests share: a store in memory, and the two schedulers.
 
 use riverbed::disk::MemoryDisk;
-use riverbed::{Consumer, ConsumerConfig, Fetch, ManualClock, Riverbed, Stream, StreamConfig};
+use riverbed::{
+    Builder, Consumer, ConsumerConfig, Durability, Fetch, ManualClock, Riverbed, Stream,
+    StreamConfig,
+};
 use shuttle::scheduler::{
     PctScheduler, RandomScheduler, ReplayScheduler, Scheduler,
     UncontrolledNondeterminismCheckScheduler,
@@ -46,6 +49,13 @@ pub(crate) fn once(test: fn()) {
     run(RandomScheduler::new(1), test);
 }
 
+fn builder(disk: &MemoryDisk, clock: &ManualClock) -> Builder {
+    Riverbed::builder()
+        .journal_segment(16 << 10)
+        .clock(clock.clock())
+        .disk(Arc::new(disk.clone()))
+}
+
 /// A store with its own threads.
 pub(crate) struct World {
     pub(crate) clock: ManualClock,
@@ -59,12 +69,24 @@ impl World {
     }
 
     fn on(disk: MemoryDisk, clock: ManualClock) -> Self {
-        let builder = Riverbed::builder()
-            .journal_segment(16 << 10)
-            .clock(clock.clock())
-            .disk(Arc::new(disk.clone()));
+        let store = builder(&disk, &clock).open("/store").unwrap();
+        Self { clock, disk, store }
+    }
+
+    /// A store whose commits are synced within a time.
+    pub(crate) fn written(synced_within: Duration) -> Self {
+        let (disk, clock) = (MemoryDisk::new(), ManualClock::new());
+        let builder = builder(&disk, &clock).durability(Durability::written(synced_within));
         let store = builder.open("/store").unwrap();
         Self { clock, disk, store }
+    }
+
+    /// What is in the stream of a store that is found on a disk.
+    pub(crate) fn found(disk: &MemoryDisk) -> Vec<String> {
+        let builder = builder(disk, &ManualClock::new());
+        let store = builder.without_threads().open("/store").unwrap();
+        assert_eq!(store.check().unwrap(), Vec::<String>::new());
+        payloads(&store.stream("s").unwrap())
     }
 
     /// The store opened again on the same disk; it must be closed.
