@@ -1,6 +1,6 @@
 //! What the store says became of a sequence, held against what the oracle saw.
 
-use crate::model::{Consumer, End, Held, Left, Place, Stream};
+use crate::model::{Consumer, End, Held, Left, Place, Stored, Stream};
 use crate::oracle::Oracle;
 use riverbed::{ConsumerFate, DeliverPolicy, MessageFate, Removal, Riverbed, Seq, Timestamp};
 use std::collections::BTreeSet;
@@ -256,8 +256,14 @@ impl Asked<'_> {
         };
         let (stream, consumer) = self.whose;
         let subject = format!("{to}.{stream}.{consumer}");
-        dead.stored
-            .iter()
-            .any(|(to_seq, copy)| copy.draft.subject == subject && self.is_copy(&to, *to_seq))
+        // A stream of the same name that was deleted may have left a copy of another message.
+        let own = self.stream.stored.get(&self.seq).map(|stored| stored.uid);
+        let is_own = |copy: &Stored| {
+            let origin = copy.origin.as_ref();
+            own.is_none() || own == origin.map(|origin| origin.uid)
+        };
+        dead.stored.iter().any(|(to_seq, copy)| {
+            copy.draft.subject == subject && is_own(copy) && self.is_copy(&to, *to_seq)
+        })
     }
 }
