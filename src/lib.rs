@@ -41,7 +41,8 @@
 //! - **G6 Fenced.** Only the current delivery can be settled; an older one changes nothing.
 //! - **G7 Ordered.** New messages come in stream order, due redeliveries before them. Sequences start at 1
 //!   and are never reused.
-//! - **G8 Deduplicated.** A message id is stored once within the window, across restarts, purges and acks.
+//! - **G8 Deduplicated.** A message id is stored once within the window, across restarts, purges and acks
+//!   (unless [`DedupRelease::Finished`] releases it when consumers are done with the message).
 //! - **G9 Independent.** A slow consumer delays nobody else; workers join and leave without any pause.
 //! - **G10 Bounded.** Memory is bounded by configuration, not by the backlog; each bound has an answer.
 //! - **G11 Nothing vanishes silently.** What a limit takes from a consumer is counted and announced.
@@ -108,9 +109,9 @@ mod update;
 pub use builder::Builder;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use config::{
-    Access, AckDurability, AckPolicy, Alerts, ConsumerConfig, DedupMode, DeliverPolicy, Deny,
-    Discard, Durability, Limits, MessageTtl, OnExhausted, Rate, ReplayPolicy, Retention,
-    StreamConfig, Unwanted,
+    Access, AckDurability, AckPolicy, Alerts, ConsumerConfig, DedupMode, DedupRelease,
+    DeliverPolicy, Deny, Discard, Durability, Limits, MessageTtl, OnExhausted, Rate, ReplayPolicy,
+    Retention, StreamConfig, Unwanted,
 };
 pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};

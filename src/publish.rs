@@ -100,6 +100,9 @@ impl Publish {
 
     /// Names the message, so that publishing it again within the stream's dedup window stores nothing
     /// and answers with the first one's sequence (G8). 1 to 1,024 bytes without control characters.
+    ///
+    /// [`StreamConfig::dedup_release`](crate::StreamConfig::dedup_release) has the id forgotten when consumers are
+    /// done with the message.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self

@@ -1,5 +1,6 @@
 //! Configuration of a stream.
 
+use super::dedup::{DedupMode, DedupRelease};
 use super::guard::{Access, Deny};
 use super::limits::{MESSAGE_BYTES_MAX, SUBJECTS_MAX};
 use super::message_ttl::MessageTtl;
@@ -22,19 +23,6 @@ pub enum Discard {
     Old,
     /// Refuses the new message.
     New,
-}
-
-/// From when on a message id is remembered for the dedup window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum DedupMode {
-    /// From the first publish with it. A duplicate changes nothing.
-    #[default]
-    Fixed,
-    /// From the last publish with it: a duplicate renews the id, and so is a write. It is remembered for the
-    /// window at least, and for an eighth longer at most. Ids that are renewed over and over take up to ten
-    /// times the memory.
-    Sliding,
 }
 
 /// Configuration of a stream: its name, the subjects it captures, and its limits.
@@ -85,6 +73,8 @@ pub struct StreamConfig {
     pub dedup_ids: u64,
     /// Whether a duplicate renews its id.
     pub dedup_mode: DedupMode,
+    /// Whether the id of a message is free again when consumers are done with it.
+    pub dedup_release: DedupRelease,
     /// The sequence of the first message (1). Only for a stream to be created; 1 to 2^63 - 1.
     pub first_sequence: Seq,
     /// Most consumers; `None` means no limit. Counted when one is created.
@@ -123,6 +113,7 @@ impl StreamConfig {
             dedup_window: Some(Duration::from_secs(120)),
             dedup_ids: 1_000_000,
             dedup_mode: DedupMode::Fixed,
+            dedup_release: DedupRelease::Window,
             first_sequence: Seq::new(1),
             max_consumers: None,
             deny: BTreeSet::new(),
@@ -187,24 +178,6 @@ impl StreamConfig {
         self
     }
 
-    /// Sets how long a message id is remembered.
-    pub fn dedup_window(mut self, window: Duration) -> Self {
-        self.dedup_window = Some(window);
-        self
-    }
-
-    /// Switches deduplication off.
-    pub fn without_dedup(mut self) -> Self {
-        self.dedup_window = None;
-        self
-    }
-
-    /// Sets how many message ids are remembered at once.
-    pub fn dedup_ids(mut self, ids: u64) -> Self {
-        self.dedup_ids = ids;
-        self
-    }
-
     /// Sets whether messages leave when consumers are done with them.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
@@ -214,24 +187,6 @@ impl StreamConfig {
     /// Sets what [`Retention::Interest`] does with messages that no consumer wants.
     pub fn unwanted(mut self, unwanted: Unwanted) -> Self {
         self.unwanted = unwanted;
-        self
-    }
-
-    /// Chooses whether a duplicate renews its id.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use riverbed::{DedupMode, StreamConfig};
-    /// use std::time::Duration;
-    ///
-    /// let config = StreamConfig::new("uploads")
-    ///     .dedup_window(Duration::from_secs(60))
-    ///     .dedup_mode(DedupMode::Sliding);
-    /// assert_eq!(config.dedup_mode, DedupMode::Sliding);
-    /// ```
-    pub fn dedup_mode(mut self, mode: DedupMode) -> Self {
-        self.dedup_mode = mode;
         self
     }
 
@@ -260,7 +215,6 @@ impl StreamConfig {
             let why = "there is no `max_messages_per_subject` at which it would matter; set that, or leave it out";
             return Err(InvalidSetting::new("discard_per_subject", why));
         }
-        at_least_one("dedup_ids", Some(self.dedup_ids))?;
         at_least_one("max_message_size", Some(self.max_message_size))?;
         at_least_one("max_consumers", self.max_consumers)?;
         self.validate_first_sequence()?;
@@ -271,31 +225,12 @@ impl StreamConfig {
         self.retention.validate(self.unwanted)?;
         self.validate_markers()?;
         self.validate_lag()?;
-        self.validate_times()?;
-        Ok(self)
-    }
-
-    fn validate_times(&self) -> Result<(), InvalidSetting> {
         let least = Duration::from_millis(100);
         if self.max_age.is_some_and(|age| age < least) {
             return Err(InvalidSetting::new("max_age", "it is shorter than 100 ms"));
         }
-        let Some(window) = self.dedup_window else {
-            if self.dedup_mode == DedupMode::Sliding {
-                let why = "there is no window to slide; set dedup_window, or leave dedup_mode out";
-                return Err(InvalidSetting::new("dedup_mode", why));
-            }
-            return Ok(());
-        };
-        if window < least {
-            let why = "it is shorter than 100 ms; use without_dedup to switch it off";
-            return Err(InvalidSetting::new("dedup_window", why));
-        }
-        if self.max_age.is_some_and(|age| window > age) {
-            let why = "it is longer than max_age; shorten it to max_age or less";
-            return Err(InvalidSetting::new("dedup_window", why));
-        }
-        Ok(())
+        self.validate_dedup()?;
+        Ok(self)
     }
 
     /// Whether only what some consumer wants is stored.

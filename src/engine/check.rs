@@ -1,6 +1,7 @@
 //! Checking a store: every counter is recomputed from the raw tables.
 
 use super::Engine;
+use super::check_ids::{IdsBySeq, check_ids};
 use super::check_removals::{check_removals, has_left, left};
 use super::exclude::unreadable;
 use super::load::{Holes, damaged, size_of};
@@ -41,6 +42,7 @@ impl Engine {
                     let expiries = check_expiries(reader, audit, &mut wrong);
                     or_tell(expiries, &mut wrong)?;
                     or_tell(check_removals(reader, audit, &mut wrong), &mut wrong)?;
+                    or_tell(check_ids(reader, audit, &mut wrong), &mut wrong)?;
                     let checked = check_stream(reader, audit, &mut blocks, &mut wrong);
                     let damaged = matches!(checked, Err(StoreError::Damaged { .. }));
                     or_tell(checked, &mut wrong)?;
@@ -199,7 +201,7 @@ fn check_stream(
 ) -> Result<(), StoreError> {
     let mut sum = Sum::of(audit);
     let mut holes = Holes::default();
-    let gone = left(audit);
+    let (gone, ids) = (left(audit), IdsBySeq::of(audit));
     reader.blocks_from(audit.id, audit.head, |block| {
         block.verify().map_err(|why| damaged(block, &why))?;
         blocks.insert((audit.id, block.first_seq()));
@@ -224,6 +226,12 @@ fn check_stream(
                 continue;
             }
             sum.left += u64::from(record.seq >= audit.first && has_left(&gone, record.seq));
+            if ids.contradicts(audit, &record) {
+                wrong.push(format!(
+                    "stream `{}`: {} has another id than is remembered",
+                    audit.name, record.seq
+                ));
+            }
             let marker = audit.expiries.get(&record.seq).is_some_and(|known| known.1);
             if marker && !is_marker(&record) {
                 wrong.push(format!(

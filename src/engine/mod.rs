@@ -8,6 +8,7 @@ mod admin;
 mod ask;
 mod blocks;
 mod check;
+mod check_ids;
 mod check_removals;
 mod close;
 mod commit;

@@ -44,6 +44,7 @@ impl Engine {
             stream: name.to_owned(),
         };
         self.enter()?.state.permit_purge(id)?;
+        self.release_finished(id)?;
         let bound = match (ask.up_to, ask.keep) {
             (Some(_), Some(_)) => return Err(PurgeError::TwoBounds),
             (Some(seq), None) => PurgeBound::Below(seq.get()),
@@ -74,6 +75,25 @@ impl Engine {
         self.finish_purges(id).map_err(Unavailable::midway)?;
         let core = self.enter().map_err(Unavailable::midway)?;
         Ok(core.state.stream(id).ok_or_else(gone)?.purged - before)
+    }
+
+    /// What is finished leaves as that, before a purge may take it: where ids are released, that matters. What
+    /// can't be read keeps its id.
+    fn release_finished(&self, id: u32) -> Result<(), Unavailable> {
+        let releases = |core: &mut super::Core| {
+            let known = core.state.stream(id);
+            known.is_some_and(crate::state::Stream::releases_ids)
+        };
+        let retired = self.run(|core| {
+            if releases(core) {
+                core.state.retire_before(id)?;
+            }
+            Ok(())
+        });
+        match retired {
+            Err(Unavailable::Damaged { .. }) => Ok(()),
+            retired => retired,
+        }
     }
 
     /// Frees what purges of a stream cut, a step a commit.

@@ -15,7 +15,7 @@ use super::rows::{
     ScheduledEntry, ScheduledIndexRow, ScheduledRow, StoreRow, StreamConfigRow, StreamRow,
     SubjectRow, SubjectsRow, decode_row, encode_row,
 };
-use crate::config::{Deny, Discard, Retention, StreamConfig, Unwanted};
+use crate::config::{DedupRelease, Deny, Discard, Retention, StreamConfig, Unwanted};
 use crate::event::Removal;
 use crate::repeat::Repeat;
 
@@ -84,7 +84,7 @@ fn stream_config_row() {
         &StreamConfigRow { config },
         "01 066f7264657273 02 03612e3e 02c3bc 01fbe803 00 01 5a fc0065cd1d
          fc00008000 01 00 00 01 5a fc0065cd1d fc40420f00
-         00 01 00 00 00 00 00 00 00 00",
+         00 00 01 00 00 00 00 00 00 00 00",
     );
     let config = StreamConfig::new("s")
         .without_dedup()
@@ -98,12 +98,13 @@ fn stream_config_row() {
         .sealed()
         .retention(Retention::Interest)
         .unwanted(Unwanted::Keep)
+        .dedup_release(DedupRelease::Finished)
         .allow_message_ttl()
         .subject_delete_marker_ttl(Duration::from_secs(9))
         .max_lag_messages(4);
     golden(
         &StreamConfigRow { config },
-        "01 0173 00 00 00 00 fc00008000 00 0103 01 00 05 00 fb2c01 0107 020001 01 01 01 01 010900 0104",
+        "01 0173 00 00 00 00 fc00008000 00 0103 01 00 05 00 01 fb2c01 0107 020001 01 01 01 01 010900 0104",
     );
 }
 

@@ -84,6 +84,11 @@ impl State {
             Ok(id) => id,
             Err(why) => return Ok(Some(Err(why))),
         };
+        let known = self.streams.get(&id);
+        if known.is_some_and(|known| known.config.dedup_release != config.dedup_release) {
+            // What consumers are done with leaves by the settings of then.
+            self.retire_before(id)?;
+        }
         if losing == Losing::Refused {
             match self.keeps_messages(id, config, progress)? {
                 None => return Ok(None),

@@ -130,8 +130,8 @@ impl State {
         now: u64,
     ) -> Result<Checked, Refused> {
         self.now = self.now.max(now);
-        let looks = |message: &Publish| message.expect.is_some() || message.rollup.is_some();
-        if messages.iter().any(looks) {
+        let depends = |known: &Stream| messages.iter().any(|message| known.looks_back(message));
+        if self.streams.get(&stream).is_some_and(depends) {
             self.retire_before(stream)?;
         }
         let gone = || PublishErrorKind::StreamGone {

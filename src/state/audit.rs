@@ -3,7 +3,7 @@
 use super::removals::Memory;
 use super::{Consumer, State, Stream};
 use crate::changes::RowKey;
-use crate::format::rows::Place;
+use crate::format::rows::{DedupId, Place};
 use crate::subject::SubjectFilter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +24,10 @@ pub(crate) struct StreamAudit {
     pub(crate) scheduled: BTreeMap<u64, (u64, u64, bool)>,
     /// What is remembered of what left.
     pub(crate) removed: Memory,
+    /// The rows of message ids, without what is forgotten; rows up to the second are to go.
+    pub(crate) ids: (BTreeMap<u64, Vec<DedupId>>, Option<u64>),
+    /// Key of the hash of message ids.
+    pub(crate) secret: [u8; 16],
     /// Nothing of it is stored from here on.
     pub(crate) first: u64,
     /// By subject: how many messages, and bounds of the last one and of the first.
@@ -144,6 +148,8 @@ impl State {
             subjects: stream.subjects.iter().map(subject).collect(),
             expiries: stream.expiries.iter().collect(),
             removed: stream.removed.memory(),
+            ids: stream.dedup.memory(),
+            secret: self.secret,
             first: stream.first(),
             scheduled: {
                 let waiting = stream.scheduled.iter_from(0);
@@ -217,6 +223,7 @@ fn audit_stream(stream: &Stream, wrong: &mut Vec<String>) {
         stream.removed.adds_up(stream.last, |_, _| false),
         "what left does not add up",
     );
+    check(stream.dedup.adds_up(), "the ids it remembers do not add up");
     check(
         stream.scheduled.adds_up(),
         "what waits for its time does not add up",

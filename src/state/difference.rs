@@ -25,6 +25,7 @@ pub(super) fn stream_difference(one: &StreamConfig, other: &StreamConfig) -> Opt
         dedup_window,
         dedup_ids,
         dedup_mode,
+        dedup_release,
         first_sequence,
         max_consumers,
         deny,

@@ -64,6 +64,7 @@ pub(crate) use admit::{Part, Refused};
 pub(crate) use audit::{ConsumerAudit, StreamAudit};
 pub(crate) use claim::{Capacity, Claimed, NewMessages, Nothing, Plan};
 pub(crate) use consumer::Consumer;
+pub(crate) use dedup::hash_id;
 pub(crate) use envelope::Envelope;
 pub(crate) use exclude::{Exclusion, Lost};
 pub(crate) use expect::{LastNeed, Looked};

@@ -128,6 +128,10 @@ impl State {
 
     /// Deletes one message.
     pub(crate) fn delete(&mut self, stream: u32, seq: u64) -> Result<Result<(), PurgeError>, Need> {
+        if self.streams.get(&stream).is_some_and(Stream::releases_ids) {
+            // What is finished is not deleted any more, and its id is free.
+            self.retire_before(stream)?;
+        }
         let Some(target) = self.streams.get(&stream) else {
             return Ok(Err(PurgeError::StreamGone {
                 stream: String::new(),

@@ -3,6 +3,7 @@
 
 use super::purge::stored_fact;
 use super::stored::{Fact, Need};
+use super::stream::Finished;
 use super::{State, Stream};
 use crate::config::{Retention, StreamConfig};
 use crate::event::Removal;
@@ -79,6 +80,7 @@ impl State {
                 continue;
             };
             if known.config.removes_finished() && !done.is_empty() {
+                let done = done.into_iter().map(|seq| (seq, Finished::Done));
                 known.finished.extend(done);
                 self.touch_stream(stream);
             }
@@ -93,11 +95,16 @@ impl State {
                 let finished = fresh.filter(|stored| {
                     self.is_finished(known, &known.config, stored.seq, &stored.subject)
                 });
-                unwanted.extend(finished.map(|stored| stored.seq));
+                unwanted.extend(finished.map(|stored| {
+                    let how = self.how_finished(known, stored.seq, &stored.subject);
+                    (stored.seq, how)
+                }));
             }
             if let Some(known) = self.streams.get_mut(&id) {
                 known.judged_to = known.last;
-                known.finished.extend(unwanted);
+                for (seq, how) in unwanted {
+                    known.finished.entry(seq).or_insert(how);
+                }
             }
         }
     }
@@ -105,7 +112,7 @@ impl State {
     /// Removes the finished messages of a stream that nobody needs. When it needs something it has kept
     /// what it came to, and goes on from there.
     fn retire(&mut self, id: u32) -> Result<(), Need> {
-        let (mut gone, mut stopped) = (Vec::new(), Ok(()));
+        let (mut gone, mut done, mut stopped) = (Vec::new(), Vec::new(), Ok(()));
         if let Some(stream) = self.streams.get_mut(&id)
             && !stream.config.removes_finished()
         {
@@ -116,12 +123,17 @@ impl State {
                 return Ok(());
             };
             // What can't be read stays until it is excluded, or the store opened again.
-            let next = stream.finished.first().copied();
-            let Some(seq) = next.filter(|_| stream.unreadable.is_none()) else {
+            let next = stream.finished.first_key_value();
+            let next = next.map(|(seq, how)| (*seq, *how));
+            let Some((seq, how)) = next.filter(|_| stream.unreadable.is_none()) else {
                 break;
             };
             match self.retired(stream, seq) {
-                Ok(fact) => gone.extend(fact),
+                Ok(Some(fact)) => {
+                    gone.push(fact);
+                    done.extend((how == Finished::Done).then_some(seq));
+                }
+                Ok(None) => {}
                 Err(need) => {
                     stopped = Err(need);
                     break;
@@ -132,7 +144,31 @@ impl State {
             }
         }
         self.remove_facts(id, &gone, Removal::Retention);
+        self.release_ids(id, &done);
         stopped
+    }
+
+    /// Releases the ids of messages that consumers are done with, where that is asked for.
+    fn release_ids(&mut self, id: u32, done: &[u64]) {
+        let releases = |known: &&mut Stream| known.releases_ids();
+        if let Some(stream) = self.streams.get_mut(&id).filter(releases) {
+            for seq in done {
+                stream.dedup.release(*seq);
+            }
+        }
+    }
+
+    /// Whether somebody had a message that leaves, or nobody wanted it.
+    fn how_finished(&self, stream: &Stream, seq: u64, subject: &str) -> Finished {
+        let mut consumers = stream
+            .consumers
+            .iter()
+            .filter_map(|id| self.consumers.get(id));
+        if consumers.any(|known| known.had(seq, subject)) {
+            Finished::Done
+        } else {
+            Finished::Unwanted
+        }
     }
 
     /// The facts of a message that is stored and that nobody needs.
@@ -166,6 +202,10 @@ impl State {
             return;
         }
         if stream.config.drops_unwanted() && stream.consumers.is_empty() {
+            let finished = stream.finished.iter();
+            let done = finished.filter(|(_, how)| **how == Finished::Done);
+            let done: Vec<u64> = done.map(|(seq, _)| *seq).collect();
+            self.release_ids(id, &done);
             self.remove_all(id, Removal::Retention);
             return;
         }
@@ -208,7 +248,11 @@ impl State {
             at += 1;
             *budget -= 1;
         }
+        let done =
+            |fact: &&Fact| self.how_finished(stream, fact.seq, &fact.subject) == Finished::Done;
+        let done: Vec<u64> = gone.iter().filter(done).map(|fact| fact.seq).collect();
         self.remove_facts(id, &gone, Removal::Retention);
+        self.release_ids(id, &done);
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.rejudged = (at < below).then_some((at, below));
         }

@@ -161,7 +161,11 @@ impl State {
             0
         };
         self.room.take_back(disk);
-        let (message, again) = self.occurrence(id, number, row);
+        let (mut message, again) = self.occurrence(id, number, row);
+        let stream = self.streams.get(&id);
+        message.id_hash = stream.and_then(|stream| {
+            stream.id_of_sent(self.secret, message.id.as_deref(), number, self.now)
+        });
         let Err(why) = self.append_checked(id, message) else {
             if let Some(stream) = self.streams.get_mut(&id) {
                 match again {

@@ -47,7 +47,7 @@ pub(crate) struct Stream {
     pub(crate) hole_from: Option<u64>,
     pub(crate) purges: Vec<PurgeMark>,
     /// Messages that a consumer is done with, or nobody wanted, and that no group has removed yet.
-    pub(crate) finished: BTreeSet<u64>,
+    pub(crate) finished: BTreeMap<u64, Finished>,
     /// Up to here it was seen whether anybody wants what was published.
     pub(crate) judged_to: u64,
     /// Messages from the first to below the second are being looked at: nobody may want them any more.
@@ -98,6 +98,15 @@ pub(crate) struct Stream {
     pub(crate) relented: u64,
 }
 
+/// Why a message may leave a stream whose consumers settle what it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finished {
+    /// A consumer is done with it, or was set past it.
+    Done,
+    /// Nobody wanted it.
+    Unwanted,
+}
+
 /// What readers may see of a stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Durable {
@@ -143,7 +152,7 @@ impl Stream {
         let first = config.first_sequence.get();
         let mut scheduled = Scheduled::default();
         scheduled.restore_last(row.last_scheduled);
-        Self {
+        let mut stream = Self {
             id,
             filters: config.filters(),
             config: Arc::new(config),
@@ -157,7 +166,7 @@ impl Stream {
             holes: row.holes,
             hole_from: row.hole_from,
             purges,
-            finished: BTreeSet::new(),
+            finished: BTreeMap::new(),
             judged_to: row.last,
             rejudged: row.rejudged,
             subjects,
@@ -189,12 +198,15 @@ impl Stream {
             group: 0,
             removals: 0,
             relented: 0,
-        }
+        };
+        stream.follow_release();
+        stream
     }
 
     pub(crate) fn set_config(&mut self, config: StreamConfig) {
         self.filters = config.filters();
         self.config = Arc::new(config);
+        self.follow_release();
         self.find_crowded();
     }
 

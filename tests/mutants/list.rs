@@ -48,8 +48,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a row of message ids is dropped",
         file: "src/state/dedup.rs",
-        from: "for ids in fresh.chunks(IDS_PER_ROW) {",
-        to: "for ids in fresh.chunks(IDS_PER_ROW).skip(usize::from(fresh.len() > 1)) {",
+        from: "            self.dirty.insert(self.next_row);",
+        to: "            if self.next_row % 2 == 0 {\n                self.dirty.insert(self.next_row);\n            }",
+    },
+    Mutant {
+        name: "an id that was released stays in its row",
+        file: "src/state/dedup/release.rs",
+        from: "        self.dirty.insert(number);\n        taken",
+        to: "        let _ = number;\n        taken",
     },
     Mutant {
         name: "the counts of a consumer are not stored",

@@ -138,6 +138,19 @@ impl World {
         Ok(())
     }
 
+    /// Publishes a message with the id of another one that is done.
+    pub(crate) fn publish_as(&mut self, name: &str, id: &str) -> Outcome {
+        self.told.open.push(vec![name.to_owned()]);
+        self.told.without_id.insert(name.to_owned());
+        let message = Publish::new("s.x", payload(name)).id(id);
+        let ack = self.stream.publish_message(message).map_err(down)?;
+        self.told.open.pop();
+        assert!(!ack.duplicate, "the id of {id} is free");
+        self.told.stored.insert(name.to_owned(), ack.seq.get());
+        self.told.highest = ack.seq.get();
+        Ok(())
+    }
+
     /// The consumer is as far behind as it may be; nothing is stored, also not by a cut in the answer.
     pub(crate) fn refused_for_lag(&mut self, name: &str) -> Outcome {
         let refused = self.stream.publish("s.x", payload(name)).unwrap_err().kind;
@@ -190,7 +203,7 @@ impl World {
     /// Publishes messages for so many seconds later, all or none.
     pub(crate) fn schedule(&mut self, names: &[&str], seconds: u64) -> Outcome {
         let delay = Duration::from_secs(seconds);
-        let message = |name: &&str| Publish::new("s.x", payload(name)).after(delay);
+        let message = |name: &&str| Publish::new("s.x", payload(name)).id(*name).after(delay);
         let batch: Vec<Publish> = names.iter().map(message).collect();
         let names = names.iter().map(ToString::to_string);
         self.told.maybe_scheduled.extend(names.clone());

@@ -40,6 +40,7 @@ mod s_ack_policy;
 mod s_alerts;
 mod s_batches;
 mod s_dedup;
+mod s_dedup_release;
 mod s_delete_markers;
 mod s_departed;
 mod s_expectations;

@@ -86,9 +86,7 @@ impl Oracle {
             return Err("StreamGone");
         };
         forget_ids(stream, now);
-        if batch.iter().any(Draft::looks) {
-            self.retire(name);
-        }
+        self.retire_before(name, batch);
         if let Some(why) = misplaced(batch) {
             return Err(why);
         }

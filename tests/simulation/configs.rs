@@ -3,8 +3,8 @@
 use crate::history::{chance, ms};
 use fastrand::Rng;
 use riverbed::{
-    AckPolicy, ConsumerConfig, DedupMode, DeliverPolicy, Deny, Discard, MessageTtl, OnExhausted,
-    Rate, ReplayPolicy, Retention, Seq, StreamConfig, Timestamp, Unwanted,
+    AckPolicy, ConsumerConfig, DedupMode, DedupRelease, DeliverPolicy, Deny, Discard, MessageTtl,
+    OnExhausted, Rate, ReplayPolicy, Retention, Seq, StreamConfig, Timestamp, Unwanted,
 };
 
 pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
@@ -68,6 +68,10 @@ pub(crate) fn stream_config(rng: &mut Rng, name: &str) -> StreamConfig {
                 .unwanted(Unwanted::Keep),
             _ => config.retention(Retention::WorkQueue),
         };
+    }
+    let settled = config.retention != Retention::Limits && config.dedup_window.is_some();
+    if if settled { rng.bool() } else { chance(rng, 60) } {
+        config = config.dedup_release(DedupRelease::Finished);
     }
     let expires = config.max_age.is_some() || config.message_ttl == MessageTtl::Allowed;
     if config.retention == Retention::Limits && expires && rng.bool() {

@@ -72,6 +72,7 @@ fn touched(before: &Oracle, after: &Oracle) -> Vec<String> {
                 last,
                 stored,
                 stream.finished.clone(),
+                stream.unwanted.clone(),
                 stream.last_scheduled,
                 stream.rejudged,
             )

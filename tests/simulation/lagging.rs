@@ -1,12 +1,13 @@
 //! The oracle's rule of streams that are bounded by their slowest consumer.
 
 use crate::model::{Draft, Held, Place, Stream};
+use crate::releasing::releases_in_vain;
 use riverbed::StreamConfig;
 
 /// Whether two settings of a stream contradict each other, of those that histories choose.
 pub(crate) fn makes_no_sense(config: &StreamConfig) -> bool {
     let both = config.max_lag_messages.zip(config.max_messages);
-    both.is_some_and(|(lag, most)| lag > most)
+    both.is_some_and(|(lag, most)| lag > most) || releases_in_vain(config)
 }
 
 impl Stream {

@@ -51,6 +51,7 @@ mod publishing;
 mod rates;
 mod real;
 mod refiltering;
+mod releasing;
 mod repeating;
 mod replays;
 mod resetting;

@@ -211,8 +211,10 @@ pub(crate) struct Stream {
     pub(crate) consumers: BTreeMap<String, Consumer>,
     /// Grows when messages leave, or limits change.
     pub(crate) room_made: u64,
-    /// What a consumer is done with, or was published where only what is wanted stays, since the last commit.
+    /// What a consumer is done with since the last commit.
     pub(crate) finished: BTreeSet<u64>,
+    /// What was published since then that nobody wanted, where only what is wanted stays.
+    pub(crate) unwanted: BTreeSet<u64>,
     /// What was published in the running group: whether anybody wants it is judged before somebody leaves.
     pub(crate) fresh: BTreeSet<u64>,
     /// What left: which message it was, when, why, and how many consumers had been made by then.

@@ -115,6 +115,7 @@ impl Oracle {
             consumers: BTreeMap::new(),
             room_made: 0,
             finished: BTreeSet::new(),
+            unwanted: BTreeSet::new(),
             fresh: BTreeSet::new(),
             rejudged: false,
             emptied: 0,

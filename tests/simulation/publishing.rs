@@ -90,12 +90,16 @@ impl Oracle {
         if !sealed && config.access == Access::Sealed {
             self.met.push("sealed");
         }
+        if self.streams[name].config.dedup_release != config.dedup_release {
+            self.retire(name);
+        }
         let now = self.now;
         let stream = self.streams.get_mut(name).unwrap();
         let other = stream.config.retention != config.retention;
         let unwanted = stream.config.unwanted != config.unwanted;
         if other {
             stream.finished.clear();
+            stream.unwanted.clear();
             stream.rejudged = false;
         }
         // What is past the window is forgotten, also when the new one is longer.
@@ -144,6 +148,8 @@ impl Oracle {
         if up_to.is_some() && keep.is_some() {
             return "TwoBounds".to_owned();
         }
+        self.retire_releasing(name);
+        let stream = &self.streams[name];
         let wanted = |subject: &str| filter.is_none_or(|filter| matches(filter, subject));
         let matching = stream
             .stored
@@ -183,7 +189,8 @@ impl Oracle {
         if let Some(why) = stream.keeps(Deny::Delete) {
             return why.to_owned();
         }
-        if !stream.stored.contains_key(&seq) {
+        self.retire_releasing(name);
+        if !self.streams[name].stored.contains_key(&seq) {
             return "NoMessage".to_owned();
         }
         self.remove(name, &[seq], "Delete");

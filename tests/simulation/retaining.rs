@@ -68,9 +68,13 @@ impl Oracle {
             let Some(message) = known.stored.get(&seq) else {
                 continue;
             };
-            let judged = known.drops_unwanted() || known.was_finished(seq);
-            if judged && !known.needs(seq, &message.draft.subject) {
+            if known.needs(seq, &message.draft.subject) {
+                continue;
+            }
+            if known.was_finished(seq) {
                 known.finished.insert(seq);
+            } else if known.drops_unwanted() {
+                known.unwanted.insert(seq);
             }
         }
     }
@@ -81,13 +85,16 @@ impl Oracle {
         let Some(known) = self.streams.get_mut(stream) else {
             return;
         };
-        let finished = std::mem::take(&mut known.finished);
+        let mut finished = std::mem::take(&mut known.finished);
+        let unwanted = std::mem::take(&mut known.unwanted);
         if known.is_sealed() {
             return;
         }
         let mut gone = known.unneeded();
-        gone.retain(|seq| finished.contains(seq));
+        gone.retain(|seq| finished.contains(seq) || unwanted.contains(seq));
+        finished.retain(|seq| gone.contains(seq));
         self.remove(stream, &gone, "Retention");
+        self.release_ids(stream, &finished);
     }
 
     /// Removes the oldest messages of the subjects that have too many.
@@ -144,7 +151,8 @@ impl Oracle {
     pub(crate) fn retire_all(&mut self) {
         for name in self.streams.keys().cloned().collect::<Vec<_>>() {
             self.judge_fresh(&name);
-            if !self.streams[&name].finished.is_empty() {
+            let known = &self.streams[&name];
+            if !known.finished.is_empty() || !known.unwanted.is_empty() {
                 self.trim(&name);
             }
         }
@@ -193,9 +201,11 @@ impl Oracle {
             return;
         }
         let all: Vec<u64> = known.stored.keys().copied().collect();
-        known.finished.clear();
+        let done = std::mem::take(&mut known.finished);
+        known.unwanted.clear();
         known.fresh.clear();
         known.rejudged = false;
+        self.release_ids(stream, &done);
         self.remove(stream, &all, "Retention");
     }
 
@@ -210,7 +220,10 @@ impl Oracle {
                 if !gone.is_empty() {
                     self.met.push("judged_again");
                 }
+                let done = gone.iter().copied().filter(|seq| known.was_finished(*seq));
+                let done = done.collect();
                 self.remove(&name, &gone, "Retention");
+                self.release_ids(&name, &done);
             }
         }
     }

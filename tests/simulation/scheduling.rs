@@ -136,7 +136,9 @@ impl Oracle {
                 } else {
                     stream.scheduled.remove(&number);
                 }
+                let sent = draft.clone();
                 self.append(name, draft, None);
+                self.id_of_sent(name, number, &sent);
                 self.met.push("sent");
                 self.sent();
                 continue;

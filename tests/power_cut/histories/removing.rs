@@ -2,7 +2,7 @@
 
 use super::{History, dead, interested, plain, some, some_out, stream_config};
 use crate::world::down;
-use riverbed::{ConsumerConfig, Fetch, Purge, Seq, StreamConfig};
+use riverbed::{ConsumerConfig, DedupRelease, Fetch, Purge, Retention, Seq, StreamConfig};
 use std::time::Duration;
 
 pub(super) const HISTORIES: &[History] = &[
@@ -150,6 +150,36 @@ pub(super) const HISTORIES: &[History] = &[
             world.term("a1")?;
             world.told.gone.insert("a1".into());
             world.publish(&["b1", "b2"])?;
+            world.ack(&["a3"])?;
+            world.told.gone.insert("a3".into());
+            world.fetch(2)
+        },
+    },
+    History {
+        name: "released_ids",
+        consumer: dead,
+        before: |world| {
+            some_out(world)?;
+            let config = stream_config()
+                .retention(Retention::Interest)
+                .dedup_release(DedupRelease::Finished);
+            world.store.update_stream(config).map_err(down)?;
+            world.store.drive().map_err(down)
+        },
+        cut: |world| {
+            // Whatever is left, as many ids are remembered as there are messages that have one.
+            let all = ["a1", "a2", "a3"].map(ToOwned::to_owned);
+            world.told.maybe_gone.extend(all);
+            world.ack(&["a2"])?;
+            world.told.gone.insert("a2".into());
+            world.publish_as("b9", "a2")?;
+            world.schedule(&["d1", "d2"], 10)?;
+            world.term("a1")?;
+            world.told.gone.insert("a1".into());
+            world.publish(&["a4"])?;
+            world.later(10)?;
+            world.told.sent.extend(["d1", "d2"].map(String::from));
+            world.publish_as("c1", "a1")?;
             world.ack(&["a3"])?;
             world.told.gone.insert("a3".into());
             world.fetch(2)
