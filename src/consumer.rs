@@ -9,6 +9,7 @@ use crate::event::DeadReason;
 use crate::explain::{ConsumerExplanation, Explanation};
 use crate::fetch::{Batch, BatchAck, Fetch};
 use crate::info::ConsumerInfo;
+use crate::lanes::Lanes;
 use crate::message::{Message, StoredMessage};
 use crate::root::Root;
 use crate::run::{RunOptions, Runner};
@@ -242,7 +243,7 @@ impl Consumer {
         options: RunOptions,
         handler: impl Fn(&Message) -> Result<(), E> + Send + Sync + 'static,
     ) -> Result<Runner, RunError> {
-        Runner::start(&self.whose, options, handler)
+        Runner::start(&Lanes::only(&self.whose), options, handler)
     }
 
     /// Facts about the consumer.

@@ -274,7 +274,7 @@ impl From<Nothing> for EmptyReason {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
-    whose: Arc<ConsumerRoot>,
+    pub(crate) whose: Arc<ConsumerRoot>,
     messages: Vec<Message>,
     nothing: Option<EmptyReason>,
 }
@@ -302,6 +302,11 @@ impl Batch {
     /// Why the batch is empty; `None` when it is not.
     pub fn empty_reason(&self) -> Option<EmptyReason> {
         self.nothing
+    }
+
+    /// The name of the consumer that gave it; of an empty one, the consumer whose reason it is.
+    pub fn consumer_name(&self) -> &str {
+        &self.whose.reference.name
     }
 
     /// Acks all messages in one commit; those whose delivery is over come back with their reasons.

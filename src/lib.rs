@@ -27,7 +27,8 @@
 //! A [`Riverbed`] is an open store. A [`Stream`] captures subjects and holds messages in sequence. A
 //! [`Consumer`] is a durable cursor on a stream: it hands out [`Message`]s, each to one worker at a time,
 //! and redelivers what is not acked. What fails too often, or is terminated, goes to a dead-letter
-//! stream ([`DeadLetter`]), is parked ([`Parked`]) or is dropped, as the [`ConsumerConfig`] says.
+//! stream ([`DeadLetter`]), is parked ([`Parked`]) or is dropped, as the [`ConsumerConfig`] says. [`Lanes`] are
+//! consumers that workers take one before the other, the urgent one first.
 //!
 //! # The guarantees
 //!
@@ -86,6 +87,7 @@ mod format;
 pub mod fuzzing;
 mod headers;
 mod info;
+mod lanes;
 mod message;
 mod name;
 mod precedence;
@@ -117,8 +119,8 @@ pub use consumer::{Consumer, Messages, Parked};
 pub use dead_letter::{DeadLetter, DeadLetters};
 pub use error::{
     AckAndFetchError, AckError, CloseError, ConsumerError, Error, FetchError, InvalidSetting,
-    PublishError, PublishErrorKind, PurgeError, ReadError, RedriveError, Refusal, RepeatError,
-    RunError, ScheduleError, StreamError, Unavailable,
+    LanesError, PublishError, PublishErrorKind, PurgeError, ReadError, RedriveError, Refusal,
+    RepeatError, RunError, ScheduleError, StreamError, Unavailable,
 };
 pub use event::{DeadReason, Event, Removal, Whose};
 pub use excluded::{Excluded, ExclusionError, Exclusions, NotExcluded};
@@ -126,6 +128,7 @@ pub use explain::{ConsumerExplanation, ConsumerFate, Explanation, MessageFate};
 pub use fetch::{Batch, BatchAck, EmptyReason, Fetch};
 pub use headers::{Headers, HeadersError};
 pub use info::{Compaction, CompactionProgress, ConsumerInfo, StoreInfo, StreamInfo};
+pub use lanes::Lanes;
 pub use message::{Message, StoredMessage};
 pub use name::{NameError, validate_name};
 pub use publish::{Publish, PublishAck, Rollup};
@@ -154,6 +157,7 @@ const _: () = {
     anywhere::<Riverbed>();
     anywhere::<Stream>();
     anywhere::<Consumer>();
+    anywhere::<Lanes>();
     anywhere::<Message>();
     anywhere::<PublishHandle>();
     anywhere::<Runner>();

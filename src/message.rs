@@ -56,6 +56,16 @@ impl Message {
         Arc::ptr_eq(&self.whose.root, &whose.root) && self.whose.reference.id == whose.reference.id
     }
 
+    /// The name of the stream that it is from.
+    pub fn stream_name(&self) -> &str {
+        &self.whose.stream_name
+    }
+
+    /// The name of the consumer that delivered it.
+    pub fn consumer_name(&self) -> &str {
+        &self.whose.reference.name
+    }
+
     /// The payload; empty where the consumer wants headers only.
     pub fn payload(&self) -> &[u8] {
         &self.delivered.stored.payload

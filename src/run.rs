@@ -1,9 +1,9 @@
 //! Running a handler on worker threads.
 
-use crate::consumer::ConsumerRoot;
-use crate::engine::{Holder, handler_scope};
+use crate::engine::{Engine, Holder, handler_scope};
 use crate::error::{AckError, FetchError, RunError, Unavailable};
 use crate::fetch::{Batch, Fetch};
+use crate::lanes::Lanes;
 use crate::message::Message;
 use crate::state::Precedence;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -96,7 +96,8 @@ pub struct RunReport {
 
 #[derive(Debug)]
 struct Shared {
-    whose: Arc<ConsumerRoot>,
+    /// What the workers fetch from.
+    lanes: Lanes,
     stopping: AtomicBool,
     acked: AtomicU64,
     failed: AtomicU64,
@@ -114,7 +115,7 @@ enum Handled {
 
 impl Runner {
     pub(crate) fn start<E: Display>(
-        whose: &Arc<ConsumerRoot>,
+        lanes: &Lanes,
         options: RunOptions,
         handler: impl Fn(&Message) -> Result<(), E> + Send + Sync + 'static,
     ) -> Result<Self, RunError> {
@@ -129,9 +130,10 @@ impl Runner {
         fetch.precedence = options.precedence;
         fetch.ask(Holder::Runner)?;
         // Said here: what only the workers find out is heard of when they are stopped.
-        whose.root.engine.check_open().map_err(FetchError::from)?;
+        let first = &lanes.first;
+        first.root.engine.check_open().map_err(FetchError::from)?;
         let shared = Arc::new(Shared {
-            whose: Arc::clone(whose),
+            lanes: lanes.clone(),
             stopping: AtomicBool::new(false),
             acked: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -149,7 +151,7 @@ impl Runner {
             let handle = move |message: &Message| {
                 // Everything that is the application's is dropped in here too: it may panic again.
                 let ran = catch_unwind(AssertUnwindSafe(|| {
-                    let _inside = handler_scope(shared.whose.root.engine.store_id());
+                    let _inside = handler_scope(shared.engine().store_id());
                     handler(message).is_ok()
                 }));
                 match ran {
@@ -163,7 +165,7 @@ impl Runner {
             };
             let shared = Arc::clone(&runner.shared);
             let worker = thread::Builder::new()
-                .name(format!("{}-{number}", whose.reference.name))
+                .name(format!("{}-{number}", first.reference.name))
                 .spawn(move || shared.work(fetch, handle));
             match worker {
                 Ok(worker) => runner.workers.push(worker),
@@ -202,13 +204,12 @@ impl Runner {
 
     fn end(&mut self) -> Result<(), RunError> {
         self.shared.stopping.store(true, Ordering::Release);
-        self.shared
-            .whose
-            .root
-            .engine
-            .wake_fetches(&self.shared.whose.reference);
+        let engine = self.shared.engine();
+        for lane in self.shared.lanes.all.iter() {
+            engine.wake_fetches(&lane.reference);
+        }
         let mut outcome = Ok(());
-        if let Err(forked) = self.shared.whose.root.engine.check_process() {
+        if let Err(forked) = engine.check_process() {
             // There are no workers here to wait for (R11).
             self.workers.drain(..).for_each(std::mem::forget);
             return Err(FetchError::from(forked).into());
@@ -237,18 +238,22 @@ impl Drop for Runner {
 }
 
 impl Shared {
+    fn engine(&self) -> &Engine {
+        &self.lanes.first.root.engine
+    }
+
     /// One worker: fetch, handle, settle, until told to stop or the store closes.
     fn work(&self, fetch: Fetch, handle: impl Fn(&Message) -> Handled) -> Result<(), RunError> {
         let ask = fetch.ask(Holder::Runner)?;
-        let engine = &self.whose.root.engine;
         loop {
             let stopping = || self.stopping.load(Ordering::Acquire);
-            let fetched = match engine.fetch_until(&self.whose.reference, &ask, &stopping) {
+            let fetched = self.engine().fetch_lanes(&self.lanes.all, &ask, &stopping);
+            let (lane, fetched) = match fetched {
                 Ok(Some(fetched)) => fetched,
                 Ok(None) | Err(FetchError::Unavailable(Unavailable::Closed)) => return Ok(()),
                 Err(why) => return Err(why.into()),
             };
-            let batch = Batch::new(&self.whose, fetched);
+            let batch = Batch::new(lane, fetched);
             if !self.handle_batch(&batch, &handle)? {
                 return Ok(());
             }
@@ -264,6 +269,7 @@ impl Shared {
         // Whatever ends this early, what was not started is not left behind.
         let mut unstarted = Unstarted {
             shared: self,
+            batch,
             left: batch,
         };
         while let Some((message, left)) = unstarted.left.split_first() {
@@ -283,17 +289,14 @@ impl Shared {
                 Err(AckError::Unavailable(Unavailable::Closed)) => return Ok(false),
                 // It can't be copied to its dead-letter stream now: the sweeper sees to it.
                 Err(AckError::Unavailable(Unavailable::Damaged { .. })) => {
-                    let whose = &self.whose;
-                    whose.root.engine.lapse(&whose.reference, message.token());
+                    let whose = &batch.whose.reference;
+                    self.engine().lapse(whose, message.token());
                     self.settled.fetch_add(1, Ordering::Relaxed)
                 }
                 Err(why) => {
                     // A runner's lease has no deadline: it must not outlive its worker.
-                    let whose = &self.whose;
-                    whose
-                        .root
-                        .engine
-                        .release(&whose.reference, &[message.token()]);
+                    let whose = &batch.whose.reference;
+                    self.engine().release(whose, &[message.token()]);
                     return Err(why.into());
                 }
             };
@@ -305,6 +308,7 @@ impl Shared {
 /// Messages that were fetched but not started. Dropping it releases them.
 struct Unstarted<'a> {
     shared: &'a Shared,
+    batch: &'a Batch,
     left: &'a [Message],
 }
 
@@ -314,8 +318,8 @@ impl Drop for Unstarted<'_> {
             return;
         }
         let tokens: Vec<_> = self.left.iter().map(Message::token).collect();
-        let whose = &self.shared.whose;
-        whose.root.engine.release(&whose.reference, &tokens);
+        let whose = &self.batch.whose.reference;
+        self.shared.engine().release(whose, &tokens);
         self.shared
             .released
             .fetch_add(tokens.len() as u64, Ordering::Relaxed);

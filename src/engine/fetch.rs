@@ -7,12 +7,12 @@ use super::load::missing;
 use super::reading::Reading;
 use super::scan::Found;
 use super::start::ConsumerRef;
-use super::waiting::{WaitingFetch, until};
+use super::waiting::WaitingFetch;
 use super::{Engine, Entered};
-use crate::clock::Woken;
+use crate::clock::{Mono, Woken};
 use crate::error::{FetchError, Unavailable};
 use crate::seq::Seq;
-use crate::state::{Capacity, Claimed, Nothing, Plan};
+use crate::state::{Capacity, Claimed, Nothing, Plan, Precedence};
 use std::sync::Arc;
 
 /// What a fetch came to.
@@ -24,7 +24,7 @@ pub(crate) struct Fetched {
 }
 
 /// What one try came to.
-enum Tried {
+pub(super) enum Tried {
     /// Claimed, in this group.
     Claimed(Vec<Claimed>, u64),
     /// There is nothing, for this reason, as of this group.
@@ -58,12 +58,7 @@ impl Engine {
         ask: &Ask,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Fetched>, FetchError> {
-        let patience = match ask.patience {
-            Patience::None => Some(std::time::Duration::ZERO),
-            Patience::UpTo(patience) => Some(patience),
-            Patience::Forever => None,
-        };
-        let deadline = until(self.clock.mono(), patience);
+        let deadline = self.deadline(ask);
         let fetch = WaitingFetch::new(ask);
         loop {
             if stop() {
@@ -135,6 +130,16 @@ impl Engine {
         }
     }
 
+    /// When a fetch that begins now ends.
+    pub(super) fn deadline(&self, ask: &Ask) -> Option<Mono> {
+        let now = self.clock.mono();
+        match ask.patience {
+            Patience::None => Some(now),
+            Patience::UpTo(patience) => Some(now.plus(patience)),
+            Patience::Forever => None,
+        }
+    }
+
     /// Has the committer look after what is staged, if nobody else will.
     pub(crate) fn committer_looks(&self) {
         let orphaned = {
@@ -192,18 +197,19 @@ impl Engine {
         Ok(served)
     }
 
-    fn try_fetch(
+    /// Looks once; a fetch that may wait is among those that do when there is nothing.
+    pub(super) fn try_fetch(
         &self,
         whose: &ConsumerRef,
         fetch: &Arc<WaitingFetch>,
-        deadline: Option<crate::clock::Mono>,
+        deadline: Option<Mono>,
     ) -> Result<Tried, FetchError> {
         // One reader of new messages at a time for each consumer: others would read the same and
         // claim nothing. The state's lock is free meanwhile.
         self.check_process()?;
         let _reading = whose.reading.lock();
         let mut core = self.enter()?;
-        core.forget_returning(whose.id, fetch);
+        core.begin_look(whose.id, fetch);
         let mono = self.clock.mono();
         let may_wait = deadline.is_none_or(|deadline| mono < deadline);
         if let Some(consumer) = core.state.consumers.get_mut(&whose.id) {
@@ -213,12 +219,11 @@ impl Engine {
             }
         }
         core.state.note_activity(whose.id, mono);
-        if let Some(why) = core.state.never_served(whose.id, fetch.precedence) {
+        if let Some(why) = core.refuses(whose, fetch.precedence) {
             let group = core.state.catalog_group();
             drop(core);
             self.wait(group)?;
-            let setting = "min_ack_pending";
-            return Err(FetchError::Precedence { setting, why });
+            return Err(why);
         }
         let now = core.now(&self.clock).now;
         core.state.end_delays_of(whose.id, now);
@@ -227,9 +232,7 @@ impl Engine {
                 let group = core.state.catalog_group();
                 drop(core);
                 self.wait(group)?;
-                return Err(FetchError::ConsumerGone {
-                    consumer: whose.name.clone(),
-                });
+                return Err(gone(whose));
             }
             Plan::Purging(stream) => {
                 drop(core);
@@ -277,7 +280,7 @@ fn claim_from_memory(
         if let Some(nothing) = core.state.turn_to_come(id, seq, first.time) {
             return core.nothing(id, nothing, fetch, may_wait);
         }
-        if let Some(why) = too_big(seq, bytes, asked) {
+        if let Some(why) = core.too_big(id, seq, bytes, asked) {
             return Tried::TooBig(why, core.observed(id));
         }
         if bytes > capacity.bytes {
@@ -337,7 +340,7 @@ fn claim_read(
             core.state.claim(id, Vec::new(), first.seq, asked);
             return Ok(core.nothing(id, nothing, fetch, may_wait));
         }
-        if let Some(why) = too_big(first.seq, first.size(), asked) {
+        if let Some(why) = core.too_big(id, first.seq, first.size(), asked) {
             return Ok(Tried::TooBig(why, core.observed(id)));
         }
         if first.size() > reading.capacity.bytes {
@@ -363,13 +366,26 @@ fn finish_claim(core: &mut Entered<'_>, id: u32, claimed: Vec<Claimed>) -> Tried
     Tried::Claimed(claimed, core.state.group)
 }
 
-/// A message over the fetch's own bound is an answer of its own: it stays, uncounted.
-fn too_big(seq: u64, bytes: u64, asked: Capacity) -> Option<FetchError> {
-    let (seq, limit) = (Seq::new(seq), asked.bytes);
-    (bytes > limit).then_some(FetchError::TooBig { seq, bytes, limit })
+fn gone(whose: &ConsumerRef) -> FetchError {
+    let consumer = whose.name.clone();
+    FetchError::ConsumerGone { consumer }
 }
 
 impl Core {
+    /// Why no fetch like this is ever served.
+    pub(super) fn refuses(
+        &self,
+        whose: &ConsumerRef,
+        precedence: Precedence,
+    ) -> Option<FetchError> {
+        if self.state.consumer(whose.id).is_none() {
+            return Some(gone(whose));
+        }
+        let setting = "min_ack_pending";
+        let why = self.state.never_served(whose.id, precedence)?;
+        Some(FetchError::Precedence { setting, why })
+    }
+
     /// There is nothing to deliver: the fetch joins those that wait, if it may, before the lock is free.
     fn nothing(
         &mut self,
@@ -388,6 +404,20 @@ impl Core {
         } else {
             Tried::Nothing(nothing, group)
         }
+    }
+
+    /// A message over the fetch's own bound is an answer of its own: it stays, uncounted.
+    fn too_big(&self, id: u32, seq: u64, bytes: u64, asked: Capacity) -> Option<FetchError> {
+        let (seq, limit) = (Seq::new(seq), asked.bytes);
+        if bytes <= limit {
+            return None;
+        }
+        Some(FetchError::TooBig {
+            consumer: self.state.consumer(id)?.config.name.clone(),
+            seq,
+            bytes,
+            limit,
+        })
     }
 
     fn too_many_bytes(&mut self, id: u32, fetch: &Arc<WaitingFetch>, may_wait: bool) -> Tried {

@@ -22,6 +22,7 @@ mod failure;
 mod fetch;
 mod group;
 mod inspect;
+mod lanes;
 mod last_of_each;
 mod load;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::ask::Ask;
 use super::core::Core;
-use crate::clock::{Mono, Signal};
+use crate::clock::Signal;
 use crate::state::{Capacity, Claimed, Nothing, Precedence, Sealed};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -33,20 +33,39 @@ pub(crate) struct WaitingFetch {
     pub(crate) asked: Capacity,
     pub(crate) precedence: Precedence,
     pub(crate) signal: Arc<Signal>,
+    service: Service,
     /// What a commit claimed for it, and that commit's group.
     served: Mutex<Option<(Vec<Claimed>, u64)>>,
     /// Its place in the queue; it keeps it when it was woken in vain. 0 until it has one.
     place: AtomicU64,
 }
 
+/// How a waiting fetch comes to its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    /// The commit that publishes may claim for it.
+    ByCommits,
+    /// It is woken and looks: it waits for other consumers too, and some come first.
+    ByItself,
+}
+
 impl WaitingFetch {
     pub(crate) fn new(ask: &Ask) -> Arc<Self> {
-        let (signal, served) = (Arc::default(), Mutex::default());
+        Self::with(ask, Arc::default(), Service::ByCommits)
+    }
+
+    /// One of several, for a consumer each, that one thread waits with.
+    pub(super) fn of_several(ask: &Ask, signal: &Arc<Signal>) -> Arc<Self> {
+        Self::with(ask, Arc::clone(signal), Service::ByItself)
+    }
+
+    fn with(ask: &Ask, signal: Arc<Signal>, service: Service) -> Arc<Self> {
         Arc::new(Self {
             asked: ask.capacity,
             precedence: ask.precedence,
             signal,
-            served,
+            service,
+            served: Mutex::default(),
             place: AtomicU64::new(0),
         })
     }
@@ -82,21 +101,34 @@ impl Core {
         self.count_waiting(consumer);
     }
 
-    /// A fetch waits no more. If it was woken in vain, the next one is.
-    pub(crate) fn remove_fetch(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) {
-        if let Some(queue) = self.waiting.fetches.get_mut(&consumer) {
-            queue.retain(|known| !Arc::ptr_eq(known, fetch));
-            if queue.is_empty() {
-                self.waiting.fetches.remove(&consumer);
-            }
+    /// A fetch waits no more; says whether it did.
+    pub(crate) fn remove_fetch(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) -> bool {
+        let Some(queue) = self.waiting.fetches.get_mut(&consumer) else {
+            return false;
+        };
+        let before = queue.len();
+        queue.retain(|known| !Arc::ptr_eq(known, fetch));
+        let waited = queue.len() < before;
+        if queue.is_empty() {
+            self.waiting.fetches.remove(&consumer);
         }
         self.count_waiting(consumer);
+        waited
     }
 
     /// A fetch was woken, and looks as soon as it can.
     pub(crate) fn note_returning(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) {
         let returning = self.waiting.returning.entry(consumer).or_default();
         returning.push(Arc::clone(fetch));
+    }
+
+    /// A fetch looks now: what comes from here on is for those that wait.
+    pub(super) fn begin_look(&mut self, consumer: u32, fetch: &Arc<WaitingFetch>) {
+        self.forget_returning(consumer, fetch);
+        if fetch.service == Service::ByItself {
+            // It kept its place until now, while it looked at other consumers.
+            self.remove_fetch(consumer, fetch);
+        }
     }
 
     /// It looks now, or ends.
@@ -127,6 +159,15 @@ impl Core {
     pub(crate) fn wake_for_more(&self, consumer: u32) {
         if self.state.has_more(consumer) && !self.state.waits_for_time(consumer) {
             self.wake_fetch(consumer);
+        }
+    }
+
+    /// Wakes a fetch for which there may be an answer: messages, or that the consumer is gone.
+    pub(super) fn wake_next(&self, consumer: u32) {
+        if self.state.consumer(consumer).is_none() {
+            self.wake_fetch(consumer);
+        } else {
+            self.wake_for_more(consumer);
         }
     }
 
@@ -166,11 +207,7 @@ impl Core {
     /// for a new one because another was given up.
     pub(crate) fn wake_due(&self) {
         for id in self.waiting.fetches.keys() {
-            if self.state.consumer(*id).is_none() {
-                self.wake_fetch(*id);
-            } else {
-                self.wake_for_more(*id);
-            }
+            self.wake_next(*id);
         }
     }
 
@@ -189,6 +226,10 @@ impl Core {
         let ids: Vec<u32> = consumers.filter(waits).copied().collect();
         for id in ids {
             while let Some(first) = self.first_waiting(id) {
+                if first.service == Service::ByItself {
+                    // It is woken when this is durable, and wakes the next for what it leaves.
+                    break;
+                }
                 let fetch = Arc::clone(first);
                 if self.gives_way(id, &fetch).is_some() {
                     // One that was woken comes first, and wakes the next itself.
@@ -280,9 +321,4 @@ impl Waiting {
             signal.raise();
         }
     }
-}
-
-/// When a wait that starts now ends.
-pub(crate) fn until(now: Mono, patience: Option<std::time::Duration>) -> Option<Mono> {
-    patience.map(|patience| now.plus(patience))
 }

@@ -32,8 +32,12 @@ pub enum FetchError {
     },
     /// The next message alone is over the fetch's `max_bytes`. It stays due and its attempts are not
     /// counted.
-    #[error("message {seq} has {bytes} bytes, over the fetch's max_bytes of {limit}; raise it")]
+    #[error(
+        "message {seq} of the consumer `{consumer}` has {bytes} bytes, over the fetch's max_bytes of {limit}; raise it"
+    )]
     TooBig {
+        /// The consumer.
+        consumer: String,
         /// The message.
         seq: Seq,
         /// Its size: subject, id, headers and payload.

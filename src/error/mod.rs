@@ -2,11 +2,13 @@
 
 mod admin;
 mod consume;
+mod lanes;
 mod publish;
 mod schedule;
 
 pub use admin::{ConsumerError, InvalidSetting, PurgeError, ReadError, RedriveError, StreamError};
 pub use consume::{AckAndFetchError, AckError, FetchError, Refusal, RunError};
+pub use lanes::LanesError;
 pub use publish::{PublishError, PublishErrorKind};
 pub use schedule::{RepeatError, ScheduleError};
 
@@ -145,6 +147,9 @@ pub enum Error {
     /// Settling a batch and fetching the next one.
     #[error(transparent)]
     AckAndFetch(#[from] AckAndFetchError),
+    /// Putting consumers in lanes.
+    #[error(transparent)]
+    Lanes(#[from] LanesError),
     /// Running workers.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -27,6 +27,7 @@ mod explain;
 mod guard;
 mod inspect;
 mod lag;
+mod lanes;
 mod losing;
 mod markers;
 mod per_subject;

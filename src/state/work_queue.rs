@@ -69,7 +69,10 @@ fn covers(filters: &[SubjectFilter], others: &[SubjectFilter]) -> bool {
 }
 
 /// A filter of each that can match the same subject; no filter means every subject.
-fn shared(filters: &[SubjectFilter], taken: &[SubjectFilter]) -> Option<(String, String)> {
+pub(super) fn shared(
+    filters: &[SubjectFilter],
+    taken: &[SubjectFilter],
+) -> Option<(String, String)> {
     let name = |filters: &[SubjectFilter]| {
         filters
             .first()

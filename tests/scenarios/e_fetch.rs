@@ -54,6 +54,7 @@ fn e4_a_first_message_over_max_bytes_is_said_and_not_counted() {
     assert_eq!(
         refused,
         FetchError::TooBig {
+            consumer: "c".to_owned(),
             seq: Seq::new(1),
             bytes: 103,
             limit: 102
@@ -112,6 +113,7 @@ fn e5b_the_bytes_of_a_message_are_those_of_all_its_parts() {
     assert_eq!(
         refused,
         FetchError::TooBig {
+            consumer: "c".to_owned(),
             seq: Seq::new(1),
             bytes,
             limit: bytes - 1

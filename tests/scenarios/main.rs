@@ -47,6 +47,8 @@ mod s_expectations;
 mod s_explain;
 mod s_guards;
 mod s_lag;
+mod s_lanes;
+mod s_lanes_waiting;
 mod s_last_per_subject;
 mod s_precedence;
 mod s_presence;
