@@ -35,6 +35,7 @@ impl Oracle {
                 min_pending,
                 min_ack_pending,
             } => self.help(stream, consumer, *n, *min_pending, *min_ack_pending),
+            Op::Lanes { lanes, n, bytes } => self.lanes(lanes, *n, *bytes),
             Op::Settle { delivery, verdict } => self.settle(*delivery, verdict),
             Op::LazyAck { delivery, .. } => self.settle(*delivery, &crate::op::Verdict::Ack),
             Op::AckBatch {

@@ -2,7 +2,8 @@
 
 use crate::configs::behaviour;
 use crate::drafts::draft;
-use crate::history::{may_lose, of_parked, some_delivery, some_seq};
+use crate::history::{chance, may_lose, of_parked, some_delivery, some_seq};
+use crate::lanes::lanes_of;
 use crate::model::Draft;
 use crate::op::{End, Op, Verdict};
 use crate::oracle::Oracle;
@@ -17,6 +18,7 @@ pub(crate) fn group(rng: &mut Rng, oracle: &Oracle) -> Op {
     let (mut settled, mut ops) = (Vec::new(), Vec::new());
     for _ in 0..rng.usize(2..9) {
         let op = match rng.u8(..8) {
+            0 if chance(rng, 3) => lanes_of(rng, oracle, Some(delivered)),
             0 | 1 => Some(publish(rng, oracle, published)),
             2 | 3 => Some(Op::Fetch {
                 stream: delivered.to_owned(),

@@ -3,6 +3,7 @@
 use crate::configs::{behaviour, consumer_config, filters, stream_config, stream_update};
 use crate::drafts::{cancel_scheduled, pipeline, publish};
 use crate::group_history::group;
+use crate::lanes::lanes;
 use crate::model::{Held, Place, Stream};
 use crate::op::{May, Op, Verdict};
 use crate::oracle::Oracle;
@@ -369,7 +370,7 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
     let op = match rng.u32(..1_000) {
         0..=229 => Some(publish(rng, oracle)),
         230..=259 => Some(pipeline(rng, oracle)),
-        260..=479 => some_consumer(rng, oracle).map(|(stream, consumer)| {
+        260..=464 => some_consumer(rng, oracle).map(|(stream, consumer)| {
             let n = if chance(rng, 6) { 50 } else { rng.usize(1..5) };
             let bytes = if chance(rng, 6) {
                 rng.u64(1..300)
@@ -383,7 +384,8 @@ pub(crate) fn next(rng: &mut Rng, oracle: &Oracle) -> Op {
                 bytes,
             }
         }),
-        480..=494 => help(rng, oracle),
+        465..=482 => lanes(rng, oracle),
+        483..=494 => help(rng, oracle),
         495..=669 => settle(rng, oracle),
         670..=699 => some_of_one(rng, oracle).map(|(stream, consumer, deliveries)| Op::AckBatch {
             stream,

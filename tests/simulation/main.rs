@@ -35,6 +35,7 @@ mod grouped;
 mod helping;
 mod history;
 mod lagging;
+mod lanes;
 mod later;
 mod letters;
 mod losing;

@@ -62,6 +62,12 @@ pub(crate) enum Op {
         min_pending: Option<u64>,
         min_ack_pending: Option<u64>,
     },
+    /// From the first of these consumers, of streams, that has something.
+    Lanes {
+        lanes: Vec<(String, String)>,
+        n: usize,
+        bytes: u64,
+    },
     Settle {
         delivery: u64,
         verdict: Verdict,
@@ -195,6 +201,7 @@ impl Op {
             } => "pipeline_reopen",
             Self::Fetch { .. } => "fetch",
             Self::Help { .. } => "help",
+            Self::Lanes { .. } => "lanes",
             Self::Settle {
                 verdict: Verdict::Ack,
                 ..

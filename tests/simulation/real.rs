@@ -113,7 +113,7 @@ impl Real {
             .map_err(|why| stream_error(why, "no stream"))
     }
 
-    fn consumer(&self, stream: &str, name: &str) -> Result<Consumer, Answer> {
+    pub(crate) fn consumer(&self, stream: &str, name: &str) -> Result<Consumer, Answer> {
         let stream = match self.store().stream(stream) {
             Ok(stream) => stream,
             Err(why) => return Err(stream_error(why, "no consumer")),
@@ -209,6 +209,7 @@ impl Real {
                     Err(why) => fetch_error(why),
                 }
             }
+            Op::Lanes { lanes, n, bytes } => self.fetch_lanes(lanes, *n, *bytes)?,
             Op::Settle { delivery, verdict } => {
                 let message = &self.messages[delivery];
                 let settled = match verdict {
