@@ -30,6 +30,7 @@ mod closing;
 mod deleting;
 mod failing;
 mod handling;
+mod lanes;
 mod publishing;
 mod quiet;
 mod settling;
