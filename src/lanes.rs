@@ -20,6 +20,9 @@ const LANES_MAX: usize = 16;
 /// anything to give at that moment, and waits for all of them when none has. A lane that gives nothing for a reason of
 /// its own is passed by: it is paused, its rate is used up, as much is in flight as it allows.
 ///
+/// Each lane is at work while somebody fetches. While all workers handle what one lane gave, nobody is at work with the others: give
+/// ephemeral consumers a longer [`inactive_threshold`](crate::ConsumerConfig::inactive_threshold) than that takes.
+///
 /// Nothing about lanes is stored. They are a way to fetch, and others may fetch from the same consumers, in lanes or without.
 ///
 /// # Starvation

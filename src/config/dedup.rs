@@ -75,8 +75,9 @@ impl StreamConfig {
     /// [`retention`](Self::retention) by which that happens. A parked message is not finished, and keeps its id.
     ///
     /// What leaves in any other way nobody has done, and its id stays for the window: what a limit, its age, a
-    /// purge, a delete or a rollup took, what no consumer wanted, and a message for later that was cancelled. A
-    /// publish that is tried again does not bring such a message back.
+    /// purge, a delete or a rollup took, what no consumer wanted or a [reset](crate::Consumer::reset) passed over, and
+    /// a message for later that was cancelled. A publish that is tried again does not bring such a message back. So it is
+    /// with a message for later that was sent before this was set.
     ///
     /// An id is remembered for the window at most: for jobs that are unique as long as they are there, choose a
     /// window longer than any of them waits. That of a message for later is counted anew from when it is sent,

@@ -30,10 +30,15 @@ pub(super) fn check_ids(
     }
     let (known, dropped_to) = &audit.ids;
     rows.retain(|number, _| dropped_to.is_none_or(|to| *number > to));
-    let same = |(number, ids): (&u64, &Vec<DedupId>)| {
-        rows.get(number).is_some_and(|stored| stored.ends_with(ids))
+    // What is forgotten with its window stands there until its row goes.
+    let is_over = |id: &DedupId| audit.ids_over.is_none_or(|over| id.time <= over);
+    let same = |(number, stored): (&u64, &Vec<DedupId>)| {
+        let ids = known.get(number).map_or(&[][..], Vec::as_slice);
+        let forgotten = stored.strip_suffix(ids);
+        forgotten.is_some_and(|forgotten| forgotten.iter().all(is_over))
     };
-    if rows.len() != known.len() || !known.iter().all(same) {
+    let stored = |(number, ids): (&u64, &Vec<DedupId>)| ids.is_empty() || rows.contains_key(number);
+    if !rows.iter().all(same) || !known.iter().all(stored) {
         let name = &audit.name;
         wrong.push(format!(
             "stream `{name}`: its message ids are stored otherwise"

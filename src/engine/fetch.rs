@@ -13,6 +13,7 @@ use crate::clock::{Mono, Woken};
 use crate::error::{FetchError, Unavailable};
 use crate::seq::Seq;
 use crate::state::{Capacity, Claimed, Nothing, Plan, Precedence};
+use crate::sync::MutexGuard;
 use std::sync::Arc;
 
 /// What a fetch came to.
@@ -37,6 +38,8 @@ pub(super) enum Tried {
     After(u64),
     /// Something moved; try again.
     Again,
+    /// A purge of this stream is to be accounted for first.
+    Purging(u32),
 }
 
 impl Engine {
@@ -71,6 +74,11 @@ impl Engine {
             let tried = self.try_fetch(whose, &fetch, deadline);
             let (claimed, group, nothing) = match tried.inspect_err(|_| self.pass_wake(whose))? {
                 Tried::Again => continue,
+                Tried::Purging(stream) => {
+                    let finished = self.finish_purges(stream);
+                    finished.inspect_err(|_| self.pass_wake(whose))?;
+                    continue;
+                }
                 Tried::After(group) => {
                     self.wait(group)?;
                     continue;
@@ -204,10 +212,20 @@ impl Engine {
         fetch: &Arc<WaitingFetch>,
         deadline: Option<Mono>,
     ) -> Result<Tried, FetchError> {
-        // One reader of new messages at a time for each consumer: others would read the same and
-        // claim nothing. The state's lock is free meanwhile.
         self.check_process()?;
-        let _reading = whose.reading.lock();
+        let reading = whose.reading.lock();
+        self.try_reading(&reading, whose, fetch, deadline)
+    }
+
+    /// The same for whoever reads now. One reader of new messages at a time for each consumer: others would read
+    /// the same and claim nothing. The state's lock is free meanwhile.
+    pub(super) fn try_reading(
+        &self,
+        _reading: &MutexGuard<'_, ()>,
+        whose: &ConsumerRef,
+        fetch: &Arc<WaitingFetch>,
+        deadline: Option<Mono>,
+    ) -> Result<Tried, FetchError> {
         let mut core = self.enter()?;
         core.begin_look(whose.id, fetch);
         let mono = self.clock.mono();
@@ -234,11 +252,7 @@ impl Engine {
                 self.wait(group)?;
                 return Err(gone(whose));
             }
-            Plan::Purging(stream) => {
-                drop(core);
-                self.finish_purges(stream)?;
-                return Ok(Tried::Again);
-            }
+            Plan::Purging(stream) => return Ok(Tried::Purging(stream)),
             Plan::Nothing(nothing) => {
                 return Ok(core.nothing(whose.id, nothing, fetch, may_wait));
             }
@@ -306,6 +320,10 @@ fn claim_read(
     may_wait: bool,
 ) -> Result<Tried, FetchError> {
     let asked = fetch.asked;
+    if core.state.consumer(id).is_none() {
+        // The next look says so.
+        return Ok(Tried::After(core.observed(id)));
+    }
     if core.state.evictions(reading.stream) != Some(reading.evictions) {
         // Holes may have been made and written between the plan and the reading.
         return Ok(Tried::Again);

@@ -62,6 +62,12 @@ impl Engine {
             }
             let (lane, nothing, group) = match looking.look(deadline)? {
                 Round::Again => continue,
+                Round::Purging(stream) => {
+                    // That may take long, and others in the other lanes need not wait for it.
+                    looking.leave(None);
+                    self.finish_purges(stream)?;
+                    continue;
+                }
                 Round::After(group) => {
                     looking.leave(None);
                     self.wait(group)?;
@@ -121,12 +127,14 @@ enum Round<'a, L> {
     After(u64),
     /// Something moved; look again.
     Again,
+    /// A purge of this stream is to be accounted for first.
+    Purging(u32),
 }
 
 /// A fetch from several lanes. It leaves all of them when it ends, however it does.
 struct Looking<'a, L: AsRef<ConsumerRef>> {
     engine: &'a Engine,
-    lanes: Vec<(&'a L, Arc<WaitingFetch>)>,
+    lanes: Arc<[(&'a L, Arc<WaitingFetch>)]>,
     /// Raised for any lane.
     signal: Arc<Signal>,
     /// It may be among those that wait, or may have been told something there.
@@ -150,19 +158,31 @@ impl<'a, L: AsRef<ConsumerRef>> Looking<'a, L> {
         self.begin()?;
         let (mut first, mut telling) = (None, None);
         let (mut newest, mut over) = (0, false);
-        for (lane, fetch) in &self.lanes {
-            let tried = self.engine.try_fetch(lane.as_ref(), fetch, deadline)?;
+        let (mut joined, mut left) = (false, false);
+        for (lane, fetch) in &*Arc::clone(&self.lanes) {
+            let whose = lane.as_ref();
+            let reading = if let Some(reading) = whose.reading.try_lock() {
+                reading
+            } else {
+                // Whoever reads or counts there may take long, and others in the other lanes need not wait for it.
+                left |= joined;
+                self.leave(None);
+                whose.reading.lock()
+            };
+            let tried = self.engine.try_reading(&reading, whose, fetch, deadline)?;
+            drop(reading);
             let (nothing, group) = match tried {
                 Tried::Again => return Ok(Round::Again),
+                Tried::Purging(stream) => return Ok(Round::Purging(stream)),
                 Tried::After(group) => return Ok(Round::After(group)),
-                Tried::TooBig(why, group) => return Ok(Round::TooBig(why, group)),
-                Tried::Claimed(claimed, group) => return Ok(Round::Claimed(lane, claimed, group)),
+                Tried::TooBig(why, group) => return Ok(Round::TooBig(why, newest.max(group))),
+                Tried::Claimed(claimed, group) => return Ok(Round::Claimed(*lane, claimed, group)),
                 Tried::Nothing(nothing, group) => {
                     over = true;
                     (nothing, group)
                 }
                 Tried::Waits(nothing, group) => {
-                    self.waits = true;
+                    (self.waits, joined) = (true, true);
                     (nothing, group)
                 }
             };
@@ -180,6 +200,9 @@ impl<'a, L: AsRef<ConsumerRef>> Looking<'a, L> {
         };
         Ok(if over {
             Round::Nothing(lane, nothing, newest)
+        } else if left {
+            // It waits only in some of them.
+            Round::Again
         } else {
             Round::Waits(lane, nothing, newest)
         })
@@ -190,7 +213,7 @@ impl<'a, L: AsRef<ConsumerRef>> Looking<'a, L> {
     fn begin(&self) -> Result<(), FetchError> {
         let mut core = self.engine.enter()?;
         let mono = self.engine.clock.mono();
-        for (lane, fetch) in &self.lanes {
+        for (lane, fetch) in &*self.lanes {
             let whose = lane.as_ref();
             if let Some(why) = core.refuses(whose, fetch.precedence) {
                 let group = core.state.catalog_group();
@@ -211,7 +234,7 @@ impl<'a, L: AsRef<ConsumerRef>> Looking<'a, L> {
         }
         let mut core = Entered::new(self.engine);
         let mono = self.engine.clock.mono();
-        for (lane, fetch) in &self.lanes {
+        for (lane, fetch) in &*self.lanes {
             let id = lane.as_ref().id;
             let waited = core.remove_fetch(id, fetch);
             let known = core.state.consumers.get_mut(&id);

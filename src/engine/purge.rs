@@ -58,17 +58,22 @@ impl Engine {
             Err(Unavailable::Damaged { .. }) if everything => {}
             finished => finished?,
         }
-        let (before, group) = {
-            let mut core = self.enter()?;
+        let begun = self.run_marking(|core| {
             let moment = core.now(&self.clock);
             core.state.now = core.state.now.max(moment.now);
-            let before = core.state.stream(id).ok_or_else(gone)?.purged;
-            core.state.begin_purge(id, ask.filter.clone(), &bound)?;
-            (
-                before,
-                core.state.stream(id).map_or(0, |stream| stream.group),
-            )
-        };
+            let Some(stream) = core.state.stream(id) else {
+                return Ok(Err(gone()));
+            };
+            let before = stream.purged;
+            if stream.releases_ids() {
+                // What is finished leaves as that, before the purge may take it.
+                core.state.retire_before(id)?;
+            }
+            let begun = core.state.begin_purge(id, ask.filter.clone(), &bound);
+            let group = core.state.stream(id).map_or(0, |stream| stream.group);
+            Ok(begun.map(|()| (before, group)))
+        });
+        let (before, group) = begun??;
         // The cut is durable before anything else: from here on the messages are gone.
         self.wait(group)?;
         // So a store that stops now must not say that nothing was done (R2).

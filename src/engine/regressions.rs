@@ -362,3 +362,37 @@ fn r1_the_last_of_several_subjects_is_not_that_of_what_is_not_durable() {
     engine.commit_held().unwrap();
     assert_eq!(last_seq(), Some(Seq::new(1)));
 }
+
+#[test]
+fn g9_who_waits_for_one_lane_is_served_while_a_fetch_from_lanes_is_held_up_in_another() {
+    let (_disk, _clock, store) = store();
+    let lane = |name: &str| {
+        let stream = store.create_stream(StreamConfig::new(name)).unwrap();
+        stream
+            .create_consumer(ConsumerConfig::new("worker"))
+            .unwrap()
+    };
+    let (urgent, bulk) = (lane("urgent"), lane("bulk"));
+    let held = bulk.whose.reference.reading.lock();
+    let lanes = store.lanes([&urgent, &bulk]).unwrap();
+    let patient = || Fetch::new(1).forever();
+    let (told, served) = std::sync::mpsc::channel();
+    let of_lanes = std::thread::spawn({
+        let told = told.clone();
+        move || told.send(lanes.fetch(patient()).unwrap().len()).unwrap()
+    });
+    let alone = std::thread::spawn({
+        let urgent = urgent.clone();
+        move || told.send(urgent.fetch(patient()).unwrap().len()).unwrap()
+    });
+    for _ in 0..2 {
+        store.publish("urgent", "").unwrap();
+    }
+    // The one that is alone, at least; and the other, if it has not come to its second lane.
+    let patience = Duration::from_secs(60);
+    assert_eq!(served.recv_timeout(patience), Ok(1));
+    drop(held);
+    assert_eq!(served.recv_timeout(patience), Ok(1));
+    of_lanes.join().unwrap();
+    alone.join().unwrap();
+}

@@ -2,10 +2,11 @@
 
 use crate::changes::Changes;
 use crate::clock::ManualClock;
-use crate::config::{ConsumerConfig, StreamConfig};
+use crate::config::{ConsumerConfig, DedupRelease, Retention, StreamConfig};
 use crate::disk::MemoryDisk;
 use crate::fetch::Fetch;
 use crate::format::{decode_changes, encode_changes};
+use crate::publish::Publish;
 use crate::riverbed::Riverbed;
 use crate::store::Store;
 use crate::stream::Purge;
@@ -83,5 +84,25 @@ fn a_count_that_was_not_stored_is_found() {
         }
     }
     let said = "stream `jobs`: row 1 of ConsumerState is stored otherwise";
+    assert_eq!(store.check().unwrap(), [said]);
+}
+
+#[test]
+fn an_id_that_was_released_and_is_stored_is_found() {
+    let store = open(&MemoryDisk::new(), &ManualClock::new());
+    let config = StreamConfig::new("jobs")
+        .retention(Retention::WorkQueue)
+        .dedup_release(DedupRelease::Finished);
+    let jobs = store.create_stream(config).unwrap();
+    let batch = ["a", "b"].map(|id| Publish::new("jobs", "").id(id));
+    jobs.publish_batch(batch).unwrap();
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    {
+        let mut core = jobs.root.engine.enter().unwrap();
+        for stream in core.state.streams.values_mut() {
+            assert!(stream.dedup.release(1));
+        }
+    }
+    let said = "stream `jobs`: its message ids are stored otherwise";
     assert_eq!(store.check().unwrap(), [said]);
 }

@@ -26,6 +26,8 @@ pub(crate) struct StreamAudit {
     pub(crate) removed: Memory,
     /// The rows of message ids, without what is forgotten; rows up to the second are to go.
     pub(crate) ids: (BTreeMap<u64, Vec<DedupId>>, Option<u64>),
+    /// Ids from then and before may be forgotten; all, where none are remembered.
+    pub(crate) ids_over: Option<u64>,
     /// Key of the hash of message ids.
     pub(crate) secret: [u8; 16],
     /// Nothing of it is stored from here on.
@@ -149,6 +151,7 @@ impl State {
             expiries: stream.expiries.iter().collect(),
             removed: stream.removed.memory(),
             ids: stream.dedup.memory(),
+            ids_over: stream.dedup_horizon(self.now),
             secret: self.secret,
             first: stream.first(),
             scheduled: {

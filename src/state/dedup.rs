@@ -153,8 +153,9 @@ impl Dedup {
     /// What is remembered from now on goes to another row.
     fn end_row(&mut self) {
         if !self.fresh.is_empty() {
-            self.rows
-                .insert(self.next_row, std::mem::take(&mut self.fresh));
+            let mut row = std::mem::take(&mut self.fresh);
+            row.shrink_to_fit();
+            self.rows.insert(self.next_row, row);
             self.dirty.insert(self.next_row);
             self.next_row += 1;
         }

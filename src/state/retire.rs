@@ -1,6 +1,7 @@
 //! Retention by interest and of work queues: a message leaves in the group that finishes it for the last
 //! consumer that wanted it.
 
+use super::consumer::Consumer;
 use super::purge::stored_fact;
 use super::stored::{Fact, Need};
 use super::stream::Finished;
@@ -164,7 +165,9 @@ impl State {
             .consumers
             .iter()
             .filter_map(|id| self.consumers.get(id));
-        if consumers.any(|known| known.had(seq, subject)) {
+        // What a reset passed over nobody has done.
+        let did = |known: &Consumer| seq >= known.reset_below && known.had(seq, subject);
+        if consumers.any(did) {
             Finished::Done
         } else {
             Finished::Unwanted

@@ -2,8 +2,8 @@
 
 use crate::helpers::*;
 use riverbed::{
-    ConsumerConfig, DedupMode, DedupRelease, OnExhausted, Publish, PublishAck, PublishErrorKind,
-    Purge, Retention, Seq, Stream, StreamConfig, StreamError,
+    ConsumerConfig, DedupMode, DedupRelease, DeliverPolicy, OnExhausted, Publish, PublishAck,
+    PublishErrorKind, Purge, Retention, Seq, Stream, StreamConfig, StreamError,
 };
 
 fn is_clean(world: &World) {
@@ -447,4 +447,38 @@ fn ids_that_nobody_could_release_are_refused() {
         DedupRelease::Finished
     );
     is_clean(&world);
+}
+
+#[test]
+fn what_a_reset_passed_over_nobody_has_done() {
+    for ahead in [false, true] {
+        let world = World::new();
+        let interest = queue().retention(Retention::Interest);
+        let stream = world.store.create_stream(interest).unwrap();
+        let worker = create(&stream, ConsumerConfig::new("w"));
+        let passed = if ahead {
+            worker
+                .reset(DeliverPolicy::FromSequence(Seq::new(3)))
+                .unwrap();
+            send(&stream, "a")
+        } else {
+            let sent = send(&stream, "a");
+            worker.reset(DeliverPolicy::New).unwrap();
+            sent
+        };
+        world.store.drive().unwrap();
+        assert_eq!(stored(&stream), Vec::<u64>::new());
+        assert_eq!(said(&send(&stream, "a")), (passed.seq.get(), true));
+        send(&stream, "b");
+        send(&stream, "c");
+        // What it is given then it may do.
+        let done = take(&worker, 9);
+        done.last().unwrap().ack().unwrap();
+        assert!(!send(&stream, "c").duplicate);
+        is_clean(&world);
+        let world = world.killed();
+        let stream = world.store.stream("q").unwrap();
+        assert!(send(&stream, "a").duplicate);
+        is_clean(&world);
+    }
 }

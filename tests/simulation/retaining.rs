@@ -35,6 +35,16 @@ impl Stream {
             (from..known.next).contains(&seq) && known.wants(subject)
         })
     }
+
+    /// The same, and no reset passed it over.
+    pub(crate) fn was_done(&self, seq: u64) -> bool {
+        let subject = &self.stored[&seq].draft.subject;
+        let mut consumers = self.consumers.values();
+        consumers.any(|known| {
+            let from = known.start.max(known.filters_from).max(known.reset_below);
+            (from..known.next).contains(&seq) && known.wants(subject)
+        })
+    }
 }
 
 pub(crate) fn drops_unwanted(config: &StreamConfig) -> bool {
@@ -71,9 +81,9 @@ impl Oracle {
             if known.needs(seq, &message.draft.subject) {
                 continue;
             }
-            if known.was_finished(seq) {
+            if known.was_done(seq) {
                 known.finished.insert(seq);
-            } else if known.drops_unwanted() {
+            } else if known.drops_unwanted() || known.was_finished(seq) {
                 known.unwanted.insert(seq);
             }
         }
@@ -220,7 +230,7 @@ impl Oracle {
                 if !gone.is_empty() {
                     self.met.push("judged_again");
                 }
-                let done = gone.iter().copied().filter(|seq| known.was_finished(*seq));
+                let done = gone.iter().copied().filter(|seq| known.was_done(*seq));
                 let done = done.collect();
                 self.remove(&name, &gone, "Retention");
                 self.release_ids(&name, &done);

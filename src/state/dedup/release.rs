@@ -16,9 +16,11 @@ impl Dedup {
         }
         self.end_row();
         self.places = Some(BTreeMap::new());
-        self.dirty.clear();
         let rows = std::mem::take(&mut self.rows);
-        self.dropped_to = rows.keys().next_back().copied().or(self.dropped_to);
+        // Rows that were to be deleted too.
+        let dirty = std::mem::take(&mut self.dirty);
+        let last = rows.keys().next_back().max(dirty.last()).copied();
+        self.dropped_to = self.dropped_to.max(last);
         for id in rows.into_values().flatten() {
             if self.ids.get(&id.hash) == Some(&(id.seq, id.time)) {
                 self.push(id);
@@ -50,6 +52,8 @@ impl Dedup {
         let taken = take(row, place);
         if row.is_empty() {
             self.rows.remove(&number);
+        } else if row.len() < row.capacity() / 2 {
+            row.shrink_to_fit();
         }
         self.dirty.insert(number);
         taken

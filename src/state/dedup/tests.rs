@@ -180,3 +180,20 @@ fn it_is_a_map_whose_ids_run_out() {
         assert!(rows.0.is_empty() && dedup.len() == 0);
     }
 }
+
+#[test]
+fn what_was_released_is_gone_though_places_were_let_go_and_kept_anew_in_one_group() {
+    let mut dedup = releasing();
+    let mut rows = Rows::default();
+    dedup.remember(1, 10, 100);
+    rows.commit(&mut dedup);
+    dedup.remember(2, 11, 200);
+    rows.commit(&mut dedup);
+    dedup.release(11);
+    dedup.let_places_go();
+    dedup.keep_places();
+    rows.commit(&mut dedup);
+    assert_eq!(dedup.find(2, 0), None);
+    let dedup = rows.opened(releasing(), dedup.next_row());
+    assert_eq!((dedup.find(1, 0), dedup.find(2, 0)), (Some(10), None));
+}
