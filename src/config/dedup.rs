@@ -77,7 +77,8 @@ impl StreamConfig {
     /// What leaves in any other way nobody has done, and its id stays for the window: what a limit, its age, a
     /// purge, a delete or a rollup took, what no consumer wanted or a [reset](crate::Consumer::reset) passed over, and
     /// a message for later that was cancelled. A publish that is tried again does not bring such a message back. So it is
-    /// with a message for later that was sent before this was set.
+    /// with a message for later that was sent before this was set, and, where a consumer was reset, with what was before its
+    /// place then and leaves because another consumer is deleted.
     ///
     /// An id is remembered for the window at most: for jobs that are unique as long as they are there, choose a
     /// window longer than any of them waits. That of a message for later is counted anew from when it is sent,

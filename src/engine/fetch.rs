@@ -13,7 +13,6 @@ use crate::clock::{Mono, Woken};
 use crate::error::{FetchError, Unavailable};
 use crate::seq::Seq;
 use crate::state::{Capacity, Claimed, Nothing, Plan, Precedence};
-use crate::sync::MutexGuard;
 use std::sync::Arc;
 
 /// What a fetch came to.
@@ -212,20 +211,9 @@ impl Engine {
         fetch: &Arc<WaitingFetch>,
         deadline: Option<Mono>,
     ) -> Result<Tried, FetchError> {
+        // One reads at a time; the lock of the state is free meanwhile.
         self.check_process()?;
-        let reading = whose.reading.lock();
-        self.try_reading(&reading, whose, fetch, deadline)
-    }
-
-    /// The same for whoever reads now. One reader of new messages at a time for each consumer: others would read
-    /// the same and claim nothing. The state's lock is free meanwhile.
-    pub(super) fn try_reading(
-        &self,
-        _reading: &MutexGuard<'_, ()>,
-        whose: &ConsumerRef,
-        fetch: &Arc<WaitingFetch>,
-        deadline: Option<Mono>,
-    ) -> Result<Tried, FetchError> {
+        let _reading = whose.reading.take();
         let mut core = self.enter()?;
         core.begin_look(whose.id, fetch);
         let mono = self.clock.mono();

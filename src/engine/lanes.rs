@@ -158,19 +158,15 @@ impl<'a, L: AsRef<ConsumerRef>> Looking<'a, L> {
         self.begin()?;
         let (mut first, mut telling) = (None, None);
         let (mut newest, mut over) = (0, false);
-        let (mut joined, mut left) = (false, false);
         for (lane, fetch) in &*Arc::clone(&self.lanes) {
             let whose = lane.as_ref();
-            let reading = if let Some(reading) = whose.reading.try_lock() {
-                reading
-            } else {
-                // Whoever reads or counts there may take long, and others in the other lanes need not wait for it.
-                left |= joined;
+            if whose.reading.is_long() {
+                // Others in the other lanes need not wait for it.
                 self.leave(None);
-                whose.reading.lock()
-            };
-            let tried = self.engine.try_reading(&reading, whose, fetch, deadline)?;
-            drop(reading);
+                drop(whose.reading.take());
+                return Ok(Round::Again);
+            }
+            let tried = self.engine.try_fetch(whose, fetch, deadline)?;
             let (nothing, group) = match tried {
                 Tried::Again => return Ok(Round::Again),
                 Tried::Purging(stream) => return Ok(Round::Purging(stream)),
@@ -182,7 +178,7 @@ impl<'a, L: AsRef<ConsumerRef>> Looking<'a, L> {
                     (nothing, group)
                 }
                 Tried::Waits(nothing, group) => {
-                    (self.waits, joined) = (true, true);
+                    self.waits = true;
                     (nothing, group)
                 }
             };
@@ -200,9 +196,6 @@ impl<'a, L: AsRef<ConsumerRef>> Looking<'a, L> {
         };
         Ok(if over {
             Round::Nothing(lane, nothing, newest)
-        } else if left {
-            // It waits only in some of them.
-            Round::Again
         } else {
             Round::Waits(lane, nothing, newest)
         })

@@ -7,7 +7,8 @@ use super::scan::{Found, Scan};
 use crate::error::FetchError;
 use crate::state::{Capacity, NewMessages, ReplayBound, Stored, Stream};
 use crate::store::{Reader, StoreError};
-use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
@@ -46,13 +47,51 @@ impl Reading {
     }
 }
 
-/// For each consumer with handles, the lock that is held by the fetch that reads new messages: others would read
-/// the same and claim nothing.
+/// Whose turn it is to read the new messages of a consumer: others would read the same and claim nothing.
 #[derive(Debug, Default)]
-pub(super) struct Readings(Mutex<BTreeMap<u32, Weak<Mutex<()>>>>);
+pub(crate) struct ReadTurn {
+    held: Mutex<()>,
+    counts: AtomicBool,
+}
+
+/// The turn of whoever counts a consumer's messages.
+pub(super) struct Counting<'a> {
+    turn: &'a ReadTurn,
+    _held: MutexGuard<'a, ()>,
+}
+
+impl ReadTurn {
+    pub(crate) fn take(&self) -> MutexGuard<'_, ()> {
+        self.held.lock()
+    }
+
+    pub(super) fn take_to_count(&self) -> Counting<'_> {
+        let held = self.take();
+        self.counts.store(true, Ordering::Relaxed);
+        Counting {
+            turn: self,
+            _held: held,
+        }
+    }
+
+    /// Whether somebody counts, who may read all that is stored.
+    pub(super) fn is_long(&self) -> bool {
+        self.counts.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        self.turn.counts.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The turns of the consumers with handles.
+#[derive(Debug, Default)]
+pub(super) struct Readings(Mutex<BTreeMap<u32, Weak<ReadTurn>>>);
 
 impl Readings {
-    fn of(&self, consumer: u32) -> Arc<Mutex<()>> {
+    fn of(&self, consumer: u32) -> Arc<ReadTurn> {
         let mut known = self.0.lock();
         if let Some(reading) = known.get(&consumer).and_then(Weak::upgrade) {
             return reading;
@@ -65,8 +104,8 @@ impl Readings {
 }
 
 impl Engine {
-    /// The lock of a consumer's readers.
-    pub(crate) fn reading_of(&self, consumer: u32) -> Arc<Mutex<()>> {
+    /// Whose turn it is to read for a consumer.
+    pub(crate) fn reading_of(&self, consumer: u32) -> Arc<ReadTurn> {
         self.readings.of(consumer)
     }
 

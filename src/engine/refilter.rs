@@ -29,7 +29,7 @@ impl Engine {
         let reading = self.reading_of(id);
         let counts = |known: &Consumer| known.changes_filters(&config);
         let counts = self.enter()?.state.consumer(id).is_some_and(counts);
-        let mut held = counts.then(|| reading.lock());
+        let mut held = counts.then(|| reading.take_to_count());
         let mut recount: Option<Recount> = None;
         let mut rounds = 0;
         loop {

@@ -364,7 +364,7 @@ fn r1_the_last_of_several_subjects_is_not_that_of_what_is_not_durable() {
 }
 
 #[test]
-fn g9_who_waits_for_one_lane_is_served_while_a_fetch_from_lanes_is_held_up_in_another() {
+fn g9_who_waits_for_one_lane_is_served_while_another_is_counted() {
     let (_disk, _clock, store) = store();
     let lane = |name: &str| {
         let stream = store.create_stream(StreamConfig::new(name)).unwrap();
@@ -373,7 +373,7 @@ fn g9_who_waits_for_one_lane_is_served_while_a_fetch_from_lanes_is_held_up_in_an
             .unwrap()
     };
     let (urgent, bulk) = (lane("urgent"), lane("bulk"));
-    let held = bulk.whose.reference.reading.lock();
+    let held = bulk.whose.reference.reading.take_to_count();
     let lanes = store.lanes([&urgent, &bulk]).unwrap();
     let patient = || Fetch::new(1).forever();
     let (told, served) = std::sync::mpsc::channel();

@@ -2,13 +2,13 @@
 
 use super::core::Core;
 use super::last_of_each::{Lasts, LookedUp};
+use super::reading::ReadTurn;
 use super::scan::Scan;
 use super::{Engine, Entered};
 use crate::config::{ConsumerConfig, DeliverPolicy};
 use crate::error::{ConsumerError, Unavailable};
 use crate::state::Start;
 use crate::subject::SubjectFilter;
-use crate::sync::Mutex;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ pub(crate) struct ConsumerRef {
     pub(crate) id: u32,
     pub(crate) name: String,
     pub(crate) stream: u32,
-    /// Held by the fetch that reads new messages.
-    pub(crate) reading: Arc<Mutex<()>>,
+    /// Of the fetch that reads new messages.
+    pub(crate) reading: Arc<ReadTurn>,
 }
 
 /// Where a consumer is to begin.
