@@ -101,7 +101,7 @@ pub(crate) struct Stream {
 /// Why a message may leave a stream whose consumers settle what it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finished {
-    /// A consumer is done with it, or was set past it.
+    /// A consumer is done with it.
     Done,
     /// Nobody wanted it.
     Unwanted,
