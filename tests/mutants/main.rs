@@ -120,6 +120,8 @@ fn simulate(copy: &Path) -> Outcome {
         .args(["test", "--offline", "--profile", "mutants", "--test"])
         .args(["simulation", "a_store"])
         .env("CARGO_TARGET_DIR", copy.join("target"))
+        // One mutant differs from the next in a line, whatever is built only once elsewhere.
+        .env("CARGO_INCREMENTAL", "1")
         .env_remove("RIVERBED_SEED")
         .env("RIVERBED_SEEDS", SEEDS)
         .env("RIVERBED_FRESH", "1000000")
